@@ -1,0 +1,25 @@
+# `make demo` and `make test` do all the set-up; see README.md for the plain commands.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+
+.PHONY: demo test test-all lint
+
+$(VENV)/installed: requirements.txt requirements-dev.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet -r requirements-dev.txt
+	$(RUN) -m pip install --quiet --no-deps --editable .
+	touch $@
+
+demo: $(VENV)/installed
+	$(RUN) -m scripts.tools.demo --output_dir demo
+
+test: $(VENV)/installed
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 -m "not slow"
+
+test-all: $(VENV)/installed
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2
+
+lint: $(VENV)/installed
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
