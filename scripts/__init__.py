@@ -1,0 +1,8 @@
+"""SAM-3D, a MONAI bundle for volumetric medical segmentation.
+
+    file -> data -> volume -> networks.SAMSliceEncoder -> embeddings -> networks.ResidualDecoder -> logits
+                                                                                 training: -> losses
+                                                                inference: -> argmax -> data -> mask file
+
+The configs wire these parts together; nothing in here knows a config.
+"""

@@ -1,0 +1,30 @@
+"""Logits of several stages and one label map -> a weighted sum of losses."""
+
+from collections.abc import Sequence
+
+import torch
+from monai.losses import DeepSupervisionLoss
+from torch.nn.modules.loss import _Loss
+
+
+class DeepSupervision(DeepSupervisionLoss):
+    """`sum_i weights[i] * loss(logits[i], label at the size of logits[i])`, finest first.
+
+    MONAI's class, which shrinks the labels by nearest neighbours, with two of its silences ended: integer labels work, and
+    a number of stages that differs from the number of weights is an error. A network with a single output
+    (no list) is supervised by `loss` alone.
+    """
+
+    def __init__(self, loss: _Loss, weights: Sequence[float]) -> None:
+        super().__init__(loss, weights=list(weights))
+
+    def forward(self, logits: torch.Tensor | Sequence[torch.Tensor], label: torch.Tensor) -> torch.Tensor:
+        label = label.as_subclass(torch.Tensor).float()  # interpolation has no kernels for most integers
+        if isinstance(logits, torch.Tensor):
+            return self.loss(logits.float(), label)
+        if len(logits) != len(self.weights):
+            raise ValueError(
+                f"the network returns {len(logits)} supervised stages but supervision_weights has {len(self.weights)}; "
+                "give one weight for each stage, finest first"
+            )
+        return super().forward(list(logits), label)

@@ -1,0 +1,173 @@
+"""Volume -> slices -> SAM's ViT image encoder -> stacked slice embeddings."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from .segment_anything import ImageEncoderViT, get_rel_pos
+
+# The three published encoders (segment_anything/build_sam.py). Shared: 1024 px, patch 16, window 14, 256 output channels.
+VARIANTS: dict[str, dict[str, Any]] = {
+    "vit_b": {"embed_dim": 768, "depth": 12, "num_heads": 12, "global_attn_indexes": (2, 5, 8, 11)},
+    "vit_l": {"embed_dim": 1024, "depth": 24, "num_heads": 16, "global_attn_indexes": (5, 11, 17, 23)},
+    "vit_h": {"embed_dim": 1280, "depth": 32, "num_heads": 16, "global_attn_indexes": (7, 15, 23, 31)},
+}
+PATCH = 16  # pixels on a side of one token
+WINDOW = 14  # tokens on a side of one attention window
+PIXEL_MEAN = (123.675, 116.28, 103.53)  # of 0..255 RGB, from segment_anything/build_sam.py
+PIXEL_STD = (58.395, 57.12, 57.375)
+
+
+class SAMSliceEncoder(nn.Module):
+    """(B, M, H, W, D) in [0, 1] -> (B, 256 * M, ceil(H / 16), ceil(W / 16), D), each slice of each modality by itself.
+
+    Numerically SAM's image encoder (Kirillov et al., "Segment Anything", arXiv:2304.02643) on the slice repeated to three
+    channels: its modules hold the parameters under their official names, so checkpoints load unchanged. The arithmetic is
+    reordered, exactly: the padding of attention windows is summed up instead of computed (see `attend`), and the repeated
+    channels and pixel normalisation are folded into the patch embedding. For slices other than 1024 x 1024 the absolute
+    position table is resampled bicubically, the relative ones linearly as SAM itself does.
+
+    variant: `vit_b`, `vit_l`, `vit_h`, or the dimensions of another ViT (keys as in `VARIANTS`, and `out_chans`).
+    slice_batch_size: slices encoded at once; changes speed and memory, not the result.
+    trainable: False keeps the encoder in `eval()` and under `no_grad`.
+    """
+
+    def __init__(self, variant: str | Mapping[str, Any] = "vit_b", slice_batch_size: int = 16, trainable: bool = False) -> None:
+        super().__init__()
+        if isinstance(variant, str) and variant not in VARIANTS:
+            raise ValueError(f"variant must be one of {', '.join(VARIANTS)} or a mapping of dimensions, got {variant!r}")
+        if slice_batch_size < 1:
+            raise ValueError(f"slice_batch_size must be at least 1, got {slice_batch_size}")
+        dimensions = VARIANTS[variant] if isinstance(variant, str) else dict(variant)
+        self.image_encoder = ImageEncoderViT(
+            **dimensions,
+            img_size=1024,
+            patch_size=PATCH,
+            window_size=WINDOW,
+            use_rel_pos=True,
+            norm_layer=lambda channels: nn.LayerNorm(channels, eps=1e-6),  # SAM's checkpoints use eps 1e-6
+        )
+        self.slice_batch_size = slice_batch_size
+        self.trainable = trainable
+        self.requires_grad_(trainable)
+        self.train(self.training)
+        self._sha256: torch.Tensor | None = None
+        self.register_load_state_dict_pre_hook(_forget_digest)
+
+    @property
+    def out_channels(self) -> int:
+        """Channels of the embedding of one modality."""
+        return self.image_encoder.neck[0].out_channels
+
+    def train(self, mode: bool = True) -> "SAMSliceEncoder":
+        return super().train(mode and self.trainable)
+
+    def sha256(self) -> torch.Tensor:
+        """Digest of all parameters' names and fp32 bytes, a uint8 tensor of 32; the same on every device."""
+        if self._sha256 is None or self.trainable:
+            digest = hashlib.sha256()
+            for name, parameter in sorted(self.state_dict().items()):
+                digest.update(name.encode())
+                digest.update(parameter.detach().cpu().float().contiguous().numpy().tobytes())
+            self._sha256 = torch.tensor(list(digest.digest()), dtype=torch.uint8)
+        return self._sha256
+
+    def forward(self, volume: torch.Tensor) -> torch.Tensor:
+        batch, modalities, height, width, depth = volume.shape
+        volume = volume.as_subclass(torch.Tensor)  # a MetaTensor's bookkeeping costs Python time in every operation
+        slices = volume.permute(0, 1, 4, 2, 3).reshape(-1, 1, height, width)  # (B*M*D, 1, H, W)
+        slices = F.pad(slices, (0, -width % PATCH, 0, -height % PATCH))  # raw intensity 0
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.trainable):
+            embeddings = torch.cat([self._encode(part) for part in slices.split(self.slice_batch_size)])
+        embeddings = embeddings.unflatten(0, (batch, modalities, depth))  # (B, M, D, 256, h, w)
+        return embeddings.permute(0, 1, 3, 4, 5, 2).flatten(1, 2)  # (B, M*256, h, w, D)
+
+    def _encode(self, slices: torch.Tensor) -> torch.Tensor:
+        """(N, 1, 16 h, 16 w) in [0, 1] -> (N, 256, h, w)."""
+        vit = self.image_encoder
+        tokens = F.conv2d(slices, *self._grey_patch_embedding(), stride=PATCH)  # (N, C, h, w)
+        tokens = (tokens + self._position_embedding(*tokens.shape[2:])).permute(0, 2, 3, 1)  # (N, h, w, C)
+        for block in vit.blocks:
+            tokens = tokens + attend(block.attn, block.norm1(tokens), block.window_size)
+            tokens = tokens + block.mlp(block.norm2(tokens))
+        return vit.neck(tokens.permute(0, 3, 1, 2))
+
+    def _grey_patch_embedding(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Kernel (C, 1, 16, 16) and bias (C) that do at once: repeat to 3 channels, x 255, - mean, / std, embed patches."""
+        projection = self.image_encoder.patch_embed.proj
+        mean = projection.weight.new_tensor(PIXEL_MEAN).view(3, 1, 1)
+        std = projection.weight.new_tensor(PIXEL_STD).view(3, 1, 1)
+        kernel = (projection.weight * (255 / std)).sum(1, keepdim=True)
+        bias = projection.bias - (projection.weight * (mean / std)).sum((1, 2, 3))
+        return kernel, bias
+
+    def _position_embedding(self, height: int, width: int) -> torch.Tensor:
+        """The absolute table at h x w tokens, (1, C, h, w)."""
+        table = self.image_encoder.pos_embed.permute(0, 3, 1, 2)
+        if table.shape[2:] == (height, width):
+            return table
+        return F.interpolate(table, size=(height, width), mode="bicubic", align_corners=False)
+
+
+def _forget_digest(encoder: SAMSliceEncoder, *_: Any) -> None:
+    encoder._sha256 = None
+
+
+def attend(attention: nn.Module, tokens: torch.Tensor, window: int) -> torch.Tensor:
+    """SAM's attention (N, h, w, C) -> (N, h, w, C) within windows of `window` x `window` tokens; 0: one window, the grid.
+
+    SAM pads the grid with zeros to whole windows and lets the padding take part in the softmax. All padded positions of a
+    window have the same key and value, the projection's bias, and differ only in their relative position, so they act as
+    one virtual key: no padded token is ever computed. Windows of one shape (full, right edge, bottom edge, corner) run
+    together.
+    """
+    height, width = (int(size) for size in tokens.shape[1:3])  # plain numbers also while tracing
+    size_h, size_w = (window, window) if window else (height, width)
+    table_h = get_rel_pos(size_h, size_h, attention.rel_pos_h)  # (size, size, C / heads): query row, key row
+    table_w = get_rel_pos(size_w, size_w, attention.rel_pos_w)
+    qkv = attention.qkv(tokens)  # (N, h, w, 3 C)
+    bands = []
+    for top, rows, real_h in _runs(height, size_h):
+        band = []
+        for left, columns, real_w in _runs(width, size_w):
+            part = qkv[:, top : top + rows * real_h, left : left + columns * real_w]
+            part = part.unflatten(2, (columns, real_w)).unflatten(1, (rows, real_h)).transpose(2, 3)
+            part = _attend_within(attention, part.flatten(0, 2), table_h[:real_h], table_w[:real_w])
+            part = part.unflatten(0, (-1, rows, columns)).transpose(2, 3)
+            band.append(part.flatten(3, 4).flatten(1, 2))
+        bands.append(torch.cat(band, 2))
+    return attention.proj(torch.cat(bands, 1))
+
+
+def _runs(length: int, window: int) -> list[tuple[int, int, int]]:
+    """Runs of equal windows along an axis: (first token, number of windows, real tokens in each)."""
+    full, rest = divmod(length, window)
+    return [(0, full, window)] * (full > 0) + [(full * window, 1, rest)] * (rest > 0)
+
+
+def _attend_within(attention: nn.Module, qkv: torch.Tensor, table_h: torch.Tensor, table_w: torch.Tensor) -> torch.Tensor:
+    """Attention of the a x b real tokens of each window, (n, a, b, 3 C) -> (n, a, b, C).
+
+    table_h: (a, A, C / heads) with A - a rows of padding below the real ones; table_w: (b, B, C / heads) likewise.
+    """
+    real_h, real_w = qkv.shape[1:3]
+    q, k, v = qkv.unflatten(3, (3, attention.num_heads, -1)).permute(3, 0, 4, 1, 2, 5)  # each (n, heads, a, b, C / heads)
+    bias_h = torch.einsum("nmabc,aAc->nmabA", q, table_h)  # decomposed relative positions, rows
+    bias_w = torch.einsum("nmabc,bBc->nmabB", q, table_w)  # and columns
+    bias = (bias_h[..., :real_h, None] + bias_w[..., None, :real_w]).flatten(4).flatten(2, 3)  # (n, heads, ab, ab)
+    q, k, v = (x.flatten(2, 3) for x in (q, k, v))
+    if table_h.shape[1] > real_h or table_w.shape[1] > real_w:
+        rows, padded_rows = bias_h[..., :real_h].logsumexp(-1), bias_h[..., real_h:].logsumexp(-1)
+        columns, padded_columns = bias_w[..., :real_w].logsumexp(-1), bias_w[..., real_w:].logsumexp(-1)
+        # log of the sum of exp(bias) over padded positions: padded rows with any column, real rows with padded columns
+        padding = torch.logaddexp(padded_rows + torch.logaddexp(columns, padded_columns), rows + padded_columns)
+        bias = torch.cat([bias, padding.flatten(2, 3)[..., None].to(bias.dtype)], -1)
+        _, k_padding, v_padding = attention.qkv.bias.to(k.dtype).view(3, 1, attention.num_heads, 1, -1)
+        k = torch.cat([k, k_padding.expand(k.shape[0], -1, -1, -1)], 2)
+        v = torch.cat([v, v_padding.expand(v.shape[0], -1, -1, -1)], 2)
+    out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias.to(q.dtype))  # (n, heads, ab, C / heads)
+    return out.transpose(1, 2).flatten(2).unflatten(1, (real_h, real_w))

@@ -1,0 +1,191 @@
+"""SAM's official checkpoint format, every way in which a file can be wrong, and random weights on request."""
+
+import hashlib
+import logging
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import NARROW
+from torch.testing import assert_close
+
+from scripts.networks import SAMSliceEncoder
+from scripts.weights import load_sam_encoder
+
+State = dict[str, Any]
+TABLE = "image_encoder.blocks.1.attn.rel_pos_h"
+
+
+@pytest.fixture
+def encoder() -> SAMSliceEncoder:
+    return SAMSliceEncoder(NARROW)
+
+
+@pytest.fixture
+def official(narrow_encoder: SAMSliceEncoder) -> State:
+    """The layout of sam_vit_b_01ec64.pth: the whole Sam, of which the image encoder is a part."""
+    return {
+        **{key: value.clone() for key, value in narrow_encoder.state_dict().items()},
+        "prompt_encoder.pe_layer.positional_encoding_gaussian_matrix": torch.randn(2, 128),
+        "mask_decoder.iou_token.weight": torch.randn(1, 256),
+    }
+
+
+def test_an_official_checkpoint_is_loaded_bit_by_bit(encoder: SAMSliceEncoder, official: State, tmp_path: Path) -> None:
+    torch.save(official, tmp_path / "sam.pth")
+    assert load_sam_encoder(encoder, str(tmp_path / "sam.pth")) is encoder
+    for key, value in encoder.state_dict().items():
+        assert torch.equal(value, official[key]), key
+
+
+def test_the_log_counts_the_tensors_and_names_the_file(
+    encoder: SAMSliceEncoder, official: State, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    path = tmp_path / "sam.pth"
+    torch.save(official, path)
+    load_sam_encoder(encoder, path)
+    count = len(official) - 2
+    assert f"{path}: {count} of {count} encoder tensors loaded" in caplog.text
+    assert f"sha256 {hashlib.sha256(path.read_bytes()).hexdigest()} (not one of the official files)" in caplog.text
+
+
+def test_a_missing_file_is_an_error_with_its_path_and_the_download_command(encoder: SAMSliceEncoder, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"monai\.bundle download_large_files") as error:
+        load_sam_encoder(encoder, tmp_path / "sam.pth")
+    assert str(tmp_path / "sam.pth") in str(error.value)
+
+
+def without_a_tensor(state: State) -> Any:
+    return {key: value for key, value in state.items() if key != TABLE}
+
+
+def with_a_surplus_tensor(state: State) -> Any:
+    return {**state, "image_encoder.blocks.3.norm1.weight": torch.ones(32)}
+
+
+def with_a_wrong_shape(state: State) -> Any:
+    return {**state, TABLE: state[TABLE][1:]}
+
+
+def with_nan(state: State) -> Any:
+    state[TABLE][3, 5] = torch.nan
+    return state
+
+
+def with_infinity(state: State) -> Any:
+    state[TABLE][3, 5] = -torch.inf
+    return state
+
+
+def with_a_number_for_a_tensor(state: State) -> Any:
+    return {**state, TABLE: 1.0}
+
+
+def without_prefix(state: State) -> Any:
+    return {key.removeprefix("image_encoder."): value for key, value in state.items()}
+
+
+def a_list(state: State) -> Any:
+    return list(state.values())
+
+
+def a_tensor(state: State) -> Any:
+    return state[TABLE]
+
+
+def assert_refused(encoder: SAMSliceEncoder, path: Path, reason: str) -> None:
+    """By a ValueError that names the file, and before any parameter is changed."""
+    before = {key: value.clone() for key, value in encoder.state_dict().items()}
+    with pytest.raises(ValueError, match=reason) as error:
+        load_sam_encoder(encoder, path)
+    assert str(path) in str(error.value)
+    assert_close(dict(encoder.state_dict()), before, atol=0, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (without_a_tensor, f"1 are missing and 0 do not belong .*{TABLE}"),
+        (with_a_surplus_tensor, r"0 are missing and 1 do not belong .*blocks\.3\.norm1"),
+        (without_prefix, "are missing and 0 do not belong"),
+        (with_a_wrong_shape, rf"{TABLE} has the shape \(126, 16\), the encoder needs \(127, 16\)"),
+        (with_nan, f"{TABLE} holds NaN"),
+        (with_infinity, f"{TABLE} holds NaN or infinite"),
+        (with_a_number_for_a_tensor, TABLE),
+        (a_list, "must be a dictionary"),
+        (a_tensor, "must be a dictionary"),
+    ],
+)
+def test_wrong_content_is_refused(
+    encoder: SAMSliceEncoder, official: State, tmp_path: Path, spoil: Callable[[State], Any], reason: str
+) -> None:
+    torch.save(spoil(official), tmp_path / "sam.pth")
+    assert_refused(encoder, tmp_path / "sam.pth", reason)
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.5, 0.999])
+def test_a_truncated_file_is_refused(encoder: SAMSliceEncoder, official: State, tmp_path: Path, kept: float) -> None:
+    path = tmp_path / "sam.pth"
+    torch.save(official, path)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(kept * len(content))])
+    assert_refused(encoder, path, "damaged")
+
+
+def test_a_text_file_is_refused(encoder: SAMSliceEncoder, tmp_path: Path) -> None:
+    path = tmp_path / "sam.pth"
+    path.write_text("<html>404 Not Found</html>\n")
+    assert_refused(encoder, path, "damaged")
+
+
+class CreatesAFileWhenUnpickled:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[str, str]]:
+        return open, (str(self.path), "w")
+
+
+def test_code_in_a_file_is_refused_and_not_run(encoder: SAMSliceEncoder, official: State, tmp_path: Path) -> None:
+    path, proof = tmp_path / "sam.pth", tmp_path / "executed"
+    torch.save({**official, "extra": CreatesAFileWhenUnpickled(proof)}, path, pickle_module=pickle)
+    assert_refused(encoder, path, "more than weights")
+    assert not proof.exists()
+    torch.load(path, weights_only=False)
+    assert proof.exists()  # the file would have run its code
+
+
+def test_random_weights_depend_on_the_seed_alone(encoder: SAMSliceEncoder) -> None:
+    first = dict(load_sam_encoder(encoder, "random", seed=3).state_dict())
+    torch.manual_seed(123)
+    again = dict(load_sam_encoder(SAMSliceEncoder(NARROW, trainable=True), "random", seed=3).state_dict())
+    other = load_sam_encoder(SAMSliceEncoder(NARROW), "random", seed=4).state_dict()
+    assert_close(again, first, atol=0, rtol=0)
+    assert not any(torch.equal(first[key], other[key]) for key in first)
+
+
+def test_random_weights_leave_the_global_random_state_alone(encoder: SAMSliceEncoder) -> None:
+    before = torch.get_rng_state()
+    load_sam_encoder(encoder, "random", seed=3)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_random_weights_fill_every_table_and_bias(encoder: SAMSliceEncoder) -> None:
+    """As ViTs start: normal with standard deviation 0.02, around 1 for the scales of normalisation layers."""
+    for name, value in load_sam_encoder(encoder, "random").state_dict().items():
+        assert (value != 0).all(), name
+        is_scale = name.endswith(("norm1.weight", "norm2.weight", "neck.1.weight", "neck.3.weight"))
+        assert value.mean().item() == pytest.approx(float(is_scale), abs=0.02), name
+        assert value.std().item() == pytest.approx(0.02, rel=0.5), name
+
+
+def test_random_weights_are_logged_as_a_warning(encoder: SAMSliceEncoder, caplog: pytest.LogCaptureFixture) -> None:
+    load_sam_encoder(encoder, "random", seed=3)
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert "random (seed 3)" in record.getMessage()
+    assert "NOT pretrained" in record.getMessage()
