@@ -1,0 +1,22 @@
+"""Files and dictionaries: finding cases, reading, checking, preparing and writing them. Knows no network."""
+
+from .case_error import CaseError
+from .case_report import CaseReport
+from .check_case import CheckCased
+from .datalist import find_images, read_datalist, read_references
+from .read_image import ReadImaged
+from .resize_in_plane import ResizeInPlane, ResizeInPlaned
+from .save_mask import SaveMaskd
+
+__all__ = [
+    "CaseError",
+    "CaseReport",
+    "CheckCased",
+    "ReadImaged",
+    "ResizeInPlane",
+    "ResizeInPlaned",
+    "SaveMaskd",
+    "find_images",
+    "read_datalist",
+    "read_references",
+]

@@ -1,0 +1,7 @@
+"""Masks and references -> tables and pictures."""
+
+from .case_metrics import CaseMetrics
+from .overlays import draw_overlays
+from .segmentation_metrics import segmentation_metrics
+
+__all__ = ["CaseMetrics", "draw_overlays", "segmentation_metrics"]

@@ -1,0 +1,117 @@
+"""Metrics of case after case -> metrics.csv (every case and class), metrics.json (means), and a line for each class."""
+
+import csv
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any
+
+from ..atomic_write import atomic_write
+from .overlays import draw_overlays
+from .segmentation_metrics import segmentation_metrics, spacing_of
+
+logger = logging.getLogger(__name__)
+
+AFFINE_TOLERANCE = 1e-3  # mm: headers hold single precision
+MEASURES = ("dice", "hd95_mm", "hd95_voxels", "nsd")
+
+
+class CaseMetrics:
+    """Compares `pred` with `reference` in the file's own space, class by class.
+
+    labels: names of the label values 0, 1, ...; the first is background and not measured.
+    nsd_tolerance, nsd_unit: see `segmentation_metrics`.
+    spacing_known: False if the headers' spacing means nothing; what would be in mm is then left blank.
+    """
+
+    def __init__(
+        self,
+        output_dir: str | Path,
+        labels: Mapping[str, str],
+        nsd_tolerance: float,
+        nsd_unit: str,
+        spacing_known: bool = True,
+    ) -> None:
+        self.folder = Path(output_dir)
+        self.labels = {int(value): name for value, name in labels.items() if int(value) > 0}
+        self.nsd = {"nsd_tolerance": nsd_tolerance, "nsd_unit": nsd_unit}
+        self.spacing_known = spacing_known
+        self.rows: list[dict[str, Any]] = []
+        self.files: dict[str, dict[str, str]] = {}
+
+    def add(self, output: Mapping[str, Any]) -> None:
+        """output: of one case, with `pred` and `reference` (1, H, W, D) on one grid, `mask` and the files they came from."""
+        mask, reference = output["pred"], output["reference"]
+        if mask.shape != reference.shape:
+            raise ValueError(f"the mask's shape {tuple(mask.shape)} differs from the reference's {tuple(reference.shape)}")
+        difference = float((mask.affine - reference.affine).abs().max())
+        if not difference <= AFFINE_TOLERANCE:
+            raise ValueError(f"mask and reference lie on different grids: their affines differ by up to {difference:g}")
+        image_file = str(output["image"].meta["filename_or_obj"])
+        case = str(output["name"])
+        self.files[case] = {
+            "image": image_file,
+            "reference": str(reference.meta["filename_or_obj"]),
+            "mask": str(output["mask"]),
+        }
+        spacing = spacing_of(reference.affine) if self.spacing_known else None
+        for value, name in self.labels.items():
+            metrics = segmentation_metrics(mask[0].as_tensor(), reference[0].as_tensor(), value, spacing, **self.nsd)
+            self.rows.append({"case": case, "class": name, **metrics})
+
+    def finish(self) -> None:
+        """Writes the tables and, of the best, the median and the worst cases, `overlays.png`."""
+        if not self.rows:
+            return
+        with atomic_write(self.folder / "metrics.csv") as temporary, temporary.open("w", newline="") as file:
+            writer = csv.DictWriter(file, fieldnames=list(self.rows[0]))
+            writer.writeheader()
+            writer.writerows({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()} for row in self.rows)
+        summary = self.summary()
+        with atomic_write(self.folder / "metrics.json") as temporary:
+            temporary.write_text(json.dumps(summary, indent=2, ensure_ascii=False))
+        for name, values in summary["classes"].items():
+            shown = ", ".join(f"{key} {values[key]['mean']:.4g}" for key in MEASURES if values[key]["mean"] is not None)
+            logger.info("%s: %s", name, shown)
+        mean = "undefined, no class is there" if summary["mean_dice"] is None else f"{summary['mean_dice']:.4f}"
+        logger.info("mean Dice %s over %d cases; %s", mean, summary["cases"], self.folder)
+        draw_overlays(self._examples(), self.labels, self.folder / "overlays.png")
+
+    def summary(self) -> dict[str, Any]:
+        """Per class and measure: mean, median, and how many cases count; per class, how many had it on no side (excluded)."""
+        classes: dict[str, Any] = {}
+        for name in self.labels.values():
+            rows = [row for row in self.rows if row["class"] == name]
+            classes[name] = {measure: _statistics([row[measure] for row in rows]) for measure in MEASURES}
+            classes[name]["absent_and_excluded"] = sum(row["dice"] is None for row in rows)
+            classes[name]["hd95_missing"] = sum(row["dice"] is not None and row["hd95_voxels"] is None for row in rows)
+        means = [c["dice"]["mean"] for c in classes.values() if c["dice"]["mean"] is not None]
+        return {
+            "cases": len(self.files),
+            "mean_dice": fmean(means) if means else None,
+            "classes": classes,
+            **self.nsd,
+        }
+
+    def _examples(self) -> list[dict[str, str]]:
+        """The files and the mean Dice of up to two of the worst, median and best cases each."""
+        dice = {}
+        for case in self.files:
+            values = [row["dice"] for row in self.rows if row["case"] == case and row["dice"] is not None]
+            if values:
+                dice[case] = fmean(values)
+        order = sorted(dice, key=lambda case: dice[case])
+        middle = len(order) // 2
+        chosen = order if len(order) <= 6 else order[:2] + order[middle - 1 : middle + 1] + order[-2:]
+        return [self.files[case] | {"title": f"{case.removesuffix('_seg')}: Dice {dice[case]:.3f}"} for case in chosen]
+
+
+def _statistics(values: list[float | None]) -> dict[str, float | int | None]:
+    counted = [value for value in values if value is not None]
+    return {
+        "mean": fmean(counted) if counted else None,
+        "median": median(counted) if counted else None,
+        "cases": len(counted),
+    }

@@ -1,0 +1,64 @@
+"""One mask and its reference -> Dice, HD95 and NSD of each class."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from monai.metrics import compute_dice, compute_hausdorff_distance, compute_surface_dice
+
+Metrics = dict[str, float | None]
+
+
+def segmentation_metrics(
+    mask: torch.Tensor,
+    reference: torch.Tensor,
+    label: int,
+    spacing: Sequence[float] | None,
+    nsd_tolerance: float,
+    nsd_unit: str,
+) -> Metrics:
+    """Of two label maps (H, W, D) on one grid, for the voxels of value `label`.
+
+    dice; hd95_voxels and hd95_mm, MONAI's 95th percentile Hausdorff distance (the larger of the two directed ones); nsd, the
+    share of both surfaces that lies within `nsd_tolerance` of the other; voxels and voxels_reference, the sizes.
+
+    One side empty: dice 0, nsd 0, hd95 None (missing, there is no distance). Both empty: all None, the class is not there.
+
+    spacing: of the grid in mm; None if it is unknown, then everything in mm is None.
+    nsd_unit: `mm` or `voxel`.
+    """
+    if nsd_unit not in ("mm", "voxel"):
+        raise ValueError(f"nsd_unit must be 'mm' or 'voxel', got {nsd_unit!r}")
+    if nsd_unit == "mm" and spacing is None:
+        raise ValueError("the NSD tolerance is in mm but the spacing is unknown; give it in voxels (nsd_unit: voxel)")
+    found, expected = mask == label, reference == label
+    metrics: Metrics = {
+        "dice": None,
+        "hd95_mm": None,
+        "hd95_voxels": None,
+        "nsd": None,
+        "voxels": int(found.sum()),
+        "voxels_reference": int(expected.sum()),
+    }
+    if not metrics["voxels"] and not metrics["voxels_reference"]:
+        return metrics
+    if not metrics["voxels"] or not metrics["voxels_reference"]:
+        return metrics | {"dice": 0.0, "nsd": 0.0}
+    y_pred, y = found[None, None].float(), expected[None, None].float()  # (1, 1, H, W, D)
+    nsd_spacing = spacing if nsd_unit == "mm" else [1.0] * 3
+    metrics["dice"] = compute_dice(y_pred, y).item()
+    metrics["hd95_voxels"] = _hd95(y_pred, y, [1.0] * 3)
+    metrics["hd95_mm"] = None if spacing is None else _hd95(y_pred, y, spacing)
+    metrics["nsd"] = compute_surface_dice(
+        y_pred, y, class_thresholds=[nsd_tolerance], include_background=True, spacing=nsd_spacing
+    ).item()
+    return metrics
+
+
+def _hd95(y_pred: torch.Tensor, y: torch.Tensor, spacing: Sequence[float]) -> float:
+    return compute_hausdorff_distance(y_pred, y, include_background=True, percentile=95, spacing=list(spacing)).item()
+
+
+def spacing_of(affine: torch.Tensor) -> list[float]:
+    """Edge lengths of a voxel in mm: the norms of the affine's columns."""
+    return np.linalg.norm(np.asarray(affine, dtype=float)[:3, :3], axis=0).tolist()

@@ -1,0 +1,93 @@
+"""A training's state <-> `last.pt`, its best network -> `model.pt`."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import ignite.distributed as idist
+import torch
+from ignite.engine import Engine, Events
+from monai.engines import Evaluator, Trainer
+
+from ..atomic_write import atomic_write
+
+logger = logging.getLogger(__name__)
+
+BEST, LAST = "model.pt", "last.pt"
+
+
+class Checkpointing:
+    """After every epoch `last.pt`, after every improvement `model.pt` (the network's state dictionary), and resuming.
+
+    `last.pt` holds the state of every object in `objects`, the epoch, and the best metric so far. Together with `EpochSeed`
+    that is all: a resumed training ends with the weights of an uninterrupted one.
+
+    objects: name -> object with `state_dict` and `load_state_dict`; the one called `network` is what `model.pt` holds.
+    """
+
+    def __init__(
+        self, output_dir: str | Path, objects: Mapping[str, Any], trainer: Trainer, evaluator: Evaluator, resume: bool
+    ) -> None:
+        self.folder = Path(output_dir)
+        self.objects = dict(objects)
+        self.trainer = trainer
+        self.evaluator = evaluator
+        self.resume = resume
+
+    def attach(self) -> None:
+        """Attach after validation and its handlers, so that their results of the epoch are part of what is saved."""
+        if self.resume:
+            self._load()
+        elif (self.folder / LAST).exists():
+            raise FileExistsError(
+                f"{self.folder} already holds a training ({LAST}); go on with it by --resume true, or choose another "
+                "--output_dir, or remove it"
+            )
+        if idist.get_rank() == 0:
+            self.evaluator.add_event_handler(Events.COMPLETED, self._save_if_best)
+            self.trainer.add_event_handler(Events.EPOCH_COMPLETED, self._save_last)
+
+    def _save_if_best(self, evaluator: Engine) -> None:
+        if evaluator.state.best_metric_epoch == evaluator.state.epoch:
+            self._save(self.objects["network"].state_dict(), BEST)
+            logger.info("epoch %d is the best so far: %.4f", evaluator.state.epoch, evaluator.state.best_metric)
+
+    def _save_last(self, trainer: Engine) -> None:
+        state: dict[str, Any] = {name: thing.state_dict() for name, thing in self.objects.items()}
+        if self.trainer.scaler is not None:
+            state["scaler"] = self.trainer.scaler.state_dict()
+        state["epoch"] = trainer.state.epoch
+        state["epoch_length"] = trainer.state.epoch_length
+        state["max_epochs"] = trainer.state.max_epochs
+        state["complete"] = trainer.state.epoch == trainer.state.max_epochs or bool(trainer.should_terminate)  # early stop
+        state["best_metric"] = float(self.evaluator.state.best_metric)
+        state["best_metric_epoch"] = self.evaluator.state.best_metric_epoch
+        self._save(state, LAST)
+
+    def _save(self, state: dict[str, Any], name: str) -> None:
+        with atomic_write(self.folder / name) as temporary:
+            torch.save(state, temporary)
+
+    def _load(self) -> None:
+        path = self.folder / LAST
+        if not path.is_file():
+            raise FileNotFoundError(f"nothing to resume: no {path}; start without --resume, or give the right --output_dir")
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        for name, meaning in (("epoch_length", "iterations an epoch"), ("max_epochs", "epochs in all")):
+            if state[name] != (now := getattr(self.trainer.state, name)):
+                raise ValueError(
+                    f"{path} belongs to a training of {state[name]} {meaning}, now there are {now}; resume with the same data, "
+                    "batch size, number of processes and --max_epochs, since the learning rate follows them"
+                )
+        if state["complete"]:
+            raise ValueError(f"{path} belongs to a training that is complete ({state['epoch']} epochs): nothing to resume")
+        for name, thing in self.objects.items():
+            thing.load_state_dict(state[name])
+        self.trainer.state.epoch = state["epoch"]
+        self.trainer.state.iteration = state["epoch"] * state["epoch_length"]
+        if "scaler" in state:  # the trainer makes its scaler when it starts
+            self.trainer.add_event_handler(Events.STARTED, lambda: self.trainer.scaler.load_state_dict(state["scaler"]))
+        self.evaluator.state.best_metric = state["best_metric"]
+        self.evaluator.state.best_metric_epoch = state["best_metric_epoch"]
+        logger.info("%s: going on after epoch %d of %d", path, state["epoch"], self.trainer.state.max_epochs)

@@ -1,0 +1,34 @@
+"""(seed, epoch, rank) -> every random state of an epoch, so that a resumed epoch is the uninterrupted one."""
+
+import random
+
+import ignite.distributed as idist
+import numpy as np
+import torch
+from ignite.engine import Engine, Events
+from monai.data import DataLoader, set_rnd
+
+
+class EpochSeed:
+    """At the start of every epoch: reseeds Python, NumPy, torch and the random transforms, and tells the sampler the epoch.
+
+    Random states are then never saved: resuming at an epoch's start is enough. Loader workers draw their seeds from torch's
+    generator when their iterator is made, so a new iterator follows (keep `persistent_workers` off).
+    """
+
+    def __init__(self, seed: int, data_loader: DataLoader) -> None:
+        self.seed = seed
+        self.data_loader = data_loader
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.EPOCH_STARTED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        entropy = np.random.SeedSequence([self.seed, engine.state.epoch, idist.get_rank()])
+        for_python, for_numpy, for_torch, for_transforms = (int(n) for n in entropy.generate_state(4))
+        random.seed(for_python)
+        np.random.seed(for_numpy)
+        torch.manual_seed(for_torch)
+        set_rnd(self.data_loader.dataset, for_transforms)
+        self.data_loader.sampler.set_epoch(engine.state.epoch)
+        engine.set_data(self.data_loader)

@@ -1,0 +1,144 @@
+"""Case after case -> tables whose means count what there is, and a picture."""
+
+import csv
+import json
+import logging
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+from monai.transforms import EnsureChannelFirst, LoadImage
+
+from scripts.evaluation import CaseMetrics
+
+LABELS = {"0": "background", "1": "liver", "2": "kidney"}
+AFFINE = np.diag([1.0, 1.0, 3.0, 1.0])
+NOTHING = np.zeros((12, 12, 6), np.uint8)
+
+
+def organs(**corners: int) -> np.ndarray:
+    """Cubes of 4 x 4 x 3 voxels, the organ's corner at `corner` along the last axis and the first."""
+    label = NOTHING.copy()
+    for value, name in ((1, "liver"), (2, "kidney")):
+        if name in corners:
+            first = 6 * (value - 1) + 1
+            label[first : first + 4, 4:8, corners[name] : corners[name] + 3] = value
+    return label
+
+
+def output(folder: Path, case: str, mask: np.ndarray, reference: np.ndarray) -> dict[str, Any]:
+    """What the evaluator hands over for one case."""
+    read = {}
+    image = np.random.default_rng(0).random(mask.shape, np.float32)
+    for key, voxels in (("image", image), ("pred", mask), ("reference", reference)):
+        nib.save(nib.Nifti1Image(voxels, AFFINE), folder / f"{case}_{key}.nii")
+        read[key] = EnsureChannelFirst()(LoadImage(reader="NibabelReader")(folder / f"{case}_{key}.nii"))
+    return {**read, "name": f"{case}_seg", "mask": str(folder / f"{case}_pred.nii")}
+
+
+def measured(folder: Path, cases: list[tuple[np.ndarray, np.ndarray]], **options: Any) -> tuple[list[dict], dict[str, Any]]:
+    """metrics.csv and metrics.json of these masks and references."""
+    options = {"nsd_tolerance": 1.0, "nsd_unit": "mm"} | options
+    metrics = CaseMetrics(folder / "out", LABELS, **options)
+    for i, (mask, reference) in enumerate(cases):
+        metrics.add(output(folder, f"case {i}", mask, reference))
+    metrics.finish()
+    with (folder / "out" / "metrics.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return rows, json.loads((folder / "out" / "metrics.json").read_text())
+
+
+PERFECT = (organs(liver=1, kidney=1), organs(liver=1, kidney=1))
+SHIFTED = (organs(liver=2, kidney=1), organs(liver=1, kidney=1))  # the liver by one slice
+MISSED = (organs(kidney=1), organs(liver=1, kidney=1))
+ABSENT = (organs(kidney=1), organs(kidney=1))
+
+
+def test_the_table_has_a_row_for_every_case_and_class(tmp_path: Path) -> None:
+    rows, _ = measured(tmp_path, [PERFECT, SHIFTED])
+    assert [(row["case"], row["class"]) for row in rows] == [
+        (f"case {i}_seg", name) for i in range(2) for name in ("liver", "kidney")
+    ]
+    shifted = rows[2]
+    assert {key: float(shifted[key]) for key in ("dice", "hd95_mm", "hd95_voxels")} == {
+        "dice": pytest.approx(2 / 3, rel=1e-5),
+        "hd95_mm": 3,
+        "hd95_voxels": 1,
+    }
+    assert (shifted["voxels"], shifted["voxels_reference"]) == ("48", "48")
+
+
+def test_the_means_are_those_of_the_table(tmp_path: Path) -> None:
+    rows, summary = measured(tmp_path, [PERFECT, SHIFTED, SHIFTED, MISSED])
+    assert summary["cases"] == 4
+    for name in ("liver", "kidney"):
+        for measure in ("dice", "hd95_mm", "hd95_voxels", "nsd"):
+            values = [float(row[measure]) for row in rows if row["class"] == name and row[measure]]
+            assert summary["classes"][name][measure]["mean"] == pytest.approx(fmean(values), rel=1e-5)
+            assert summary["classes"][name][measure]["cases"] == len(values)
+    assert summary["classes"]["liver"]["dice"]["median"] == pytest.approx(2 / 3)
+    assert summary["mean_dice"] == pytest.approx(fmean([(1 + 2 / 3 + 2 / 3 + 0) / 4, 1]))
+    assert (summary["nsd_tolerance"], summary["nsd_unit"]) == (1.0, "mm")
+
+
+def test_an_absent_class_is_excluded_and_counted(tmp_path: Path) -> None:
+    rows, summary = measured(tmp_path, [ABSENT, SHIFTED, ABSENT])
+    liver = summary["classes"]["liver"]
+    assert (liver["absent_and_excluded"], liver["hd95_missing"], liver["dice"]["cases"]) == (2, 0, 1)
+    assert liver["dice"]["mean"] == pytest.approx(2 / 3)
+    assert [row["dice"] for row in rows if row["class"] == "liver"][::2] == ["", ""]
+
+
+def test_a_missing_distance_is_counted_and_never_zero(tmp_path: Path) -> None:
+    rows, summary = measured(tmp_path, [MISSED, SHIFTED])
+    liver = summary["classes"]["liver"]
+    assert (liver["absent_and_excluded"], liver["hd95_missing"]) == (0, 1)
+    assert (liver["hd95_mm"]["mean"], liver["hd95_mm"]["cases"]) == (3, 1)
+    assert liver["dice"]["mean"] == pytest.approx(1 / 3)
+    assert (rows[0]["hd95_mm"], rows[0]["hd95_voxels"], rows[0]["dice"]) == ("", "", "0")
+
+
+def test_nothing_is_given_in_mm_when_the_spacing_means_nothing(tmp_path: Path) -> None:
+    rows, summary = measured(tmp_path, [SHIFTED], nsd_unit="voxel", spacing_known=False)
+    assert [row["hd95_mm"] for row in rows] == ["", ""]
+    assert rows[0]["hd95_voxels"] == "1"
+    assert summary["classes"]["liver"]["hd95_mm"] == {"mean": None, "median": None, "cases": 0}
+
+
+def test_a_run_in_which_no_class_exists_ends_with_its_tables(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    _, summary = measured(tmp_path, [(NOTHING, NOTHING)])
+    assert summary["mean_dice"] is None
+    assert summary["classes"]["liver"]["absent_and_excluded"] == 1
+
+
+def test_a_mask_of_another_shape_is_refused(tmp_path: Path) -> None:
+    case = output(tmp_path, "case", *PERFECT)
+    case["pred"] = case["pred"][:, 1:]
+    with pytest.raises(ValueError, match="shape"):
+        CaseMetrics(tmp_path, LABELS, 1.0, "mm").add(case)
+
+
+def test_a_reference_on_another_grid_is_refused(tmp_path: Path) -> None:
+    case = output(tmp_path, "case", *PERFECT)
+    case["reference"].affine[0, 3] += 40  # mm, the same shape elsewhere
+    with pytest.raises(ValueError, match="affine"):
+        CaseMetrics(tmp_path, LABELS, 1.0, "mm").add(case)
+
+
+@pytest.mark.parametrize("count", [1, 7])
+def test_the_worst_and_the_best_case_are_in_the_picture(tmp_path: Path, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[dict[str, str]] = []
+    monkeypatch.setattr("scripts.evaluation.case_metrics.draw_overlays", lambda cases, *_: drawn.extend(cases))
+    measured(tmp_path, [PERFECT, SHIFTED, SHIFTED, MISSED, SHIFTED, SHIFTED, PERFECT][:count])
+    assert len(drawn) == min(count, 6) == len({case["image"] for case in drawn})
+    assert any("Dice 1.000" in case["title"] for case in drawn)
+    assert count == 1 or any(case["title"].startswith("case 3: Dice 0.500") for case in drawn)
+
+
+def test_the_picture_lies_beside_the_tables(tmp_path: Path) -> None:
+    measured(tmp_path, [SHIFTED])
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["metrics.csv", "metrics.json", "overlays.png"]

@@ -1,0 +1,111 @@
+"""A bad case costs only itself, wherever it stands in the list: the others are done, and with their own results."""
+
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from monai.data import Dataset
+from monai.engines import SupervisedEvaluator
+from monai.inferers import SimpleInferer
+from monai.transforms import AsDiscreted, Compose, EnsureChannelFirstd, LoadImaged
+from torch import nn
+
+from scripts.data import CaseReport, SaveMaskd
+from scripts.inferers import run_case_by_case
+
+GOOD, UNREADABLE, TOO_BRIGHT, UNWRITABLE = "good", "unreadable", "too bright", "unwritable"
+
+
+class Threshold(nn.Module):
+    """Logits of voxels below and above 0.5; fails where one is above 100."""
+
+    def forward(self, volume: torch.Tensor) -> torch.Tensor:
+        if volume.max() > 100:
+            raise RuntimeError("out of memory")
+        return torch.cat([0.5 - volume, volume - 0.5], 1)
+
+
+def write_cases(folder: Path, kinds: list[str]) -> list[dict[str, str]]:
+    """Case i has i + 1 bright voxels and a size of its own."""
+    cases = []
+    for i, kind in enumerate(kinds):
+        file = folder / f"{i}.nii"
+        voxels = np.zeros((4, 4, 4 + i), np.float32)
+        voxels.flat[: i + 1] = 200 if kind == TOO_BRIGHT else 1
+        nib.save(nib.Nifti1Image(voxels, np.eye(4)), file)
+        if kind == UNREADABLE:
+            file.write_bytes(file.read_bytes()[:400])
+        cases.append({"image": str(file), "name": "../outside" if kind == UNWRITABLE else f"{i}_seg"})
+    return cases
+
+
+def segment(folder: Path, kinds: list[str], **options: Any) -> CaseReport:
+    dataset = Dataset(write_cases(folder, kinds), Compose([LoadImaged("image"), EnsureChannelFirstd("image")]))
+    evaluator = SupervisedEvaluator(
+        device=torch.device("cpu"),
+        val_data_loader=[],
+        network=Threshold(),
+        inferer=SimpleInferer(),
+        postprocessing=Compose([AsDiscreted("pred", argmax=True), SaveMaskd(folder / "masks")]),
+    )
+    report = CaseReport(folder)
+    run_case_by_case(evaluator, dataset, report, **options)
+    return report
+
+
+BAD = (UNREADABLE, TOO_BRIGHT, UNWRITABLE)
+ORDERS = {
+    "none bad": [GOOD] * 3,
+    "all bad": list(BAD),
+    **{f"{kind} first": [kind, GOOD, GOOD] for kind in BAD},
+    **{f"{kind} in the middle": [GOOD, kind, kind, GOOD] for kind in BAD},
+    **{f"{kind} last": [GOOD, GOOD, kind] for kind in BAD},
+}
+
+
+@pytest.mark.parametrize("kinds", ORDERS.values(), ids=ORDERS.keys())
+def test_every_good_case_is_done_with_its_own_result(tmp_path: Path, kinds: list[str]) -> None:
+    results: list[dict[str, Any]] = []
+    report = segment(tmp_path, kinds, then=results.append)
+    good = [i for i, kind in enumerate(kinds) if kind == GOOD]
+    assert [entry["file"] for entry in report.entries] == [str(tmp_path / f"{i}.nii") for i in range(len(kinds))]
+    assert [entry["status"] for entry in report.entries] == ["written" if kind == GOOD else "refused" for kind in kinds]
+    assert [result["name"] for result in results] == [f"{i}_seg" for i in good]
+    for i, result in zip(good, results, strict=True):
+        assert result["image"].meta["filename_or_obj"] == str(tmp_path / f"{i}.nii")
+        assert result["pred"].sum() == i + 1
+        mask = nib.load(tmp_path / "masks" / f"{i}_seg.nii.gz")
+        assert mask.shape == (4, 4, 4 + i)
+        assert np.count_nonzero(mask.dataobj) == i + 1
+        assert report.entries[i]["mask"] == str(tmp_path / "masks" / f"{i}_seg.nii.gz")
+
+
+def test_each_failure_is_reported_with_its_own_reason(tmp_path: Path) -> None:
+    entries = segment(tmp_path, [UNREADABLE, TOO_BRIGHT, UNWRITABLE]).entries
+    assert entries[1]["reason"] == "RuntimeError: out of memory"
+    assert entries[2]["rule"].startswith("masks stay inside")
+    assert len({entry["reason"] for entry in entries}) == 3
+
+
+def test_what_fails_on_a_result_is_reported_too(tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    def fail_on_the_first(result: dict[str, Any]) -> None:
+        seen.append(result["name"])
+        if len(seen) == 1:
+            raise ValueError("no reference of that shape")
+
+    report = segment(tmp_path, [GOOD, GOOD], then=fail_on_the_first)
+    assert seen == ["0_seg", "1_seg"]
+    assert [entry["status"] for entry in report.entries] == ["refused", "written"]
+
+
+def test_the_user_can_stop_it(tmp_path: Path) -> None:
+    def interrupt(_: dict[str, Any]) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        segment(tmp_path, [GOOD, GOOD], then=interrupt)

@@ -1,0 +1,77 @@
+"""Each slice is encoded once and the decoder sees windows of a fixed depth, blended as MONAI's sliding window does."""
+
+import numpy as np
+import pytest
+import torch
+from monai.transforms import SpatialPad
+from torch import nn
+
+from scripts.inferers import EmbeddingWindowInferer
+from scripts.networks import SAM3D
+
+
+def blended_windows(network: SAM3D, volume: torch.Tensor, roi_depth: int, overlap: float) -> torch.Tensor:
+    """An implementation of our own: windows one by one, weighted by a Gaussian whose sigma is an eighth of the window."""
+    height, width, depth = volume.shape[2:]
+    embeddings = network.encoder(volume)
+    extents = (*embeddings.shape[2:4], roi_depth)
+    bells = [np.exp(-0.5 * ((np.arange(n) - (n - 1) / 2) / (n / 8)) ** 2) for n in extents]
+    weight = np.maximum(np.einsum("i,j,k->ijk", *bells), 1e-3)  # MONAI's least weight
+    rows, columns = (np.arange(n) // -(-n // tokens) for n, tokens in zip((height, width), extents, strict=False))
+    weight = torch.tensor(weight[rows][:, columns], dtype=volume.dtype)  # (H, W, roi_depth)
+    step = max(int(roi_depth * (1 - overlap)), 1)
+    first_slices = [*range(0, depth - roi_depth, step), depth - roi_depth]
+    total, weights = 0, torch.zeros(height, width, depth)
+    for first in first_slices:
+        window = slice(first, first + roi_depth)
+        logits = network.decoder(embeddings[..., window])[0][:, :, :height, :width]
+        total = total + nn.functional.pad(logits * weight, (first, depth - first - roi_depth))
+        weights[..., window] += weight
+    return total / weights
+
+
+@pytest.mark.parametrize("depth", [1, 5, 6])
+def test_a_volume_of_one_window_is_what_the_network_says_of_it_padded_as_in_training(narrow_network: SAM3D, depth: int) -> None:
+    volume = torch.rand(1, 1, 40, 33, depth)
+    padded = SpatialPad((-1, -1, 6))(volume[0])[None]  # the first of the random transforms of configs/train.json
+    first = (6 - depth) // 2
+    with torch.no_grad():
+        expected = narrow_network(padded.as_tensor())[..., first : first + depth]
+        assert torch.equal(EmbeddingWindowInferer(roi_depth=6)(volume, narrow_network), expected)
+
+
+@pytest.mark.parametrize(
+    ("shape", "roi_depth", "overlap"),
+    [
+        ((32, 48, 11), 4, 0.5),
+        ((40, 33, 9), 4, 0.25),  # whole patches: 48 x 48
+        ((17, 70, 7), 6, 0.5),  # 32 x 80
+        ((33, 16, 10), 3, 0.0),
+        ((20, 40, 6), 2, 0.9),
+    ],
+)
+def test_windows_are_blended_as_defined(
+    narrow_network: SAM3D, shape: tuple[int, int, int], roi_depth: int, overlap: float
+) -> None:
+    volume = torch.rand(2, 1, *shape)
+    with torch.no_grad():
+        logits = EmbeddingWindowInferer(roi_depth, overlap)(volume, narrow_network)
+        expected = blended_windows(narrow_network, volume, roi_depth, overlap)
+        whole = narrow_network(volume)
+    assert logits.shape == (2, 4, *shape)
+    torch.testing.assert_close(logits, expected, atol=1e-5, rtol=1e-5)
+    assert (logits - whole).abs().max() > 0.01  # windows and the whole volume are different masks
+
+
+@pytest.mark.parametrize("depth", [4, 5, 17])
+def test_each_slice_is_encoded_once_and_windows_have_the_depth_of_training(narrow_network: SAM3D, depth: int) -> None:
+    encoded: list[torch.Tensor] = []
+    decoded: list[int] = []
+    narrow_network.encoder.register_forward_hook(lambda _, inputs, output: encoded.append(inputs[0]))
+    narrow_network.decoder.register_forward_hook(lambda _, inputs, output: decoded.append(inputs[0].shape[-1]))
+    volume = torch.rand(1, 1, 32, 32, depth)
+    with torch.no_grad():
+        EmbeddingWindowInferer(roi_depth=4)(volume, narrow_network)
+    assert torch.equal(torch.cat(encoded, -1), volume)
+    assert set(decoded) == {4}
+    assert len(decoded) == max(1, -(-(depth - 4) // 2) + 1)  # half of each window overlaps
