@@ -1,0 +1,108 @@
+"""MONAI's bundle commands and `monai.bundle.load`, from the bundle's folder and from another."""
+
+import shutil
+import subprocess
+import sys
+import urllib.error
+from pathlib import Path
+
+import monai.bundle
+import pytest
+import torch
+from conftest import NARROW, ROOT
+from monai.bundle import ConfigParser, verify_metadata
+from monai.data import load_net_with_metadata
+
+from scripts.networks import SAM3D
+
+from .conftest import NARROW_CONFIG
+
+
+@pytest.fixture(scope="module", params=["bundle folder", "another folder"])
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return ROOT if request.param == "bundle folder" else tmp_path_factory.mktemp("elsewhere")
+
+
+def bundle_command(environment: dict[str, str], folder: Path, *words: object) -> str:
+    command = [sys.executable, "-m", "monai.bundle", *map(str, words)]
+    result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    return result.stdout
+
+
+def narrow_network_def() -> SAM3D:
+    parser = ConfigParser()
+    parser.read_config([str(ROOT / "configs" / "inference.json"), str(NARROW_CONFIG)])
+    return parser.get_parsed_content("network_def").eval()
+
+
+def test_verify_net_in_out(environment: dict[str, str], folder: Path) -> None:
+    output = bundle_command(
+        environment,
+        folder,
+        "verify_net_in_out",
+        "network_def",
+        *("--meta_file", ROOT / "configs" / "metadata.json"),
+        *("--config_file", ROOT / "configs" / "inference.json"),
+        *("--bundle_root", ROOT),
+        *("--encoder_variant", NARROW),
+        *("--encoder_weights", "random"),
+    )
+    assert "verified with no error" in output
+
+
+def test_the_exported_torchscript_equals_the_network(
+    environment: dict[str, str], folder: Path, trained: Path, tmp_path: Path
+) -> None:
+    bundle_command(
+        environment,
+        folder,
+        "ckpt_export",
+        "network_def",
+        *("--filepath", tmp_path / "model.ts"),
+        *("--ckpt_file", trained / "model.pt"),
+        *("--meta_file", ROOT / "configs" / "metadata.json"),
+        *("--config_file", [str(ROOT / "configs" / "inference.json"), str(NARROW_CONFIG)]),
+        *("--bundle_root", ROOT),
+        *("--use_trace", "true"),
+        *("--input_shape", "[1, 1, 32, 48, 6]"),
+    )
+    exported, metadata, _ = load_net_with_metadata(str(tmp_path / "model.ts"))
+    network = narrow_network_def()
+    network.load_state_dict(torch.load(trained / "model.pt", weights_only=True))
+    volume = torch.rand(1, 1, 32, 48, 6)
+    torch.testing.assert_close(exported(volume), network(volume), rtol=0, atol=1e-4)
+    assert metadata["version"] == ConfigParser.load_config_file(str(ROOT / "configs" / "metadata.json"))["version"]
+    with pytest.raises(Exception, match="holds for volumes of 32 x 48 x 6"):
+        exported(torch.rand(1, 1, 32, 48, 7))
+
+
+def test_monai_bundle_load_gives_the_trained_network(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From a folder that holds a downloaded copy of the bundle, which is not the current folder."""
+    copy = tmp_path / "sam3d"
+    shutil.copytree(ROOT / "configs", copy / "configs")
+    (copy / "models").mkdir()
+    shutil.copy(trained / "model.pt", copy / "models")
+    monkeypatch.chdir(tmp_path)
+    expected = torch.load(trained / "model.pt", weights_only=True)
+    network = monai.bundle.load(
+        "sam3d",
+        bundle_dir=str(tmp_path),
+        device="cpu",
+        net_override={
+            "encoder#weights": "random",
+            "encoder#encoder#variant": NARROW,
+            "decoder#channels": [16, 8, 8, 4],
+            "decoder#out_channels": 4,
+        },
+    )
+    state = network.state_dict()
+    assert state.keys() == expected.keys()
+    assert all(torch.equal(state[key], expected[key]) for key in expected)
+
+
+def test_the_metadata_fits_monais_schema(tmp_path: Path) -> None:
+    try:
+        verify_metadata(meta_file=str(ROOT / "configs" / "metadata.json"), filepath=str(tmp_path / "schema.json"))
+    except (urllib.error.URLError, OSError, RuntimeError) as error:
+        pytest.skip(f"the schema cannot be fetched here: {error}")

@@ -1,0 +1,101 @@
+"""`run training`: what it writes, and that a resumed training is the uninterrupted one."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import ROOT
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from .conftest import Command, command_line
+
+STOP_AFTER_TWO_EPOCHS = """
+training:
+  - "$@checkpointing.attach()"
+  - "$@train#trainer.add_event_handler(ignite.engine.Events.EPOCH_COMPLETED(once=2), lambda engine: engine.terminate())"
+  - "$@train#trainer.run()"
+"""
+
+
+def weights(folder: Path, name: str = "last.pt") -> dict[str, torch.Tensor]:
+    state = torch.load(folder / name, weights_only=True)
+    return state.get("network", state)
+
+
+def assert_identical(folder: Path, other: Path) -> None:
+    for name in ("last.pt", "model.pt"):
+        first, second = weights(folder, name), weights(other, name)
+        assert first.keys() == second.keys()
+        assert all(torch.equal(first[key], second[key]) for key in first), name
+
+
+def test_training_writes_best_and_last_checkpoint_without_the_frozen_encoder(trained: Path) -> None:
+    assert {path.name for path in trained.iterdir()} == {"model.pt", "last.pt", "events"}
+    assert not [key for key in weights(trained) if key.startswith("encoder.")]
+    assert torch.load(trained / "last.pt", weights_only=True)["epoch"] == 2
+
+
+def test_training_logs_loss_and_dice_of_every_class_to_tensorboard(trained: Path) -> None:
+    accumulator = EventAccumulator(str(trained / "events")).Reload()
+    tags = accumulator.Tags()["scalars"]
+    assert {"train_loss", "val_mean_dice", "val_dice_liver", "val_dice_kidney", "val_dice_vessel"} <= set(tags)
+    assert len(accumulator.Scalars("train_loss")) == 2
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(
+    bundle_run: Command, phantoms: Path, tmp_path: Path, num_workers: int
+) -> None:
+    stop = tmp_path / "stop.yaml"
+    stop.write_text(STOP_AFTER_TWO_EPOCHS)
+    options = {"dataset_dir": phantoms, "max_epochs": 4, "num_workers": num_workers}
+    bundle_run("training", ["train.json"], output_dir=tmp_path / "whole", **options)
+    bundle_run("training", ["train.json", stop], output_dir=tmp_path / "parts", **options)
+    assert torch.load(tmp_path / "parts" / "last.pt", weights_only=True)["epoch"] == 2
+    bundle_run("training", ["train.json"], output_dir=tmp_path / "parts", resume=True, **options)
+    assert_identical(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_a_killed_training_goes_on_exactly(
+    bundle_run: Command, phantoms: Path, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    options = {"dataset_dir": phantoms, "max_epochs": 30, "num_workers": 0}
+    bundle_run("training", ["train.json"], output_dir=tmp_path / "whole", **options)
+    command = command_line("training", ["train.json"], {**options, "output_dir": tmp_path / "killed"})
+    process = subprocess.Popen([sys.executable, *command], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
+    while process.poll() is None and not (tmp_path / "killed" / "last.pt").exists():
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "it ended before it could be killed"
+    bundle_run("training", ["train.json"], output_dir=tmp_path / "killed", resume=True, **options)
+    assert_identical(tmp_path / "whole", tmp_path / "killed")
+
+
+def test_a_second_training_does_not_overwrite_the_first(bundle_run: Command, phantoms: Path, trained: Path) -> None:
+    result = bundle_run("training", ["train.json"], fails=True, dataset_dir=phantoms, output_dir=trained)
+    assert "already holds a training" in result.stderr
+
+
+def test_missing_encoder_weights_are_an_error_with_the_download_command(
+    bundle_run: Command, phantoms: Path, tmp_path: Path
+) -> None:
+    missing = tmp_path / "sam_vit_b_01ec64.pth"
+    result = bundle_run(
+        "training", ["train.json"], fails=True, dataset_dir=phantoms, output_dir=tmp_path, encoder_weights=missing
+    )
+    assert str(missing) in result.stderr
+    assert "download_large_files" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "overlay", ["networks/unet.yaml", "networks/original.yaml", "overlays/joint_dice.yaml", "overlays/train_encoder.yaml"]
+)
+def test_every_overlay_trains(bundle_run: Command, phantoms: Path, tmp_path: Path, overlay: str) -> None:
+    last = ROOT / "configs" / overlay
+    bundle_run("training", ["train.json"], last=last, dataset_dir=phantoms, output_dir=tmp_path / "run", max_epochs=1)
+    state = weights(tmp_path / "run")
+    assert any(key.startswith("encoder.") for key in state) == ("train_encoder" in overlay)
