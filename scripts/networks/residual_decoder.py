@@ -1,10 +1,12 @@
 """Slice embeddings -> feature maps of rising in-plane resolution -> logits of every supervised stage."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import nn
 from torch.nn import functional as F
+
+from .depth_stream import DepthStore, NewStore, convolve, normalise, parts
 
 INTERPOLATION = {"linear": "trilinear", "nearest": "nearest-exact"}
 
@@ -16,6 +18,9 @@ class ResidualDecoder(nn.Module):
     instance normalisation, leaky ReLU, and upsampling by 2 in the plane only, because the encoder never shrinks D.
     The defaults are this bundle's; the decoder of Bui et al., "SAM3D" (arXiv:2309.03493) is
     `shortcut_kernel=1, upsample="nearest", supervised_stages=3, head="convolutional", conv_bias=True`.
+
+    Inside, volumes are (B, C, D, h, w) and so are kernels: of a batch of 1, torch's CPU convolution is up to 4 times slower
+    where channels, first and second axis multiply to 20480 or less, and D is the longest axis where the plane is small.
 
     in_channels: channels of the embeddings, 256 for each modality.
     out_channels: classes K, background included.
@@ -40,8 +45,8 @@ class ResidualDecoder(nn.Module):
             raise ValueError(f"upsample must be one of {', '.join(INTERPOLATION)}, got {upsample!r}")
         if head not in ("linear", "convolutional"):
             raise ValueError(f"head must be 'linear' or 'convolutional', got {head!r}")
-        if shortcut_kernel % 2 == 0:
-            raise ValueError(f"shortcut_kernel must be odd, so that the size stays, got {shortcut_kernel}")
+        if shortcut_kernel not in (1, 3):
+            raise ValueError(f"shortcut_kernel must be 1 or 3, got {shortcut_kernel}")
         if not 1 <= supervised_stages <= len(channels):
             raise ValueError(f"supervised_stages must be between 1 and {len(channels)}, got {supervised_stages}")
         self.upsample = upsample
@@ -55,42 +60,103 @@ class ResidualDecoder(nn.Module):
         self.head_before_upsampling = head == "linear"
 
     def forward(self, embeddings: torch.Tensor) -> list[torch.Tensor]:
-        if embeddings.shape[2:].numel() == 1:
-            raise ValueError(
-                "the decoder normalises over the positions of a volume and this one has a single position: it must be larger "
-                "than one token (16 x 16 pixels) in the plane, or have more than one slice"
-            )
+        _require_several_positions(embeddings.shape[2:].numel())
+        features = embeddings.movedim(-1, 2)  # (B, C, D, h, w)
         heads = [None] * (len(self.stages) - len(self.heads)) + list(self.heads)
         levels = []
-        features = embeddings
         for stage, head in zip(self.stages, heads, strict=True):
             narrow = stage(features)
-            last = stage is self.stages[-1]
-            if not (last and self.head_before_upsampling):
-                features = self._enlarge(narrow)
             if head is not None:
-                levels.append(self._enlarge(head(narrow)) if self.head_before_upsampling else head(features))
+                logits = self._enlarge(head(narrow)) if self.head_before_upsampling else head(self._enlarge(narrow))
+                levels.append(logits.movedim(2, -1))
+            if stage is not self.stages[-1]:
+                features = self._enlarge(narrow)
         return levels[::-1]
+
+    def stream(self, embeddings: DepthStore, new_store: NewStore, slices: int) -> Iterator[torch.Tensor]:
+        """The finest logits of `forward`, (B, K, 16 h, 16 w, d) part by part, in memory that does not grow with the depth.
+
+        embeddings: (B, C, D, h, w); new_store: makes an empty store for a layer's results; slices: in a part.
+        """
+        _require_several_positions(embeddings.depth * embeddings.read(0, 1)[0, 0].numel())
+        features = embeddings
+        for stage in self.stages[:-1]:
+            narrow = stage.stream(features, new_store, slices)
+            features = new_store()
+            for part in narrow:
+                features.append(self._enlarge(part))
+        narrow, head = self.stages[-1].stream(features, new_store, slices), self.heads[-1]
+        if self.head_before_upsampling:
+            for part in narrow:
+                yield self._enlarge(head(part)).movedim(2, -1)
+        else:
+            yield from self._stream_convolutional_head((self._enlarge(part) for part in narrow), new_store, slices)
+
+    def _stream_convolutional_head(
+        self, features: Iterator[torch.Tensor], new_store: NewStore, slices: int
+    ) -> Iterator[torch.Tensor]:
+        convolution, _, activation, last = self.heads[-1]
+        enlarged, middle = new_store(), new_store()
+        for part in features:
+            enlarged.append(part)
+        norm = normalise(convolve(enlarged, slices, lambda part: without_depth_padding(convolution, part)), middle)
+        for part in parts(middle, slices):
+            yield last(activation(norm(part))).movedim(2, -1)
 
     def _enlarge(self, features: torch.Tensor) -> torch.Tensor:
         """Twice the size in the plane, the same depth."""
-        return F.interpolate(features, scale_factor=(2.0, 2.0, 1.0), mode=INTERPOLATION[self.upsample])
+        return F.interpolate(features, scale_factor=(1.0, 2.0, 2.0), mode=INTERPOLATION[self.upsample])
 
 
 class ResidualDoubleConv3d(nn.Module):
-    """`s(IN(W2 * s(IN(W1 * g))) + IN(W0 * g))` at the resolution of g, (B, in, h, w, D) -> (B, out, h, w, D)."""
+    """`s(IN(W2 * s(IN(W1 * g))) + IN(W0 * g))` at the resolution of g, (B, in, D, h, w) -> (B, out, D, h, w)."""
 
     def __init__(self, in_channels: int, out_channels: int, shortcut_kernel: int, bias: bool) -> None:
         super().__init__()
         self.conv1 = nn.Conv3d(in_channels, out_channels, 3, padding=1, bias=bias)
         self.conv2 = nn.Conv3d(out_channels, out_channels, 3, padding=1, bias=bias)
         self.shortcut = nn.Conv3d(in_channels, out_channels, shortcut_kernel, padding=shortcut_kernel // 2, bias=bias)
-        self.norm = nn.InstanceNorm3d(out_channels)  # without affine parameters: one serves all three places
         self.activation = nn.LeakyReLU()
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        residual = self.norm(self.conv2(self.activation(self.norm(self.conv1(features)))))
-        return self.activation(residual + self.norm(self.shortcut(features)))
+        inner, shortcut = F.instance_norm(self._first(features, depth_padding=1)).chunk(2, 1)
+        residual = F.instance_norm(self.conv2(self.activation(inner)))
+        return self.activation(residual + shortcut)
+
+    def stream(self, features: DepthStore, new_store: NewStore, slices: int) -> Iterator[torch.Tensor]:
+        """`forward` part by part."""
+        first, second = new_store(), new_store()
+        norm = normalise(convolve(features, slices, lambda part: self._first(part, depth_padding=0)), first)
+        residual_norm = normalise(
+            convolve(
+                first,
+                slices,
+                lambda part: without_depth_padding(self.conv2, part),
+                before=lambda part: self.activation(norm(part).chunk(2, 1)[0]),
+            ),
+            second,
+        )
+        for both, residual in zip(parts(first, slices), parts(second, slices), strict=True):
+            yield self.activation(residual_norm(residual) + norm(both).chunk(2, 1)[1])
+
+    def _first(self, features: torch.Tensor, depth_padding: int) -> torch.Tensor:
+        """W1 * g and W0 * g, (B, 2 out, D, h, w): they read the same input, so kernels of one size make one convolution.
+
+        depth_padding: 1, or 0 to leave out the first and the last slice.
+        """
+        convolutions = (self.conv1, self.shortcut)
+        if self.conv1.kernel_size == self.shortcut.kernel_size:
+            weight = torch.cat([convolution.weight for convolution in convolutions])
+            bias = None if self.conv1.bias is None else torch.cat([convolution.bias for convolution in convolutions])
+            return F.conv3d(features, weight, bias, padding=(depth_padding, 1, 1))
+        if depth_padding:
+            return torch.cat([convolution(features) for convolution in convolutions], 1)
+        return torch.cat([without_depth_padding(self.conv1, features), self.shortcut(features[:, :, 1:-1])], 1)
+
+
+def without_depth_padding(convolution: nn.Conv3d, features: torch.Tensor) -> torch.Tensor:
+    """A convolution of 3 x 3 x 3 on (B, C, d + 2, h, w), (B, C', d, h, w)."""
+    return F.conv3d(features, convolution.weight, convolution.bias, padding=(0, 1, 1))
 
 
 def linear_head(in_channels: int, out_channels: int) -> nn.Module:
@@ -105,3 +171,11 @@ def convolutional_head(in_channels: int, out_channels: int) -> nn.Module:
         nn.LeakyReLU(),
         nn.Conv3d(middle, out_channels, 1),
     )
+
+
+def _require_several_positions(positions: int) -> None:
+    if positions == 1:
+        raise ValueError(
+            "the decoder normalises over the positions of a volume and this one has a single position: it must be larger "
+            "than one token (16 x 16 pixels) in the plane, or have more than one slice"
+        )

@@ -20,6 +20,11 @@ PATCH = 16  # pixels on a side of one token
 WINDOW = 14  # tokens on a side of one attention window
 PIXEL_MEAN = (123.675, 116.28, 103.53)  # of 0..255 RGB, from segment_anything/build_sam.py
 PIXEL_STD = (58.395, 57.12, 57.375)
+# By device; on a CPU the smallest, or fastest, of those tried (docs/performance.md). Others are taken as a CPU.
+MEMORY = {"cpu": 0.1, "cuda": 2.0}  # GB of intermediate results of the slices encoded at once
+BIAS_BYTES = {"cpu": 2**25, "cuda": 2**29}  # of one block of attention biases
+
+Tables = tuple[torch.Tensor, torch.Tensor]  # of rows and of columns: (query, key, C / heads) for windows of one size
 
 
 class SAMSliceEncoder(nn.Module):
@@ -27,21 +32,24 @@ class SAMSliceEncoder(nn.Module):
 
     Numerically SAM's image encoder (Kirillov et al., "Segment Anything", arXiv:2304.02643) on the slice repeated to three
     channels: its modules hold the parameters under their official names, so checkpoints load unchanged. The arithmetic is
-    reordered, exactly: the padding of attention windows is summed up instead of computed (see `attend`), and the repeated
-    channels and pixel normalisation are folded into the patch embedding. For slices other than 1024 x 1024 the absolute
-    position table is resampled bicubically, the relative ones linearly as SAM itself does.
+    reordered, exactly: the padding of attention windows is summed up instead of computed (see `attend`), attention runs in
+    blocks of rows, and the repeated channels and pixel normalisation are folded into the patch embedding. For slices other
+    than 1024 x 1024 the absolute position table is resampled bicubically, the relative ones linearly as SAM itself does.
 
     variant: `vit_b`, `vit_l`, `vit_h`, or the dimensions of another ViT (keys as in `VARIANTS`, and `out_chans`).
-    slice_batch_size: slices encoded at once; changes speed and memory, not the result.
+    memory: GB (10^9 bytes) that the intermediate results of the slices encoded at once may take, where a single slice takes
+        less; None: by device, `MEMORY`. Changes speed, not the result.
     trainable: False keeps the encoder in `eval()` and under `no_grad`.
     """
 
-    def __init__(self, variant: str | Mapping[str, Any] = "vit_b", slice_batch_size: int = 16, trainable: bool = False) -> None:
+    def __init__(
+        self, variant: str | Mapping[str, Any] = "vit_b", memory: float | None = None, trainable: bool = False
+    ) -> None:
         super().__init__()
         if isinstance(variant, str) and variant not in VARIANTS:
             raise ValueError(f"variant must be one of {', '.join(VARIANTS)} or a mapping of dimensions, got {variant!r}")
-        if slice_batch_size < 1:
-            raise ValueError(f"slice_batch_size must be at least 1, got {slice_batch_size}")
+        if memory is not None and memory <= 0:
+            raise ValueError(f"memory must be positive, in GB, got {memory}")
         dimensions = VARIANTS[variant] if isinstance(variant, str) else dict(variant)
         self.image_encoder = ImageEncoderViT(
             **dimensions,
@@ -51,7 +59,7 @@ class SAMSliceEncoder(nn.Module):
             use_rel_pos=True,
             norm_layer=lambda channels: nn.LayerNorm(channels, eps=1e-6),  # SAM's checkpoints use eps 1e-6
         )
-        self.slice_batch_size = slice_batch_size
+        self.memory = memory
         self.trainable = trainable
         self.requires_grad_(trainable)
         self.train(self.training)
@@ -81,20 +89,31 @@ class SAMSliceEncoder(nn.Module):
         volume = volume.as_subclass(torch.Tensor)  # a MetaTensor's bookkeeping costs Python time in every operation
         slices = volume.permute(0, 1, 4, 2, 3).reshape(-1, 1, height, width)  # (B*M*D, 1, H, W)
         slices = F.pad(slices, (0, -width % PATCH, 0, -height % PATCH))  # raw intensity 0
+        grid = (-(-height // PATCH), -(-width // PATCH))
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.trainable):
-            embeddings = torch.cat([self._encode(part) for part in slices.split(self.slice_batch_size)])
+            patches, positions, tables = self._grey_patch_embedding(), self._position_embedding(*grid), self._tables(*grid)
+            parts = slices.split(self._slices_at_once(*grid, slices.device.type))
+            embeddings = torch.cat([self._encode(part, patches, positions, tables) for part in parts])
         embeddings = embeddings.unflatten(0, (batch, modalities, depth))  # (B, M, D, 256, h, w)
         return embeddings.permute(0, 1, 3, 4, 5, 2).flatten(1, 2)  # (B, M*256, h, w, D)
 
-    def _encode(self, slices: torch.Tensor) -> torch.Tensor:
+    def _slices_at_once(self, height: int, width: int, device: str) -> int:
+        """How many slices of h x w tokens the memory allows for."""
+        memory = MEMORY.get(device, MEMORY["cpu"]) if self.memory is None else self.memory
+        channels = self.image_encoder.pos_embed.shape[-1]
+        token_bytes = 4 * 12 * channels  # the widest point: the MLP's 4 C before and after its activation, and 4 C beside it
+        return max(1, int(memory * 1e9 / (height * width * token_bytes)))
+
+    def _encode(
+        self, slices: torch.Tensor, patches: tuple[torch.Tensor, torch.Tensor], positions: torch.Tensor, tables: list[Tables]
+    ) -> torch.Tensor:
         """(N, 1, 16 h, 16 w) in [0, 1] -> (N, 256, h, w)."""
-        vit = self.image_encoder
-        tokens = F.conv2d(slices, *self._grey_patch_embedding(), stride=PATCH)  # (N, C, h, w)
-        tokens = (tokens + self._position_embedding(*tokens.shape[2:])).permute(0, 2, 3, 1)  # (N, h, w, C)
-        for block in vit.blocks:
-            tokens = tokens + attend(block.attn, block.norm1(tokens), block.window_size)
+        tokens = F.conv2d(slices, *patches, stride=PATCH)  # (N, C, h, w)
+        tokens = (tokens + positions).permute(0, 2, 3, 1)  # (N, h, w, C)
+        for block, table in zip(self.image_encoder.blocks, tables, strict=True):
+            tokens = tokens + attend(block.attn, block.norm1(tokens), table)
             tokens = tokens + block.mlp(block.norm2(tokens))
-        return vit.neck(tokens.permute(0, 3, 1, 2))
+        return self.image_encoder.neck(tokens.permute(0, 3, 1, 2))
 
     def _grey_patch_embedding(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Kernel (C, 1, 16, 16) and bias (C) that do at once: repeat to 3 channels, x 255, - mean, / std, embed patches."""
@@ -112,13 +131,22 @@ class SAMSliceEncoder(nn.Module):
             return table
         return F.interpolate(table, size=(height, width), mode="bicubic", align_corners=False)
 
+    def _tables(self, height: int, width: int) -> list[Tables]:
+        """Of every block, its decomposed relative positions for windows, or for a grid of h x w tokens."""
+        tables = []
+        for block in self.image_encoder.blocks:
+            size_h, size_w = (block.window_size, block.window_size) if block.window_size else (height, width)
+            attention = block.attn
+            tables.append((get_rel_pos(size_h, size_h, attention.rel_pos_h), get_rel_pos(size_w, size_w, attention.rel_pos_w)))
+        return tables
+
 
 def _forget_digest(encoder: SAMSliceEncoder, *_: Any) -> None:
     encoder._sha256 = None
 
 
-def attend(attention: nn.Module, tokens: torch.Tensor, window: int) -> torch.Tensor:
-    """SAM's attention (N, h, w, C) -> (N, h, w, C) within windows of `window` x `window` tokens; 0: one window, the grid.
+def attend(attention: nn.Module, tokens: torch.Tensor, tables: Tables) -> torch.Tensor:
+    """SAM's attention (N, h, w, C) -> (N, h, w, C) within windows of the tables' size, A x B tokens.
 
     SAM pads the grid with zeros to whole windows and lets the padding take part in the softmax. All padded positions of a
     window have the same key and value, the projection's bias, and differ only in their relative position, so they act as
@@ -126,9 +154,8 @@ def attend(attention: nn.Module, tokens: torch.Tensor, window: int) -> torch.Ten
     together.
     """
     height, width = (int(size) for size in tokens.shape[1:3])  # plain numbers also while tracing
-    size_h, size_w = (window, window) if window else (height, width)
-    table_h = get_rel_pos(size_h, size_h, attention.rel_pos_h)  # (size, size, C / heads): query row, key row
-    table_w = get_rel_pos(size_w, size_w, attention.rel_pos_w)
+    table_h, table_w = tables
+    size_h, size_w = len(table_h), len(table_w)
     qkv = attention.qkv(tokens)  # (N, h, w, 3 C)
     bands = []
     for top, rows, real_h in _runs(height, size_h):
@@ -154,20 +181,36 @@ def _attend_within(attention: nn.Module, qkv: torch.Tensor, table_h: torch.Tenso
 
     table_h: (a, A, C / heads) with A - a rows of padding below the real ones; table_w: (b, B, C / heads) likewise.
     """
-    real_h, real_w = qkv.shape[1:3]
+    real_h, real_w = (int(size) for size in qkv.shape[1:3])
     q, k, v = qkv.unflatten(3, (3, attention.num_heads, -1)).permute(3, 0, 4, 1, 2, 5)  # each (n, heads, a, b, C / heads)
-    bias_h = torch.einsum("nmabc,aAc->nmabA", q, table_h)  # decomposed relative positions, rows
-    bias_w = torch.einsum("nmabc,bBc->nmabB", q, table_w)  # and columns
-    bias = (bias_h[..., :real_h, None] + bias_w[..., None, :real_w]).flatten(4).flatten(2, 3)  # (n, heads, ab, ab)
-    q, k, v = (x.flatten(2, 3) for x in (q, k, v))
-    if table_h.shape[1] > real_h or table_w.shape[1] > real_w:
-        rows, padded_rows = bias_h[..., :real_h].logsumexp(-1), bias_h[..., real_h:].logsumexp(-1)
-        columns, padded_columns = bias_w[..., :real_w].logsumexp(-1), bias_w[..., real_w:].logsumexp(-1)
-        # log of the sum of exp(bias) over padded positions: padded rows with any column, real rows with padded columns
-        padding = torch.logaddexp(padded_rows + torch.logaddexp(columns, padded_columns), rows + padded_columns)
-        bias = torch.cat([bias, padding.flatten(2, 3)[..., None].to(bias.dtype)], -1)
+    k, v = k.flatten(2, 3), v.flatten(2, 3)
+    padded = table_h.shape[1] > real_h or table_w.shape[1] > real_w
+    if padded:  # the virtual key and its value
         _, k_padding, v_padding = attention.qkv.bias.to(k.dtype).view(3, 1, attention.num_heads, 1, -1)
         k = torch.cat([k, k_padding.expand(k.shape[0], -1, -1, -1)], 2)
         v = torch.cat([v, v_padding.expand(v.shape[0], -1, -1, -1)], 2)
-    out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias.to(q.dtype))  # (n, heads, ab, C / heads)
-    return out.transpose(1, 2).flatten(2).unflatten(1, (real_h, real_w))
+    # The bias of all pairs of tokens would be by far the largest tensor, so a block of query rows at a time.
+    row_bytes = int(q.shape[0]) * attention.num_heads * real_w * int(k.shape[2]) * q.element_size()
+    rows = max(1, BIAS_BYTES.get(q.device.type, BIAS_BYTES["cpu"]) // row_bytes)
+    blocks = []
+    for q_rows, table_rows in zip(q.split(rows, 2), table_h.split(rows), strict=True):
+        bias = _bias(q_rows, table_rows, table_w, real_h, real_w, padded)
+        blocks.append(F.scaled_dot_product_attention(q_rows.flatten(2, 3), k, v, attn_mask=bias.to(q.dtype)))
+    return torch.cat(blocks, 2).transpose(1, 2).flatten(2).unflatten(1, (real_h, real_w))
+
+
+def _bias(q: torch.Tensor, table_h: torch.Tensor, table_w: torch.Tensor, a: int, b: int, padded: bool) -> torch.Tensor:
+    """Decomposed relative positions of queries (n, heads, r, b, C / heads) to a x b keys, (n, heads, r b, a b).
+
+    padded: one more key at the end, all of the window's padding: log of the sum of its exp(bias).
+    """
+    rows = torch.einsum("nmrbc,rAc->nmrbA", q, table_h)
+    columns = torch.einsum("nmrbc,bBc->nmrbB", q, table_w)
+    bias = (rows[..., :a, None] + columns[..., None, :b]).flatten(4)
+    if padded:
+        real_rows, padded_rows = rows[..., :a].logsumexp(-1), rows[..., a:].logsumexp(-1)
+        real_columns, padded_columns = columns[..., :b].logsumexp(-1), columns[..., b:].logsumexp(-1)
+        # padded rows with any column, real rows with padded columns
+        padding = torch.logaddexp(padded_rows + torch.logaddexp(real_columns, padded_columns), real_rows + padded_columns)
+        bias = torch.cat([bias, padding[..., None].to(bias.dtype)], -1)
+    return bias.flatten(2, 3)

@@ -26,8 +26,9 @@ def leaky(features: torch.Tensor) -> torch.Tensor:
 
 
 def convolve(features: torch.Tensor, convolution: nn.Conv3d) -> torch.Tensor:
-    """With zeros around, so that the size stays."""
-    return F.conv3d(features, convolution.weight, convolution.bias, padding=convolution.weight.shape[-1] // 2)
+    """With zeros around, so that the size stays; kernels are (out, in, D, H, W)."""
+    weight = convolution.weight.movedim(2, -1)
+    return F.conv3d(features, weight, convolution.bias, padding=weight.shape[-1] // 2)
 
 
 def enlarge(features: torch.Tensor, upsample: str) -> torch.Tensor:

@@ -12,7 +12,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from scripts.networks import SAMSliceEncoder
+from scripts.networks import SAMSliceEncoder, sam_encoder
 from scripts.networks.sam_encoder import VARIANTS
 from scripts.networks.segment_anything import ImageEncoderViT
 from scripts.weights.sam_checkpoint import fill_at_random
@@ -137,11 +137,28 @@ def test_slices_do_not_see_each_other(narrow_encoder: SAMSliceEncoder) -> None:
     assert_close(narrow_encoder(volume)[..., 2:5], narrow_encoder(volume[..., 2:5]), atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("slice_batch_size", [1, 3, 100])
-def test_slice_batch_size_does_not_change_the_result(narrow_encoder: SAMSliceEncoder, slice_batch_size: int) -> None:
+def test_the_memory_for_slices_sets_how_many_run_at_once_and_does_not_change_the_result(
+    narrow_encoder: SAMSliceEncoder,
+) -> None:
     volume = torch.rand(2, 1, 64, 48, 5)
     expected = narrow_encoder(volume)
-    narrow_encoder.slice_batch_size = slice_batch_size
+    batches: list[int] = []
+    narrow_encoder.image_encoder.blocks[0].norm1.register_forward_pre_hook(lambda _, args: batches.append(len(args[0])))
+    slice_gb = 12 * 4 * 12 * 32 / 1e9  # 12 tokens of 12 x 32 fp32 numbers
+    for memory, expected_batches in [(1e-9, [1] * 10), (3.5 * slice_gb, [3, 3, 3, 1]), (None, [10])]:
+        narrow_encoder.memory = memory
+        batches.clear()
+        assert_close(narrow_encoder(volume), expected, atol=1e-5, rtol=0)
+        assert batches == expected_batches
+
+
+@pytest.mark.parametrize("bias_bytes", [1, 5 * 4 * 2 * 14 * 197 * 4])
+def test_blocks_of_attention_rows_do_not_change_the_result(
+    narrow_encoder: SAMSliceEncoder, monkeypatch: pytest.MonkeyPatch, bias_bytes: int
+) -> None:
+    volume = torch.rand(1, 1, 16 * 17, 16 * 15, 2)  # windows of every shape, and a global block
+    expected = narrow_encoder(volume)
+    monkeypatch.setitem(sam_encoder.BIAS_BYTES, "cpu", bias_bytes)
     assert_close(narrow_encoder(volume), expected, atol=1e-5, rtol=0)
 
 
@@ -187,13 +204,13 @@ def test_an_unknown_variant_is_refused_in_words() -> None:
         SAMSliceEncoder("vit_x")
 
 
-def test_a_slice_batch_of_nothing_is_refused_in_words() -> None:
-    with pytest.raises(ValueError, match="slice_batch_size must be at least 1, got 0"):
-        SAMSliceEncoder(NARROW, slice_batch_size=0)
+def test_no_memory_for_slices_is_refused_in_words() -> None:
+    with pytest.raises(ValueError, match="memory must be positive, in GB, got 0"):
+        SAMSliceEncoder(NARROW, memory=0)
 
 
 def test_the_digest_is_the_same_in_a_copy(narrow_encoder: SAMSliceEncoder) -> None:
-    trainable = SAMSliceEncoder(NARROW, slice_batch_size=1, trainable=True)
+    trainable = SAMSliceEncoder(NARROW, memory=1e-9, trainable=True)
     trainable.load_state_dict(narrow_encoder.state_dict())
     assert torch.equal(trainable.sha256(), narrow_encoder.sha256())
     assert torch.equal(copy.deepcopy(narrow_encoder).sha256(), narrow_encoder.sha256())
