@@ -1,6 +1,7 @@
-"""How a network is applied: windows over embeddings of long volumes, and case by case over a list of files."""
+"""How a network is applied: to volumes of any depth in bounded memory, and case by case over a list of files."""
 
 from .case_by_case import run_case_by_case
-from .embedding_window import EmbeddingWindowInferer
+from .embedding_inferer import EmbeddingInferer
+from .temporary_store import TemporaryStore
 
-__all__ = ["EmbeddingWindowInferer", "run_case_by_case"]
+__all__ = ["EmbeddingInferer", "TemporaryStore", "run_case_by_case"]

@@ -62,5 +62,6 @@ def normalise(results: Iterable[torch.Tensor], store: DepthStore) -> Layer:
         count = total
         store.append(part)
     scale = (squares / count + EPS).rsqrt()
-    mean, scale = mean.to(part.dtype), scale.to(part.dtype)
-    return lambda part: (part - mean).mul_(scale)
+    precision = torch.promote_types(part.dtype, torch.float32)
+    mean, scale = mean.to(precision), scale.to(precision)
+    return lambda part: (part - mean).mul_(scale).to(part.dtype)

@@ -1,9 +1,12 @@
 """Slice encoder + 3-D decoder = the network."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import nn
+
+from .depth_stream import DepthStore, NewStore
 
 ENCODER_PREFIX = "encoder."
 DIGEST_KEY = "encoder_sha256"
@@ -32,6 +35,16 @@ class SAM3D(nn.Module):
             volume = _require_traced_size(volume, height, width, depth)
         embeddings = self.encoder(volume)
         return self.decode(embeddings, (volume.shape[2], volume.shape[3]))
+
+    def stream(
+        self, embeddings: DepthStore, plane: tuple[int, int], new_store: NewStore, slices: int
+    ) -> Iterator[torch.Tensor]:
+        """`decode` in evaluation, `slices` at a time and in memory that does not grow with the depth: (B, K, H, W, d).
+
+        embeddings: a store of (B, C, D, h, w); new_store: makes an empty one for a layer's results.
+        """
+        for logits in self.decoder.stream(embeddings, new_store, slices):
+            yield logits[:, :, : plane[0], : plane[1]]
 
     def decode(self, embeddings: torch.Tensor, plane: tuple[int, int]) -> torch.Tensor | list[torch.Tensor]:
         """(B, C, h, w, D) -> logits for a plane of H x W pixels; when training a list of them, finest first."""

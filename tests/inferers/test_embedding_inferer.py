@@ -1,4 +1,4 @@
-"""Each slice is encoded once and the decoder sees windows of a fixed depth, blended as MONAI's sliding window does."""
+"""Each slice is encoded once; windows are blended as MONAI's sliding window does; streaming does not change the mask."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import torch
 from monai.transforms import SpatialPad
 from torch import nn
 
-from scripts.inferers import EmbeddingWindowInferer
+from scripts.inferers import EmbeddingInferer
 from scripts.networks import SAM3D
 
 
@@ -37,7 +37,7 @@ def test_a_volume_of_one_window_is_what_the_network_says_of_it_padded_as_in_trai
     first = (6 - depth) // 2
     with torch.no_grad():
         expected = narrow_network(padded.as_tensor())[..., first : first + depth]
-        assert torch.equal(EmbeddingWindowInferer(roi_depth=6)(volume, narrow_network), expected)
+        assert torch.equal(EmbeddingInferer(roi_depth=6)(volume, narrow_network), expected)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_windows_are_blended_as_defined(
 ) -> None:
     volume = torch.rand(2, 1, *shape)
     with torch.no_grad():
-        logits = EmbeddingWindowInferer(roi_depth, overlap)(volume, narrow_network)
+        logits = EmbeddingInferer(roi_depth, overlap=overlap)(volume, narrow_network)
         expected = blended_windows(narrow_network, volume, roi_depth, overlap)
         whole = narrow_network(volume)
     assert logits.shape == (2, 4, *shape)
@@ -71,7 +71,29 @@ def test_each_slice_is_encoded_once_and_windows_have_the_depth_of_training(narro
     narrow_network.decoder.register_forward_hook(lambda _, inputs, output: decoded.append(inputs[0].shape[-1]))
     volume = torch.rand(1, 1, 32, 32, depth)
     with torch.no_grad():
-        EmbeddingWindowInferer(roi_depth=4)(volume, narrow_network)
+        EmbeddingInferer(roi_depth=4)(volume, narrow_network)
     assert torch.equal(torch.cat(encoded, -1), volume)
     assert set(decoded) == {4}
     assert len(decoded) == max(1, -(-(depth - 4) // 2) + 1)  # half of each window overlaps
+
+
+@pytest.mark.parametrize("mode", ["windows", "whole"])
+@pytest.mark.parametrize("depth", [3, 9, 40])
+def test_streaming_gives_the_same_logits(narrow_network: SAM3D, mode: str, depth: int) -> None:
+    volume = torch.rand(1, 1, 40, 33, depth)
+    with torch.no_grad():
+        at_once = EmbeddingInferer(roi_depth=6, mode=mode, memory=1)(volume, narrow_network)
+        narrow_network.decoder.register_forward_pre_hook(lambda *_: pytest.fail("not streamed"))
+        streamed = EmbeddingInferer(roi_depth=6, mode=mode, memory=0)(volume, narrow_network)
+    torch.testing.assert_close(streamed, at_once, atol=1e-4, rtol=0)
+
+
+def test_the_mode_whole_is_the_network_on_the_whole_volume(narrow_network: SAM3D) -> None:
+    volume = torch.rand(1, 1, 40, 33, 9)
+    with torch.no_grad():
+        assert torch.equal(EmbeddingInferer(roi_depth=4, mode="whole")(volume, narrow_network), narrow_network(volume))
+
+
+def test_an_unknown_mode_is_refused_in_words() -> None:
+    with pytest.raises(ValueError, match="must be 'windows' or 'whole', got 'half'"):
+        EmbeddingInferer(roi_depth=4, mode="half")

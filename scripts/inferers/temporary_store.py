@@ -1,0 +1,31 @@
+"""Slices of a layer's result -> a temporary file, and back: what memory does not hold."""
+
+import tempfile
+
+import torch
+
+
+class TemporaryStore:
+    """Consecutive slices (B, C, d, h, w), depth first in a file without a name, which goes with the store.
+
+    The file lies in Python's temporary folder (the environment variable TMPDIR, else /tmp).
+    Raises OSError when that disk is full.
+    """
+
+    def __init__(self) -> None:
+        self.depth = 0
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the store lives
+
+    def append(self, part: torch.Tensor) -> None:
+        slices = part.movedim(2, 0).contiguous()  # (d, B, C, h, w)
+        self._like = slices[:1]
+        self._file.seek(self.depth * self._like.nbytes)
+        self._file.write(slices.cpu().view(torch.uint8).numpy().data)
+        self._file.flush()  # a full disk shows here
+        self.depth += len(slices)
+
+    def read(self, start: int, stop: int) -> torch.Tensor:
+        slices = torch.empty(stop - start, *self._like.shape[1:], dtype=self._like.dtype)
+        self._file.seek(start * self._like.nbytes)
+        self._file.readinto(slices.view(torch.uint8).numpy().data)
+        return slices.to(self._like.device).movedim(0, 2)
