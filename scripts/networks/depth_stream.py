@@ -27,13 +27,24 @@ class DepthStore(Protocol):
 NewStore = Callable[[], DepthStore]
 
 
+def unchanged(part: torch.Tensor) -> torch.Tensor:
+    return part
+
+
+def keep(results: Iterable[torch.Tensor], store: DepthStore) -> DepthStore:
+    """All results, in `store`."""
+    for part in results:
+        store.append(part)
+    return store
+
+
 def parts(store: DepthStore, slices: int) -> Iterator[torch.Tensor]:
     """The whole store, `slices` at a time."""
     for start in range(0, store.depth, slices):
         yield store.read(start, min(start + slices, store.depth))
 
 
-def convolve(store: DepthStore, slices: int, convolution: Layer, before: Layer = lambda part: part) -> Iterator[torch.Tensor]:
+def convolve(store: DepthStore, slices: int, convolution: Layer, before: Layer) -> Iterator[torch.Tensor]:
     """`convolution(before(store))`, `slices` at a time.
 
     convolution: 3 slices deep and without padding along the depth: d + 2 slices -> d. Zeros lie around the volume.

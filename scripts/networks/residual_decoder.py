@@ -6,7 +6,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .depth_stream import DepthStore, NewStore, convolve, normalise, parts
+from .convolution import conv3d
+from .depth_stream import DepthStore, Layer, NewStore, convolve, keep, normalise, parts, unchanged
 
 INTERPOLATION = {"linear": "trilinear", "nearest": "nearest-exact"}
 
@@ -19,8 +20,7 @@ class ResidualDecoder(nn.Module):
     The defaults are this bundle's; the decoder of Bui et al., "SAM3D" (arXiv:2309.03493) is
     `shortcut_kernel=1, upsample="nearest", supervised_stages=3, head="convolutional", conv_bias=True`.
 
-    Inside, volumes are (B, C, D, h, w) and so are kernels: of a batch of 1, torch's CPU convolution is up to 4 times slower
-    where channels, first and second axis multiply to 20480 or less, and D is the longest axis where the plane is small.
+    Inside, volumes are (B, C, D, h, w) and so are kernels.
 
     in_channels: channels of the embeddings, 256 for each modality.
     out_channels: classes K, background included.
@@ -61,16 +61,14 @@ class ResidualDecoder(nn.Module):
 
     def forward(self, embeddings: torch.Tensor) -> list[torch.Tensor]:
         _require_several_positions(embeddings.shape[2:].numel())
-        features = embeddings.movedim(-1, 2)  # (B, C, D, h, w)
         heads = [None] * (len(self.stages) - len(self.heads)) + list(self.heads)
+        narrow, before = embeddings.movedim(-1, 2), unchanged  # (B, C, D, h, w)
         levels = []
         for stage, head in zip(self.stages, heads, strict=True):
-            narrow = stage(features)
+            narrow, before = stage(narrow, before), self._enlarge
             if head is not None:
                 logits = self._enlarge(head(narrow)) if self.head_before_upsampling else head(self._enlarge(narrow))
                 levels.append(logits.movedim(2, -1))
-            if stage is not self.stages[-1]:
-                features = self._enlarge(narrow)
         return levels[::-1]
 
     def stream(self, embeddings: DepthStore, new_store: NewStore, slices: int) -> Iterator[torch.Tensor]:
@@ -79,29 +77,24 @@ class ResidualDecoder(nn.Module):
         embeddings: (B, C, D, h, w); new_store: makes an empty store for a layer's results; slices: in a part.
         """
         _require_several_positions(embeddings.depth * embeddings.read(0, 1)[0, 0].numel())
-        features = embeddings
+        store, before = embeddings, unchanged
         for stage in self.stages[:-1]:
-            narrow = stage.stream(features, new_store, slices)
-            features = new_store()
-            for part in narrow:
-                features.append(self._enlarge(part))
-        narrow, head = self.stages[-1].stream(features, new_store, slices), self.heads[-1]
+            narrow, before = stage.stream(store, before, new_store, slices), self._enlarge
+            store = keep(narrow, new_store())
+        narrow, head = self.stages[-1].stream(store, before, new_store, slices), self.heads[-1]
         if self.head_before_upsampling:
-            for part in narrow:
-                yield self._enlarge(head(part)).movedim(2, -1)
+            logits = (self._enlarge(head(part)) for part in narrow)
         else:
-            yield from self._stream_convolutional_head((self._enlarge(part) for part in narrow), new_store, slices)
+            logits = self._stream_convolutional_head(keep(narrow, new_store()), new_store, slices)
+        for part in logits:
+            yield part.movedim(2, -1)
 
-    def _stream_convolutional_head(
-        self, features: Iterator[torch.Tensor], new_store: NewStore, slices: int
-    ) -> Iterator[torch.Tensor]:
+    def _stream_convolutional_head(self, store: DepthStore, new_store: NewStore, slices: int) -> Iterator[torch.Tensor]:
         convolution, _, activation, last = self.heads[-1]
-        enlarged, middle = new_store(), new_store()
-        for part in features:
-            enlarged.append(part)
-        norm = normalise(convolve(enlarged, slices, lambda part: without_depth_padding(convolution, part)), middle)
+        middle = new_store()
+        norm = normalise(convolve(store, slices, lambda part: inside(convolution, part), before=self._enlarge), middle)
         for part in parts(middle, slices):
-            yield last(activation(norm(part))).movedim(2, -1)
+            yield last(activation(norm(part)))
 
     def _enlarge(self, features: torch.Tensor) -> torch.Tensor:
         """Twice the size in the plane, the same depth."""
@@ -109,7 +102,10 @@ class ResidualDecoder(nn.Module):
 
 
 class ResidualDoubleConv3d(nn.Module):
-    """`s(IN(W2 * s(IN(W1 * g))) + IN(W0 * g))` at the resolution of g, (B, in, D, h, w) -> (B, out, D, h, w)."""
+    """`s(IN(W2 * s(IN(W1 * g))) + IN(W0 * g))` of `g = before(features)`, at its size: (B, out, D, h, w).
+
+    The stage itself enlarges its input, so that the enlarged features need not outlive the convolutions that read them.
+    """
 
     def __init__(self, in_channels: int, out_channels: int, shortcut_kernel: int, bias: bool) -> None:
         super().__init__()
@@ -118,24 +114,20 @@ class ResidualDoubleConv3d(nn.Module):
         self.shortcut = nn.Conv3d(in_channels, out_channels, shortcut_kernel, padding=shortcut_kernel // 2, bias=bias)
         self.activation = nn.LeakyReLU()
 
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        inner, shortcut = F.instance_norm(self._first(features, depth_padding=1)).chunk(2, 1)
-        residual = F.instance_norm(self.conv2(self.activation(inner)))
+    def forward(self, features: torch.Tensor, before: Layer) -> torch.Tensor:
+        inner, shortcut = F.instance_norm(self._first(before(features), depth_padding=1)).chunk(2, 1)
+        residual = F.instance_norm(conv3d(self.activation(inner), self.conv2.weight, self.conv2.bias, (1, 1, 1)))
         return self.activation(residual + shortcut)
 
-    def stream(self, features: DepthStore, new_store: NewStore, slices: int) -> Iterator[torch.Tensor]:
+    def stream(self, store: DepthStore, before: Layer, new_store: NewStore, slices: int) -> Iterator[torch.Tensor]:
         """`forward` part by part."""
         first, second = new_store(), new_store()
-        norm = normalise(convolve(features, slices, lambda part: self._first(part, depth_padding=0)), first)
-        residual_norm = normalise(
-            convolve(
-                first,
-                slices,
-                lambda part: without_depth_padding(self.conv2, part),
-                before=lambda part: self.activation(norm(part).chunk(2, 1)[0]),
-            ),
-            second,
-        )
+        norm = normalise(convolve(store, slices, lambda part: self._first(part, depth_padding=0), before), first)
+
+        def inner(part: torch.Tensor) -> torch.Tensor:
+            return self.activation(norm(part).chunk(2, 1)[0])
+
+        residual_norm = normalise(convolve(first, slices, lambda part: inside(self.conv2, part), before=inner), second)
         for both, residual in zip(parts(first, slices), parts(second, slices), strict=True):
             yield self.activation(residual_norm(residual) + norm(both).chunk(2, 1)[1])
 
@@ -144,19 +136,18 @@ class ResidualDoubleConv3d(nn.Module):
 
         depth_padding: 1, or 0 to leave out the first and the last slice.
         """
-        convolutions = (self.conv1, self.shortcut)
         if self.conv1.kernel_size == self.shortcut.kernel_size:
-            weight = torch.cat([convolution.weight for convolution in convolutions])
-            bias = None if self.conv1.bias is None else torch.cat([convolution.bias for convolution in convolutions])
-            return F.conv3d(features, weight, bias, padding=(depth_padding, 1, 1))
-        if depth_padding:
-            return torch.cat([convolution(features) for convolution in convolutions], 1)
-        return torch.cat([without_depth_padding(self.conv1, features), self.shortcut(features[:, :, 1:-1])], 1)
+            weight = torch.cat([self.conv1.weight, self.shortcut.weight])
+            bias = None if self.conv1.bias is None else torch.cat([self.conv1.bias, self.shortcut.bias])
+            return conv3d(features, weight, bias, (depth_padding, 1, 1))
+        inner = conv3d(features, self.conv1.weight, self.conv1.bias, (depth_padding, 1, 1))
+        same_slices = features[:, :, 1 - depth_padding : features.shape[2] - 1 + depth_padding]
+        return torch.cat([inner, self.shortcut(same_slices)], 1)
 
 
-def without_depth_padding(convolution: nn.Conv3d, features: torch.Tensor) -> torch.Tensor:
-    """A convolution of 3 x 3 x 3 on (B, C, d + 2, h, w), (B, C', d, h, w)."""
-    return F.conv3d(features, convolution.weight, convolution.bias, padding=(0, 1, 1))
+def inside(convolution: nn.Conv3d, features: torch.Tensor) -> torch.Tensor:
+    """A convolution of 3 x 3 x 3 without padding along the depth, (B, C, d + 2, h, w) -> (B, C', d, h, w)."""
+    return conv3d(features, convolution.weight, convolution.bias, (0, 1, 1))
 
 
 def linear_head(in_channels: int, out_channels: int) -> nn.Module:
