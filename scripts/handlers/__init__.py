@@ -1,10 +1,11 @@
 """Ignite handlers of our own: seeding each epoch, checkpoints that resume exactly, stopping at the first NaN,
 saying how long it will take, validating on time."""
 
+from .before_training import BeforeTraining
 from .checkpointing import Checkpointing
 from .epoch_seed import EpochSeed
 from .stop_on_nan import StopOnNaN
 from .time_left import TimeLeft
 from .validation_schedule import ValidationSchedule
 
-__all__ = ["Checkpointing", "EpochSeed", "StopOnNaN", "TimeLeft", "ValidationSchedule"]
+__all__ = ["BeforeTraining", "Checkpointing", "EpochSeed", "StopOnNaN", "TimeLeft", "ValidationSchedule"]

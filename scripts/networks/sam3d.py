@@ -1,6 +1,6 @@
 """Slice encoder + 3-D decoder = the network."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -53,6 +53,21 @@ class SAM3D(nn.Module):
             for i, level in enumerate(self.decoder(embeddings))
         ]
         return logits if self.training else logits[0]
+
+
+class EmbeddingsToLogits(nn.Module):
+    """The part of a `SAM3D` that is trained, for training on cached embeddings: (B, C, h, w, D) -> what the network gives.
+
+    plane: H x W of the volumes that were encoded.
+    """
+
+    def __init__(self, network: SAM3D, plane: Sequence[int]) -> None:
+        super().__init__()
+        self.network = network
+        self.plane = tuple(plane)
+
+    def forward(self, embeddings: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
+        return self.network.decode(embeddings.as_subclass(torch.Tensor), self.plane)
 
 
 def _replace_frozen_encoder_by_digest(network: SAM3D, state: dict[str, Any], prefix: str, _: Any) -> None:

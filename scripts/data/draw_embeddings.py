@@ -1,0 +1,47 @@
+"""A case whose embeddings are cached -> those of one view, in a random crop along the depth."""
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import torch
+from monai.data import MetaTensor
+from monai.transforms import Randomizable, Transform
+
+from .embedding_cache import EmbeddingCache, name_of
+
+
+class DrawEmbeddingsd(Randomizable, Transform):
+    """{image, label: files} -> {image: embeddings (C, h, w, roi_depth), label (1, H, W, roi_depth)}.
+
+    The crop is centred, as far as the volume allows, on a slice drawn as MONAI's `RandCropByPosNegLabeld` does: that of a
+    random labelled voxel `pos` times for `neg` times of a background voxel. Only the slices of the crop are read; whatever
+    moves slices along the depth commutes with the encoder, so crops and flips along it are drawn here.
+
+    flip_prob: of reversing the slices.
+    """
+
+    def __init__(self, cache: EmbeddingCache, roi_depth: int, pos: float, neg: float, flip_prob: float = 0.0) -> None:
+        self.keys = cache.keys
+        self.store = cache.store
+        self.roi_depth = roi_depth
+        self.pos_fraction = pos / (pos + neg)
+        self.flip_prob = flip_prob
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        name = name_of(data)
+        views = self.keys[name]
+        key = views[self.R.randint(len(views))]
+        start = self._draw_start(self.store.read(key, "counts"))
+        crop = (start, start + self.roi_depth)
+        image = self.store.read(key, "embedding", *crop).float().movedim(0, -1)
+        label = self.store.read(key, "label", *crop).float().movedim(0, -1)[None]
+        if self.R.random() < self.flip_prob:
+            image, label = image.flip(-1), label.flip(-1)
+        return {"image": MetaTensor(image.contiguous(), meta={"filename_or_obj": name}), "label": label.contiguous()}
+
+    def _draw_start(self, counts: torch.Tensor) -> int:
+        """counts: (D, 2), background and labelled voxels of every slice."""
+        kind = int(self.R.random() < self.pos_fraction)
+        weights = counts[:, kind] if counts[:, kind].any() else counts[:, 1 - kind]
+        centre = self.R.choice(len(weights), p=(weights.double() / weights.sum()).numpy())
+        return int(min(max(centre - self.roi_depth // 2, 0), len(weights) - self.roi_depth))

@@ -1,0 +1,172 @@
+"""Labelled cases -> the frozen encoder's embeddings of each, in several views, computed once and stored."""
+
+import hashlib
+import inspect
+import io
+import json
+import logging
+import pickle
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import ignite.distributed as idist
+import monai
+import torch
+from monai.transforms import Compose, Randomizable, Transform
+from torch import nn
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from .case_error import CaseError
+from .datalist import Case
+from .embedding_store import EmbeddingStore
+
+logger = logging.getLogger(__name__)
+
+
+class EmbeddingCache:
+    """Fills a store with one entry for each case and view: `embedding` (D, C, h, w) in half precision, `label` (D, H, W), and
+    `counts` (D, 2) of background and labelled voxels.
+
+    The key of an entry covers whatever it depends on: the bytes of the image and the label, the encoder's weights, every
+    parameter of the preprocessing and the view, and the code of all of them. So nothing stale is ever used: what has changed
+    has another key, and the old entry lies unused until it is cleared (`python -m scripts.tools.cache`).
+
+    cases: with `image` and `label`, files.
+    preprocessing: transforms of both, deterministic, that end in what the encoder sees; all volumes in one size in the plane.
+    views: for each view the transforms that follow, deterministic; an empty list is the volume as it is.
+    encoder: frozen; (1, M, H, W, D) -> (1, C, h, w, D), with `sha256()` of its weights.
+    num_workers: processes that read and preprocess.
+    """
+
+    def __init__(
+        self,
+        cases: Sequence[Case],
+        preprocessing: Sequence[Transform],
+        views: Sequence[Sequence[Transform]],
+        encoder: nn.Module,
+        device: torch.device,
+        store: EmbeddingStore,
+        num_workers: int = 0,
+    ) -> None:
+        if encoder.trainable:
+            raise ValueError(
+                "embeddings can be cached only while the encoder is frozen; leave cached.yaml or train_encoder.yaml away"
+            )
+        if not views:
+            raise ValueError("cached_views must hold at least one view; the volume as it is: [[]]")
+        if randomized := [type(t).__name__ for view in [preprocessing, *views] for t in view if isinstance(t, Randomizable)]:
+            raise ValueError(f"cached views must be deterministic, {', '.join(randomized)} is not")
+        self.cases = {name_of(case): case for case in cases}
+        self.pipelines = [Compose([*preprocessing, *view]) for view in views]
+        self.encoder = encoder
+        self.device = device
+        self.store = store
+        self.num_workers = num_workers
+        self.keys: dict[str, list[str]] = {}  # of each case the key of every view
+        sources = {inspect.getsourcefile(type(part)) for view in [[encoder], preprocessing, *views] for part in view}
+        code = _digest(monai.__version__, *sorted(Path(source).read_bytes() for source in sources))
+        # Before their first use, which may leave something behind in them.
+        self._recipes = [_digest(code, _pickled(pipeline.transforms)) for pipeline in self.pipelines]
+
+    def fill(self) -> None:
+        """Computes what is missing or damaged; several processes share the work on one folder. Raises CaseError or OSError."""
+        encoder = bytes(self.encoder.sha256().tolist()).hex()
+        files = sorted({file for case in self.cases.values() for file in _files(case)})
+        bar = tqdm(files, desc="hashing files", unit="file", disable=idist.get_rank() > 0, dynamic_ncols=True)
+        digests = {file: _file_digest(file) for file in bar}
+        for name, case in self.cases.items():
+            contents = [digests[file] for file in _files(case)]
+            self.keys[name] = [_digest(encoder, recipe, *contents) for recipe in self._recipes]
+        wanted = [(name, view) for name in self.cases for view in range(len(self.pipelines))]
+        if self.store.folder is not None:
+            wanted = wanted[idist.get_rank() :: idist.get_world_size()]
+        bar = tqdm(wanted, desc="checking embeddings", unit="volume", disable=idist.get_rank() > 0)
+        missing = [(name, view) for name, view in bar if not self.store.is_whole(self.keys[name][view])]
+        self._compute(missing, encoder)
+        idist.barrier()
+
+    def _compute(self, missing: list[tuple[str, int]], encoder: str) -> None:
+        written = 0
+        volumes = DataLoader(_Prepared(self.cases, self.pipelines, missing), batch_size=None, num_workers=self.num_workers)
+        bar = tqdm(
+            volumes, desc="encoding", unit="volume", total=len(missing), disable=idist.get_rank() > 0, dynamic_ncols=True
+        )
+        for done, ((name, view), volume) in enumerate(zip(missing, bar, strict=True)):
+            label = _small(volume["label"])
+            tensors = {"embedding": self._encode(volume["image"], name), "label": label, "counts": _counts(label)}
+            size = sum(tensor.nbytes for tensor in tensors.values())
+            self.store.check_room(size if done == 0 else (written / done) * (len(missing) - done))
+            about = {"image": name, "view": str(view), "encoder": encoder}
+            written += self.store.put(self.keys[name][view], tensors, about)
+        logger.info("%d embeddings computed (%.3g GB), %s", len(missing), written / 1e9, self.store.folder or "in memory")
+
+    def _encode(self, image: torch.Tensor, name: str) -> torch.Tensor:
+        with torch.no_grad(), torch.autocast(self.device.type, enabled=self.device.type == "cuda"):
+            embedding = self.encoder(image[None].to(self.device))
+        embedding = embedding[0].movedim(-1, 0).half().cpu().contiguous()  # (D, C, h, w)
+        if not torch.isfinite(embedding).all():
+            found = "some numbers are infinite or NaN"
+            raise CaseError(name, "embeddings must fit into half precision", found, "train without cached.yaml")
+        return embedding
+
+
+class _Prepared:
+    """(case, view) -> its preprocessed image and label, in a loader's worker: holds no encoder."""
+
+    def __init__(self, cases: dict[str, Case], pipelines: list[Compose], wanted: list[tuple[str, int]]) -> None:
+        self.cases = cases
+        self.pipelines = pipelines
+        self.wanted = wanted
+
+    def __len__(self) -> int:
+        return len(self.wanted)
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        name, view = self.wanted[index]
+        volume = self.pipelines[view](self.cases[name])
+        return {key: volume[key].as_subclass(torch.Tensor) for key in ("image", "label")}
+
+
+def _small(label: torch.Tensor) -> torch.Tensor:
+    """(1, H, W, D) -> (D, H, W) in the smallest type that holds it."""
+    return label[0].movedim(-1, 0).to(torch.uint8 if label.max() <= 255 else torch.int32).contiguous()
+
+
+def _counts(label: torch.Tensor) -> torch.Tensor:
+    """(D, H, W) -> (D, 2): background and labelled voxels of every slice."""
+    labelled = (label > 0).sum((1, 2))
+    return torch.stack([label[0].numel() - labelled, labelled], 1)
+
+
+def _files(case: Case) -> list[str]:
+    """Its images, then its label."""
+    return [*(case["image"] if isinstance(case["image"], list) else [case["image"]]), case["label"]]
+
+
+def name_of(case: Mapping[Hashable, Any]) -> str:
+    """The image file, or the list of them, as text."""
+    return json.dumps(case["image"], ensure_ascii=False) if isinstance(case["image"], list) else case["image"]
+
+
+def _pickled(transforms: Any) -> bytes:
+    """All parameters of the transforms; without memo, which would depend on which equal strings are one object."""
+    buffer = io.BytesIO()
+    pickler = pickle.Pickler(buffer)
+    pickler.fast = True
+    pickler.dump(transforms)
+    return buffer.getvalue()
+
+
+def _file_digest(path: str) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _digest(*parts: str | bytes) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        digest.update(len(data).to_bytes(8, "big") + data)
+    return digest.hexdigest()

@@ -1,0 +1,125 @@
+"""Embeddings and labels of a case under a key -> a file of their own, of which any slices can be read alone."""
+
+import hashlib
+import json
+import logging
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from ..atomic_write import atomic_write
+
+logger = logging.getLogger(__name__)
+
+SUFFIX = ".safetensors"
+GB = 1e9
+
+
+class EmbeddingStore:
+    """Tensors whose first axis is the depth, in `folder`/KEY.safetensors, memory-mapped when read.
+
+    An entry is written beside its place and then renamed, so several processes may fill and read one folder; it carries the
+    sha256 of its tensors, so a damaged one is noticed.
+
+    folder: None keeps everything in memory instead.
+    limit: GB that all entries may take; None: as much as there is.
+    """
+
+    def __init__(self, folder: str | Path | None, limit: float | None = None) -> None:
+        self.folder = None if folder is None else Path(folder)
+        if self.folder is not None:
+            self.folder.mkdir(parents=True, exist_ok=True)  # a folder that cannot be written is found before the work starts
+        self.limit = limit
+        self._memory: dict[str, Mapping[str, torch.Tensor]] = {}
+
+    def put(self, key: str, tensors: Mapping[str, torch.Tensor], about: Mapping[str, str]) -> int:
+        """Stores an entry and returns its size in bytes. about: what a person wants to know of it, see `entries`."""
+        size = sum(tensor.nbytes for tensor in tensors.values())
+        if self.folder is None:
+            self._memory[key] = dict(tensors)
+            return size
+        metadata = {"about": json.dumps(about, ensure_ascii=False), "sha256": _digest(tensors)}
+        with atomic_write(self._path(key)) as temporary:
+            temporary.write_bytes(save(dict(tensors), metadata))  # `save_file` would keep the file from other users
+        return size
+
+    def read(self, key: str, name: str, start: int | None = None, stop: int | None = None) -> torch.Tensor:
+        """Slices start..stop of one tensor; nothing else is read."""
+        if self.folder is None:
+            return self._memory[key][name][start:stop]
+        with safe_open(self._path(key), framework="pt") as file:
+            return file.get_slice(name)[start:stop]
+
+    def is_whole(self, key: str) -> bool:
+        """Whether the entry is there and undamaged; reads all of it. A damaged one is removed with a warning."""
+        if self.folder is None:
+            return key in self._memory
+        path = self._path(key)
+        if not path.exists():
+            return False
+        try:
+            with safe_open(path, framework="pt") as file:
+                whole = _digest({name: file.get_tensor(name) for name in file.keys()}) == file.metadata()["sha256"]  # noqa: SIM118
+        except (SafetensorError, KeyError, TypeError):
+            whole = False
+        if not whole:
+            logger.warning("%s is damaged and is computed again", path)
+            path.unlink(missing_ok=True)
+        return whole
+
+    def check_room(self, size: float) -> None:
+        """Raises OSError unless `size` more bytes are allowed and, on disk, free."""
+        used = self.size()
+        place = self.folder or "memory"
+        if self.limit is not None and used + size > self.limit * GB:
+            raise OSError(
+                f"the embeddings would take about {(used + size) / GB:.3g} GB and --cache_limit allows {self.limit:g} GB "
+                f"({used / GB:.3g} GB are in {place} already); raise --cache_limit, cache fewer views, or clear what is no "
+                "longer needed (python -m scripts.tools.cache)"
+            )
+        free = float("inf") if self.folder is None else shutil.disk_usage(self.folder).free
+        if size > free:
+            raise OSError(
+                f"the embeddings need about {size / GB:.3g} GB more and {place} has {free / GB:.3g} GB free; give --cache_dir "
+                "a larger disk or cache fewer views"
+            )
+
+    def size(self) -> int:
+        """Bytes of all entries, whoever wrote them."""
+        if self.folder is None:
+            return sum(tensor.nbytes for tensors in self._memory.values() for tensor in tensors.values())
+        return sum(path.stat().st_size for path in self.folder.glob(f"*{SUFFIX}"))
+
+    def entries(self) -> Iterator[dict[str, Any]]:
+        """{key, bytes, modified, and what `about` said, or damaged} of every file in the folder."""
+        for path in sorted(self.folder.glob(f"*{SUFFIX}")):
+            try:
+                with safe_open(path, framework="pt") as file:
+                    about = json.loads(file.metadata()["about"])
+            except (SafetensorError, KeyError, TypeError, ValueError):
+                about = {"damaged": True}
+            yield {
+                "key": path.name.removesuffix(SUFFIX),
+                "bytes": path.stat().st_size,
+                "modified": path.stat().st_mtime,
+                **about,
+            }
+
+    def remove(self, key: str) -> None:
+        self._path(key).unlink(missing_ok=True)
+
+    def _path(self, key: str) -> Path:
+        return self.folder / f"{key}{SUFFIX}"
+
+
+def _digest(tensors: Mapping[str, torch.Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        digest.update(tensor.contiguous().view(torch.uint8).numpy().data)
+    return digest.hexdigest()

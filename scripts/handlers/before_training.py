@@ -1,0 +1,15 @@
+"""Work that must be done before the first epoch, and only then."""
+
+from collections.abc import Callable
+
+from ignite.engine import Engine, Events
+
+
+class BeforeTraining:
+    """Calls `work` once the engine starts, when processes and devices are set up."""
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        self.work = work
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.STARTED, self.work)
