@@ -1,0 +1,189 @@
+"""Embeddings are computed once, for exactly what they depend on."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import pytest
+import torch
+from conftest import NARROW
+from monai.transforms import EnsureChannelFirstd, Flipd, RandFlipd, ScaleIntensityd, SpatialPadd, Transform
+from torch import nn
+
+from scripts.data import EmbeddingCache, EmbeddingStore, ReadImaged, read_datalist
+from scripts.networks import SAMSliceEncoder
+from scripts.weights.sam_checkpoint import fill_at_random
+
+KEYS = ["image", "label"]
+FLIPPED = [Flipd(KEYS, spatial_axis=0)]
+
+
+@pytest.fixture
+def dataset(tmp_path: Path, phantoms: Path) -> list[dict[str, Any]]:
+    """Copies of two cases, which a test may change."""
+    cases = read_datalist(phantoms, "training")[:2]
+    for case in cases:
+        for key in KEYS:
+            case[key] = str((tmp_path / f"{key}_{Path(case[key]).name}").absolute())
+            source = next(phantoms.rglob(f"{key}s*/{Path(case[key]).name.removeprefix(f'{key}_')}"))
+            Path(case[key]).write_bytes(source.read_bytes())
+    return cases
+
+
+def preprocessing(maximum: float = 1.0) -> list[Transform]:
+    return [
+        ReadImaged(KEYS),
+        EnsureChannelFirstd(KEYS),
+        ScaleIntensityd("image", 0.0, maximum),
+        SpatialPadd(KEYS, (48, 48, 12)),
+    ]
+
+
+def fill(
+    cases: list[dict[str, Any]],
+    encoder: nn.Module,
+    folder: Path | None,
+    steps: list[Transform] | None = None,
+    views: Any = ([],),
+) -> tuple[EmbeddingCache, int]:
+    """The filled cache, and how many volumes were encoded for it."""
+    encoded: list[int] = []
+    hook = encoder.register_forward_hook(lambda *_: encoded.append(1))
+    cache = EmbeddingCache(cases, steps or preprocessing(), views, encoder, torch.device("cpu"), EmbeddingStore(folder))
+    cache.fill()
+    hook.remove()
+    return cache, len(encoded)
+
+
+def test_an_entry_is_the_encoder_s_embedding_and_the_label_of_the_view(
+    dataset: list[dict[str, Any]], narrow_encoder: SAMSliceEncoder, tmp_path: Path
+) -> None:
+    cache, _ = fill(dataset, narrow_encoder, tmp_path / "cache", views=[[], FLIPPED])
+    for case in dataset:
+        for key, flipped in zip(cache.keys[case["image"]], (False, True), strict=True):
+            volume = nib.load(case["image"]).get_fdata(dtype="float32")
+            volume = torch.tensor((volume - volume.min()) / (volume.max() - volume.min()))
+            label = torch.tensor(nib.load(case["label"]).get_fdata())
+            padding = [n for size, want in zip(volume.shape[::-1], (12, 48, 48), strict=True) for n in halves(want - size)]
+            volume, label = nn.functional.pad(volume, padding), nn.functional.pad(label, padding)
+            if flipped:
+                volume, label = volume.flip(0), label.flip(0)
+            expected = narrow_encoder(volume[None, None])[0].movedim(-1, 0)
+            stored = cache.store.read(key, "embedding")
+            assert stored.dtype == torch.half
+            torch.testing.assert_close(stored.float(), expected, atol=1e-3 * float(expected.abs().max()), rtol=0)
+            assert torch.equal(cache.store.read(key, "label").double(), label.movedim(-1, 0))
+            assert stored.nbytes == 2 * math.prod(volume.shape)  # 2 bytes for every voxel of the encoder's input
+
+
+def halves(padding: int) -> tuple[int, int]:
+    padding = max(padding, 0)
+    return padding // 2, padding - padding // 2
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_counts_are_the_voxels_of_every_slice(
+    dataset: list[dict[str, Any]], narrow_encoder: SAMSliceEncoder, tmp_path: Path, in_memory: bool
+) -> None:
+    cache, _ = fill(dataset, narrow_encoder, None if in_memory else tmp_path / "cache")
+    key = cache.keys[dataset[0]["image"]][0]
+    label, counts = cache.store.read(key, "label"), cache.store.read(key, "counts")
+    assert counts.tolist() == [[int((s == 0).sum()), int((s > 0).sum())] for s in label]
+    assert counts[:, 1].any()
+
+
+def test_nothing_is_computed_twice(dataset: list[dict[str, Any]], narrow_encoder: SAMSliceEncoder, tmp_path: Path) -> None:
+    first, encoded = fill(dataset, narrow_encoder, tmp_path / "cache", views=[[], FLIPPED])
+    assert encoded == 4
+    second, encoded = fill(dataset[::-1], narrow_encoder, tmp_path / "cache", views=[[], [Flipd(KEYS, spatial_axis=0)]])
+    assert encoded == 0
+    assert second.keys == first.keys
+
+
+def change_image(case: dict[str, Any]) -> None:
+    image = nib.load(case["image"])
+    data = image.get_fdata()
+    data[3, 4, 5] += 1
+    nib.save(nib.Nifti1Image(data, image.affine), case["image"])
+
+
+def change_label(case: dict[str, Any]) -> None:
+    label = nib.load(case["label"])
+    nib.save(nib.Nifti1Image(label.get_fdata()[::-1].astype("uint8"), label.affine), case["label"])
+
+
+@pytest.mark.parametrize("change", [change_image, change_label])
+def test_a_changed_file_is_encoded_again_and_only_that(
+    dataset: list[dict[str, Any]], narrow_encoder: SAMSliceEncoder, tmp_path: Path, change: Any
+) -> None:
+    before, _ = fill(dataset, narrow_encoder, tmp_path / "cache")
+    change(dataset[0])
+    after, encoded = fill(dataset, narrow_encoder, tmp_path / "cache")
+    assert encoded == 1
+    assert after.keys[dataset[0]["image"]] != before.keys[dataset[0]["image"]]
+    assert after.keys[dataset[1]["image"]] == before.keys[dataset[1]["image"]]
+
+
+def test_other_weights_parameters_or_views_are_other_entries(
+    dataset: list[dict[str, Any]], narrow_encoder: SAMSliceEncoder, tmp_path: Path
+) -> None:
+    other_encoder = SAMSliceEncoder(NARROW)
+    fill_at_random(other_encoder, seed=1)
+    arguments = [
+        (narrow_encoder, preprocessing(), [[]]),
+        (other_encoder, preprocessing(), [[]]),
+        (narrow_encoder, preprocessing(maximum=0.9), [[]]),
+        (narrow_encoder, preprocessing(), [FLIPPED]),
+        (narrow_encoder, preprocessing(), [[Flipd(KEYS, spatial_axis=1)]]),
+    ]
+    results = [fill(dataset, encoder, tmp_path / "cache", steps, views) for encoder, steps, views in arguments]
+    assert [encoded for _, encoded in results] == [2] * 5
+    assert len({key for cache, _ in results for keys in cache.keys.values() for key in keys}) == 10
+
+
+def test_other_code_makes_other_entries(
+    dataset: list[dict[str, Any]], narrow_encoder: SAMSliceEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(dataset, narrow_encoder, tmp_path / "cache")
+    read = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: read(path) + (b"#" if path.name == "sam_encoder.py" else b""))
+    assert fill(dataset, narrow_encoder, tmp_path / "cache")[1] == 2
+
+
+def test_a_damaged_entry_is_computed_again(
+    dataset: list[dict[str, Any]], narrow_encoder: SAMSliceEncoder, tmp_path: Path
+) -> None:
+    cache, _ = fill(dataset, narrow_encoder, tmp_path / "cache")
+    key = cache.keys[dataset[1]["image"]][0]
+    expected = cache.store.read(key, "embedding").clone()
+    path = tmp_path / "cache" / f"{key}.safetensors"
+    path.write_bytes(path.read_bytes()[:-7])
+    cache, encoded = fill(dataset, narrow_encoder, tmp_path / "cache")
+    assert encoded == 1
+    assert torch.equal(cache.store.read(key, "embedding"), expected)
+
+
+def test_embeddings_beyond_half_precision_are_refused_by_the_case_s_name(
+    dataset: list[dict[str, Any]], narrow_encoder: SAMSliceEncoder
+) -> None:
+    with torch.no_grad():
+        narrow_encoder.image_encoder.neck[3].weight.fill_(1e6)
+    with pytest.raises(
+        ValueError, match=f"{dataset[0]['image']}: embeddings must fit into half precision.*without cached.yaml"
+    ):
+        fill(dataset, narrow_encoder, None)
+
+
+@pytest.mark.parametrize(
+    ("views", "trainable", "message"),
+    [
+        ([], False, "cached_views must hold at least one view"),
+        ([[RandFlipd(KEYS)]], False, "must be deterministic, RandFlipd is not"),
+        ([[]], True, "only while the encoder is frozen"),
+    ],
+)
+def test_what_cannot_be_cached_is_refused_in_words(views: Any, trainable: bool, message: str) -> None:
+    encoder = SAMSliceEncoder(NARROW, trainable=trainable)
+    with pytest.raises(ValueError, match=message):
+        EmbeddingCache([], preprocessing(), views, encoder, torch.device("cpu"), EmbeddingStore(None))

@@ -1,0 +1,90 @@
+"""What is stored comes back, any slices of it; what is damaged is noticed; limits are kept."""
+
+import shutil
+from collections import namedtuple
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from scripts.data import EmbeddingStore
+
+ABOUT = {"image": "a.nii.gz", "view": "0", "encoder": "ab" * 32}
+
+
+def tensors() -> dict[str, torch.Tensor]:
+    return {"embedding": torch.randn(9, 4, 3, 2).half(), "label": torch.randint(0, 3, (9, 48, 32), dtype=torch.uint8)}
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_any_slices_come_back_as_they_were_stored(tmp_path: Path, in_memory: bool) -> None:
+    store, stored = EmbeddingStore(None if in_memory else tmp_path), tensors()
+    store.put("key", stored, ABOUT)
+    for name, tensor in stored.items():
+        assert torch.equal(store.read("key", name), tensor)
+        assert torch.equal(store.read("key", name, 3, 7), tensor[3:7])
+    assert store.is_whole("key")
+    assert not store.is_whole("other")
+    assert store.size() >= sum(tensor.nbytes for tensor in stored.values())
+
+
+def flip_a_bit(data: bytes) -> bytes:
+    return data[:-100] + bytes([data[-100] ^ 1]) + data[-99:]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [flip_a_bit, lambda data: data[:-1], lambda data: data[:20], lambda data: b"", lambda data: b"\0" * len(data)],
+    ids=["one bit", "last byte", "header", "empty", "zeros"],
+)
+def test_a_damaged_entry_is_noticed_named_and_removed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: Callable[[bytes], bytes]
+) -> None:
+    store = EmbeddingStore(tmp_path)
+    store.put("key", tensors(), ABOUT)
+    path = tmp_path / "key.safetensors"
+    path.write_bytes(damage(path.read_bytes()))
+    assert not store.is_whole("key")
+    assert f"{path} is damaged" in caplog.text
+    assert not path.exists()
+
+
+def test_tensors_under_each_other_s_names_are_damage(tmp_path: Path) -> None:
+    store, stored = EmbeddingStore(tmp_path), {"a": torch.zeros(2), "b": torch.ones(2)}
+    store.put("key", stored, ABOUT)
+    path = tmp_path / "key.safetensors"
+    path.write_bytes(path.read_bytes().replace(b'"a"', b'"c"', 1))
+    assert not store.is_whole("key")
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_more_than_the_limit_is_refused_with_what_to_do(tmp_path: Path, in_memory: bool) -> None:
+    store = EmbeddingStore(None if in_memory else tmp_path, limit=1e-5)  # 10 kB
+    store.check_room(9000)
+    with pytest.raises(
+        OSError, match=r"about 1.1e-05 GB and --cache_limit allows 1e-05 GB.*raise --cache_limit, cache fewer views"
+    ):
+        store.check_room(11000)
+    store.put("key", {"a": torch.zeros(2000)}, ABOUT)
+    with pytest.raises(OSError, match="--cache_limit"):
+        store.check_room(9000)
+
+
+def test_more_than_the_disk_has_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10, 4, 6))
+    EmbeddingStore(tmp_path).check_room(6)
+    with pytest.raises(OSError, match=f"{tmp_path} has 6e-09 GB free; give --cache_dir"):
+        EmbeddingStore(tmp_path).check_room(7)
+
+
+def test_entries_say_what_they_are(tmp_path: Path) -> None:
+    store = EmbeddingStore(tmp_path)
+    store.put("key", tensors(), ABOUT)
+    (tmp_path / "other.safetensors").write_bytes(b"junk")
+    first, second = store.entries()
+    assert (first["key"], first["image"], first["bytes"]) == ("key", "a.nii.gz", (tmp_path / "key.safetensors").stat().st_size)
+    assert (second["key"], second["damaged"]) == ("other", True)
+    store.remove("key")
+    assert [entry["key"] for entry in store.entries()] == ["other"]

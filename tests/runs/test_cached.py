@@ -1,0 +1,121 @@
+"""Training on cached embeddings, as a user runs it: filled once, shared, resumed, by several processes, never stale."""
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import ROOT
+
+from .conftest import Command, command_line
+from .test_multi_gpu import TORCHRUN, curve
+from .test_training import STOP_AFTER_TWO_EPOCHS, assert_identical, weights
+
+CACHED = ["train.json", "overlays/cached.yaml"]
+VIEWS = """
+cached_views:
+  - []
+  - [{_target_: Flipd, keys: [image, label], spatial_axis: 0}]
+"""
+
+
+def computed(result: subprocess.CompletedProcess[str]) -> list[int]:
+    """How many embeddings each process computed."""
+    return [int(number) for number in re.findall(r"(\d+) embeddings computed", result.stdout + result.stderr)]
+
+
+def test_embeddings_are_computed_once_for_all_trainings_and_the_checkpoint_is_as_ever(
+    bundle_run: Command, phantoms: Path, trained: Path, tmp_path: Path
+) -> None:
+    options = {"dataset_dir": phantoms, "cache_dir": tmp_path / "cache"}
+    result = bundle_run("caching", CACHED, output_dir=tmp_path / "unused", **options)
+    assert computed(result) == [4]
+    assert "encoding: 100%" in result.stderr
+    result = bundle_run("training", CACHED, output_dir=tmp_path / "run", **options)
+    assert computed(result) == [0]
+    assert weights(tmp_path / "run", "model.pt").keys() == weights(trained, "model.pt").keys()
+    bundle_run(
+        "inference",
+        ["inference.json"],
+        input=phantoms / "imagesTs",
+        checkpoint=tmp_path / "run/model.pt",
+        output_dir=tmp_path / "m",
+    )
+    # A damaged entry and other weights: computed again, and nothing else is.
+    entry = min((tmp_path / "cache").iterdir())
+    entry.write_bytes(entry.read_bytes()[:-1])
+    result = bundle_run("training", CACHED, output_dir=tmp_path / "again", **options)
+    assert computed(result) == [1]
+    assert "is damaged and is computed again" in result.stdout + result.stderr
+    assert_identical(tmp_path / "run", tmp_path / "again")
+    assert computed(bundle_run("caching", CACHED, encoder_seed=1, output_dir=tmp_path / "unused", **options)) == [4]
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+@pytest.mark.parametrize("cache_dir", ["disk", None])
+def test_a_resumed_cached_training_is_the_uninterrupted_one(
+    bundle_run: Command, phantoms: Path, tmp_path: Path, num_workers: int, cache_dir: str | None
+) -> None:
+    stop = tmp_path / "stop.yaml"
+    stop.write_text(VIEWS + STOP_AFTER_TWO_EPOCHS)
+    views = tmp_path / "views.yaml"
+    views.write_text(VIEWS)
+    folder = tmp_path / cache_dir if cache_dir else None
+    options = {"dataset_dir": phantoms, "max_epochs": 4, "num_workers": num_workers, "cache_dir": folder}
+    assert computed(bundle_run("training", [*CACHED, views], output_dir=tmp_path / "whole", **options)) == [8]
+    bundle_run("training", [*CACHED, stop], output_dir=tmp_path / "parts", **options)
+    bundle_run("training", [*CACHED, views], output_dir=tmp_path / "parts", resume=True, **options)
+    assert_identical(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_two_processes_share_the_work_and_follow_the_loss_curve_of_one(
+    bundle_run: Command, phantoms: Path, tmp_path: Path
+) -> None:
+    """Without random crops: all volumes are one crop deep."""
+    options = {"dataset_dir": phantoms, "max_epochs": 3, "roi_depth": 12}
+    bundle_run("training", CACHED, output_dir=tmp_path / "one", batch_size=2, **options)
+    for order in (["overlays/multi_gpu.yaml", "overlays/cached.yaml"], ["overlays/cached.yaml", "overlays/multi_gpu.yaml"]):
+        output_dir = tmp_path / Path(order[0]).stem
+        configs = ["train.json", *order]
+        result = bundle_run("training", configs, launcher=TORCHRUN, output_dir=output_dir, batch_size=1, **options)
+        assert sum(computed(result)) == 4
+        one, two = curve(tmp_path / "one", "train_loss"), curve(output_dir, "train_loss")
+        assert len(one) == 3
+        torch.testing.assert_close(torch.tensor(two), torch.tensor(one), rtol=0, atol=1e-3)
+
+
+def test_a_killed_filling_leaves_no_partial_entry_and_goes_on(
+    bundle_run: Command, phantoms: Path, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    cache = tmp_path / "cache"
+    options = {"dataset_dir": phantoms, "cache_dir": cache, "output_dir": tmp_path / "unused", "num_workers": 0}
+    command = command_line("caching", CACHED, options)
+    process = subprocess.Popen([sys.executable, *command], cwd=ROOT, env=environment, stderr=subprocess.DEVNULL)
+    while process.poll() is None and not (cache.is_dir() and any(cache.iterdir())):
+        time.sleep(0.001)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    whole = {path for path in cache.glob("*.safetensors") if path.name[0] != "."}
+    result = bundle_run("caching", CACHED, **options)
+    assert computed(result) == [4 - len(whole)]
+    assert "damaged" not in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize(
+    ("extra", "options", "message"),
+    [
+        ([], {"cache_limit": 1e-6}, "--cache_limit allows 1e-06 GB"),
+        (["overlays/train_encoder.yaml"], {}, "only while the encoder is frozen"),
+    ],
+)
+def test_what_cannot_be_cached_is_said_in_a_sentence(
+    bundle_run: Command, phantoms: Path, tmp_path: Path, extra: list[str], options: dict[str, float], message: str
+) -> None:
+    result = bundle_run("training", [*CACHED, *extra], fails=True, dataset_dir=phantoms, output_dir=tmp_path / "run", **options)
+    error = result.stderr[result.stderr.index("ERROR: ") :]
+    assert message in error
+    assert "Traceback" not in error
