@@ -8,7 +8,7 @@ import pytest
 from conftest import ROOT
 
 SCRIPTS = ROOT / "scripts"
-FLOORS = ["data", "evaluation", "handlers", "inferers", "losses", "networks", "weights"]  # beside each other
+FLOORS = ["benchmarks", "data", "evaluation", "handlers", "inferers", "losses", "networks", "weights"]  # beside each other
 MODULES = sorted(SCRIPTS.rglob("*.py"))
 NETWORKS = [path for path in sorted((SCRIPTS / "networks").rglob("*.py")) if path.name != "segment_anything.py"]
 OUTSIDE = {"os", "pathlib", "logging", "io", "shutil", "tempfile"}  # what a network does not know
