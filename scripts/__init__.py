@@ -4,7 +4,7 @@
                                                                                  training: -> losses
                                                                 inference: -> argmax -> data -> mask file
 
-Frozen, the encoder need not run in every step: data.EmbeddingCache stores the embeddings once, data.DrawEmbeddingsd draws crops.
+The frozen encoder need not run in every step: data.EmbeddingCache stores embeddings once, data.DrawEmbeddingsd draws crops.
 
 The configs wire these parts together; nothing in here knows a config.
 """

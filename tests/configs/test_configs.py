@@ -1,6 +1,7 @@
 """The configs name things that exist, agree with each other, and have what MONAI's tools look for."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from pydoc import locate
@@ -77,9 +78,14 @@ def test_overlays_are_short_and_change_only_what_exists(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 30
     base = ConfigParser()
     base.read_config([str(CONFIGS / "train.json"), str(CONFIGS / "evaluate.json")])
-    new = {"+initialize", "finalize"}
-    for identifier, value in ConfigParser.load_config_file(str(path)).items():
-        assert identifier in new or resolves(base, identifier.removeprefix("+")), f"{identifier} is no id of the configs"
+    content = ConfigParser.load_config_file(str(path))
+    leaves = [leaf for _, leaf in walk(content) if isinstance(leaf, str)]
+    for identifier, value in content.items():
+        optional = identifier in {"+initialize", "finalize"}
+        used = any(re.search(rf"@{identifier}\b", leaf) for leaf in leaves)  # a new id, for this overlay's own use
+        runs = isinstance(value, list) and all(str(item).startswith("$") for item in value)  # a new command
+        known = resolves(base, identifier.removeprefix("+"))
+        assert optional or used or runs or known, f"{identifier} is no id of the configs"
         for _, leaf in walk(value):
             assert not (isinstance(leaf, str) and leaf.replace("e-", "").replace("e", "").isdigit()), f"write {leaf} as 1.0e-4"
 

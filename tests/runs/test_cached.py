@@ -16,11 +16,7 @@ from .test_multi_gpu import TORCHRUN, curve
 from .test_training import STOP_AFTER_TWO_EPOCHS, assert_identical, weights
 
 CACHED = ["train.json", "overlays/cached.yaml"]
-VIEWS = """
-cached_views:
-  - []
-  - [{_target_: Flipd, keys: [image, label], spatial_axis: 0}]
-"""
+ENTRIES = 4 * 3  # cases and views
 
 
 def computed(result: subprocess.CompletedProcess[str]) -> list[int]:
@@ -33,7 +29,7 @@ def test_embeddings_are_computed_once_for_all_trainings_and_the_checkpoint_is_as
 ) -> None:
     options = {"dataset_dir": phantoms, "cache_dir": tmp_path / "cache"}
     result = bundle_run("caching", CACHED, output_dir=tmp_path / "unused", **options)
-    assert computed(result) == [4]
+    assert computed(result) == [ENTRIES]
     assert "encoding: 100%" in result.stderr
     result = bundle_run("training", CACHED, output_dir=tmp_path / "run", **options)
     assert computed(result) == [0]
@@ -41,7 +37,7 @@ def test_embeddings_are_computed_once_for_all_trainings_and_the_checkpoint_is_as
     bundle_run(
         "inference",
         ["inference.json"],
-        input=phantoms / "imagesTs",
+        input=phantoms / "dataset.json",
         checkpoint=tmp_path / "run/model.pt",
         output_dir=tmp_path / "m",
     )
@@ -52,7 +48,7 @@ def test_embeddings_are_computed_once_for_all_trainings_and_the_checkpoint_is_as
     assert computed(result) == [1]
     assert "is damaged and is computed again" in result.stdout + result.stderr
     assert_identical(tmp_path / "run", tmp_path / "again")
-    assert computed(bundle_run("caching", CACHED, encoder_seed=1, output_dir=tmp_path / "unused", **options)) == [4]
+    assert computed(bundle_run("caching", CACHED, encoder_seed=1, output_dir=tmp_path / "unused", **options)) == [ENTRIES]
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
@@ -61,22 +57,20 @@ def test_a_resumed_cached_training_is_the_uninterrupted_one(
     bundle_run: Command, phantoms: Path, tmp_path: Path, num_workers: int, cache_dir: str | None
 ) -> None:
     stop = tmp_path / "stop.yaml"
-    stop.write_text(VIEWS + STOP_AFTER_TWO_EPOCHS)
-    views = tmp_path / "views.yaml"
-    views.write_text(VIEWS)
+    stop.write_text(STOP_AFTER_TWO_EPOCHS)
     folder = tmp_path / cache_dir if cache_dir else None
     options = {"dataset_dir": phantoms, "max_epochs": 4, "num_workers": num_workers, "cache_dir": folder}
-    assert computed(bundle_run("training", [*CACHED, views], output_dir=tmp_path / "whole", **options)) == [8]
+    assert computed(bundle_run("training", CACHED, output_dir=tmp_path / "whole", **options)) == [ENTRIES]
     bundle_run("training", [*CACHED, stop], output_dir=tmp_path / "parts", **options)
-    bundle_run("training", [*CACHED, views], output_dir=tmp_path / "parts", resume=True, **options)
+    bundle_run("training", CACHED, output_dir=tmp_path / "parts", resume=True, **options)
     assert_identical(tmp_path / "whole", tmp_path / "parts")
 
 
 def test_two_processes_share_the_work_and_follow_the_loss_curve_of_one(
     bundle_run: Command, phantoms: Path, tmp_path: Path
 ) -> None:
-    """Without random crops: all volumes are one crop deep."""
-    options = {"dataset_dir": phantoms, "max_epochs": 3, "roi_depth": 12}
+    """Without anything random: one view, and all volumes are one crop deep."""
+    options = {"dataset_dir": phantoms, "max_epochs": 3, "roi_depth": 12, "cached_views": "[[]]"}
     bundle_run("training", CACHED, output_dir=tmp_path / "one", batch_size=2, **options)
     for order in (["overlays/multi_gpu.yaml", "overlays/cached.yaml"], ["overlays/cached.yaml", "overlays/multi_gpu.yaml"]):
         output_dir = tmp_path / Path(order[0]).stem
@@ -101,7 +95,7 @@ def test_a_killed_filling_leaves_no_partial_entry_and_goes_on(
     process.wait()
     whole = {path for path in cache.glob("*.safetensors") if path.name[0] != "."}
     result = bundle_run("caching", CACHED, **options)
-    assert computed(result) == [4 - len(whole)]
+    assert computed(result) == [ENTRIES - len(whole)]
     assert "damaged" not in result.stdout + result.stderr
 
 
