@@ -8,7 +8,7 @@ from conftest import NARROW
 from monai.networks import copy_model_state
 from torch.testing import assert_close
 
-from scripts.networks import SAM3D, ResidualDecoder, SAMSliceEncoder
+from scripts.networks import SAM3D, EmbeddingsToLogits, ResidualDecoder, SAMSliceEncoder
 from scripts.weights.sam_checkpoint import fill_at_random
 
 
@@ -127,3 +127,12 @@ def test_torchscript_refuses_another_size_in_words(traced: torch.jit.ScriptModul
     got = " x ".join(str(length) for length in size)
     with pytest.raises(torch.jit.Error, match=f"holds for volumes of 240 x 50 x 2 voxels, got {got}; export it again"):
         traced(torch.rand(1, 1, *size))
+
+
+@pytest.mark.parametrize("mode", [True, False], ids=["training", "evaluating"])
+def test_what_trains_on_embeddings_gives_what_the_network_gives(narrow_network: SAM3D, mode: bool) -> None:
+    volume = torch.rand(1, 1, 40, 33, 3)
+    embeddings = narrow_network.encoder(volume)
+    logits = EmbeddingsToLogits(narrow_network, (40, 33)).train(mode)(embeddings)
+    assert narrow_network.training == mode
+    torch.testing.assert_close(logits, narrow_network(volume))

@@ -89,3 +89,20 @@ def test_a_checkpoint_of_another_encoder_is_refused(bundle_run: Command, phantom
     )
     assert "sha256" in result.stderr
     assert not list(tmp_path.glob("*.nii.gz"))
+
+
+def test_windows_and_the_whole_volume_are_two_masks_on_one_grid(
+    bundle_run: Command, phantoms: Path, trained: Path, masks: Path, tmp_path: Path
+) -> None:
+    options = {"input": phantoms / "dataset.json", "checkpoint": trained / "model.pt", "inferer#mode": "whole"}
+    bundle_run("inference", ["inference.json"], output_dir=tmp_path / "whole", **options)
+    bundle_run("inference", ["inference.json"], output_dir=tmp_path / "streamed", **options, **{"inferer#memory": 0})
+    different = 0
+    for entry in read_report(tmp_path / "whole"):
+        assert_lies_on_its_image(entry)
+        folders = (tmp_path / "whole", tmp_path / "streamed", masks)
+        files = (folder / Path(entry["mask"]).name for folder in folders)
+        whole, streamed, windows = (np.asanyarray(nib.load(file).dataobj) for file in files)
+        np.testing.assert_array_equal(streamed, whole)
+        different += int((whole != windows).sum())
+    assert different
