@@ -37,10 +37,15 @@ class DrawEmbeddingsd(Randomizable, Transform):
         label = self.store.read(key, "label", *crop).float().movedim(0, -1)[None]
         if self.R.random() < self.flip_prob:
             image, label = image.flip(-1), label.flip(-1)
-        return {"image": MetaTensor(image.contiguous(), meta={"filename_or_obj": name}), "label": label.contiguous()}
+        return {
+            "image": MetaTensor(image.contiguous(), meta={"filename_or_obj": str(data["image"])}),
+            "label": label.contiguous(),
+        }
 
     def _draw_start(self, counts: torch.Tensor) -> int:
         """counts: (D, 2), background and labelled voxels of every slice."""
+        if len(counts) < self.roi_depth:
+            raise ValueError(f"cached views must keep at least roi_depth ({self.roi_depth}) slices, one has {len(counts)}")
         kind = int(self.R.random() < self.pos_fraction)
         weights = counts[:, kind] if counts[:, kind].any() else counts[:, 1 - kind]
         centre = self.R.choice(len(weights), p=(weights.double() / weights.sum()).numpy())

@@ -12,6 +12,7 @@ from typing import Any
 
 import ignite.distributed as idist
 import monai
+import nibabel as nib
 import torch
 from monai.transforms import Compose, Randomizable, Transform
 from torch import nn
@@ -30,8 +31,9 @@ class EmbeddingCache:
     `counts` (D, 2) of background and labelled voxels.
 
     The key of an entry covers whatever it depends on: the bytes of the image and the label, the encoder's weights, every
-    parameter of the preprocessing and the view, and the code of all of them. So nothing stale is ever used: what has changed
-    has another key, and the old entry lies unused until it is cleared (`python -m scripts.tools.cache`).
+    parameter of the preprocessing and the view, the code of their classes and of this one, the kind of device, and the versions
+    of MONAI, torch and nibabel. So nothing stale is used: what has changed has another key, and the old entry lies unused until
+    it is cleared (`python -m scripts.tools.cache`). A function handed to a transform is known by its name alone.
 
     cases: with `image` and `label`, files.
     preprocessing: transforms of both, deterministic, that end in what the encoder sees; all volumes in one size in the plane.
@@ -45,30 +47,35 @@ class EmbeddingCache:
         cases: Sequence[Case],
         preprocessing: Sequence[Transform],
         views: Sequence[Sequence[Transform]],
-        encoder: nn.Module,
+        encoder: nn.Module | None,
         device: torch.device,
         store: EmbeddingStore,
         num_workers: int = 0,
     ) -> None:
+        if encoder is None:
+            raise ValueError("this network has no slice encoder whose embeddings could be cached; leave cached.yaml away")
         if encoder.trainable:
             raise ValueError(
                 "embeddings can be cached only while the encoder is frozen; leave cached.yaml or train_encoder.yaml away"
             )
         if not views:
             raise ValueError("cached_views must hold at least one view; the volume as it is: [[]]")
-        if randomized := [type(t).__name__ for view in [preprocessing, *views] for t in view if isinstance(t, Randomizable)]:
+        pipelines = [Compose([*preprocessing, *view]).flatten() for view in views]
+        steps = [step for pipeline in pipelines for step in pipeline.transforms]
+        if randomized := sorted({type(step).__name__ for step in steps if isinstance(step, Randomizable)}):
             raise ValueError(f"cached views must be deterministic, {', '.join(randomized)} is not")
         self.cases = {name_of(case): case for case in cases}
-        self.pipelines = [Compose([*preprocessing, *view]) for view in views]
+        self.pipelines = pipelines
         self.encoder = encoder
         self.device = device
         self.store = store
         self.num_workers = num_workers
         self.keys: dict[str, list[str]] = {}  # of each case the key of every view
-        sources = {inspect.getsourcefile(type(part)) for view in [[encoder], preprocessing, *views] for part in view}
-        code = _digest(monai.__version__, *sorted(Path(source).read_bytes() for source in sources))
+        sources = {__file__, *(inspect.getsourcefile(type(part)) for part in [*steps, *encoder.modules()])}
+        versions = f"{device.type}, MONAI {monai.__version__}, torch {torch.__version__}, nibabel {nib.__version__}"
+        code = _digest(versions, *sorted(Path(source).read_bytes() for source in sources))
         # Before their first use, which may leave something behind in them.
-        self._recipes = [_digest(code, _pickled(pipeline.transforms)) for pipeline in self.pipelines]
+        self._recipes = [_digest(code, _pickled(pipeline.transforms)) for pipeline in pipelines]
 
     def fill(self) -> None:
         """Computes what is missing or damaged; several processes share the work on one folder. Raises CaseError or OSError."""
@@ -79,7 +86,8 @@ class EmbeddingCache:
         for name, case in self.cases.items():
             contents = [digests[file] for file in _files(case)]
             self.keys[name] = [_digest(encoder, recipe, *contents) for recipe in self._recipes]
-        wanted = [(name, view) for name in self.cases for view in range(len(self.pipelines))]
+        # View by view, so that processes get equal shares also of a single view that changed.
+        wanted = [(name, view) for view in range(len(self.pipelines)) for name in self.cases]
         if self.store.folder is not None:
             wanted = wanted[idist.get_rank() :: idist.get_world_size()]
         bar = tqdm(wanted, desc="checking embeddings", unit="volume", disable=idist.get_rank() > 0)
@@ -95,11 +103,12 @@ class EmbeddingCache:
         )
         for done, ((name, view), volume) in enumerate(zip(missing, bar, strict=True)):
             label = _small(volume["label"])
-            tensors = {"embedding": self._encode(volume["image"], name), "label": label, "counts": _counts(label)}
-            size = sum(tensor.nbytes for tensor in tensors.values())
-            self.store.check_room(size if done == 0 else (written / done) * (len(missing) - done))
-            about = {"image": name, "view": str(view), "encoder": encoder}
-            written += self.store.put(self.keys[name][view], tensors, about)
+            image = str(self.cases[name]["image"])
+            tensors = {"embedding": self._encode(volume["image"], image), "label": label, "counts": _counts(label)}
+            self.store.check_room(sum(tensor.nbytes for tensor in tensors.values()))
+            written += self.store.put(self.keys[name][view], tensors, {"image": image, "view": str(view), "encoder": encoder})
+            if done == 0:
+                logger.info("the first of %d embeddings takes %.3g GB", len(missing), written / 1e9)
         logger.info("%d embeddings computed (%.3g GB), %s", len(missing), written / 1e9, self.store.folder or "in memory")
 
     def _encode(self, image: torch.Tensor, name: str) -> torch.Tensor:
@@ -146,17 +155,29 @@ def _files(case: Case) -> list[str]:
 
 
 def name_of(case: Mapping[Hashable, Any]) -> str:
-    """The image file, or the list of them, as text."""
-    return json.dumps(case["image"], ensure_ascii=False) if isinstance(case["image"], list) else case["image"]
+    """Tells cases apart: the same image may be listed with the labels of two readers."""
+    return json.dumps([case["image"], case["label"]], ensure_ascii=False)
 
 
 def _pickled(transforms: Any) -> bytes:
-    """All parameters of the transforms; without memo, which would depend on which equal strings are one object."""
+    """All parameters of the transforms, the same in every process."""
     buffer = io.BytesIO()
-    pickler = pickle.Pickler(buffer)
-    pickler.fast = True
-    pickler.dump(transforms)
+    pickler = _ByValue(buffer)
+    pickler.fast = True  # no memo, which would depend on which equal strings are one object
+    try:
+        pickler.dump(transforms)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise ValueError(f"the transforms of cached embeddings must be picklable, to tell when they change: {error}") from error
     return buffer.getvalue()
+
+
+class _ByValue(pickle.Pickler):
+    """Tensors by their numbers: torch would write the address of their memory too."""
+
+    def reducer_override(self, thing: Any) -> Any:
+        if isinstance(thing, torch.Tensor):
+            return str, (f"{thing.dtype} {thing.tolist()}",)
+        return NotImplemented
 
 
 def _file_digest(path: str) -> str:

@@ -1,13 +1,16 @@
 """Embeddings and labels of a case under a key -> a file of their own, of which any slices can be read alone."""
 
+import contextlib
 import hashlib
 import json
 import logging
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -16,22 +19,24 @@ from ..atomic_write import atomic_write
 
 logger = logging.getLogger(__name__)
 
+IN_MEMORY = "memory"
 SUFFIX = ".safetensors"
+NAME = re.compile(r"[0-9a-f]{64}\.safetensors")  # other files in the folder are not ours
 GB = 1e9
 
 
 class EmbeddingStore:
-    """Tensors whose first axis is the depth, in `folder`/KEY.safetensors, memory-mapped when read.
+    """Tensors whose first axis is the depth, in `folder`/KEY.safetensors, memory-mapped when read. Keys are sha256 digests.
 
     An entry is written beside its place and then renamed, so several processes may fill and read one folder; it carries the
     sha256 of its tensors, so a damaged one is noticed.
 
-    folder: None keeps everything in memory instead.
+    folder: `memory` keeps everything there instead, for this run.
     limit: GB that all entries may take; None: as much as there is.
     """
 
-    def __init__(self, folder: str | Path | None, limit: float | None = None) -> None:
-        self.folder = None if folder is None else Path(folder)
+    def __init__(self, folder: str | Path, limit: float | None = None) -> None:
+        self.folder = None if folder == IN_MEMORY else Path(folder)
         if self.folder is not None:
             self.folder.mkdir(parents=True, exist_ok=True)  # a folder that cannot be written is found before the work starts
         self.limit = limit
@@ -78,40 +83,42 @@ class EmbeddingStore:
         place = self.folder or "memory"
         if self.limit is not None and used + size > self.limit * GB:
             raise OSError(
-                f"the embeddings would take about {(used + size) / GB:.3g} GB and --cache_limit allows {self.limit:g} GB "
-                f"({used / GB:.3g} GB are in {place} already); raise --cache_limit, cache fewer views, or clear what is no "
-                "longer needed (python -m scripts.tools.cache)"
+                f"{place} would hold {(used + size) / GB:.3g} GB of embeddings and --cache_limit allows {self.limit:g} GB; "
+                "raise it, cache fewer views, or clear what is no longer needed (python -m scripts.tools.cache)"
             )
-        free = float("inf") if self.folder is None else shutil.disk_usage(self.folder).free
+        free = psutil.virtual_memory().available if self.folder is None else shutil.disk_usage(self.folder).free
         if size > free:
             raise OSError(
-                f"the embeddings need about {size / GB:.3g} GB more and {place} has {free / GB:.3g} GB free; give --cache_dir "
-                "a larger disk or cache fewer views"
+                f"the next embedding takes {size / GB:.3g} GB, {place} has {free / GB:.3g} GB free; give --cache_dir a larger "
+                "disk or cache fewer views"
             )
 
     def size(self) -> int:
         """Bytes of all entries, whoever wrote them."""
         if self.folder is None:
             return sum(tensor.nbytes for tensors in self._memory.values() for tensor in tensors.values())
-        return sum(path.stat().st_size for path in self.folder.glob(f"*{SUFFIX}"))
+        return sum(size for _, size, _ in self._files())
 
     def entries(self) -> Iterator[dict[str, Any]]:
-        """{key, bytes, modified, and what `about` said, or damaged} of every file in the folder."""
-        for path in sorted(self.folder.glob(f"*{SUFFIX}")):
+        """{key, bytes, modified, and what `about` said, or damaged} of every entry in the folder."""
+        for path, size, modified in self._files():
             try:
                 with safe_open(path, framework="pt") as file:
                     about = json.loads(file.metadata()["about"])
             except (SafetensorError, KeyError, TypeError, ValueError):
                 about = {"damaged": True}
-            yield {
-                "key": path.name.removesuffix(SUFFIX),
-                "bytes": path.stat().st_size,
-                "modified": path.stat().st_mtime,
-                **about,
-            }
+            yield {"key": path.name.removesuffix(SUFFIX), "bytes": size, "modified": modified, **about}
 
     def remove(self, key: str) -> None:
         self._path(key).unlink(missing_ok=True)
+
+    def _files(self) -> Iterator[tuple[Path, int, float]]:
+        """Path, bytes and time of change of every entry; other processes may add and remove some meanwhile."""
+        for path in sorted(self.folder.iterdir()):
+            if NAME.fullmatch(path.name):
+                with contextlib.suppress(FileNotFoundError):
+                    status = path.stat()
+                    yield path, status.st_size, status.st_mtime
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{key}{SUFFIX}"

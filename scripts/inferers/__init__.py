@@ -1,4 +1,4 @@
-"""How a network is applied: to volumes of any depth in bounded memory, and case by case over a list of files."""
+"""How a network is applied: to volumes of any depth, and case by case over a list of files."""
 
 from .case_by_case import run_case_by_case
 from .embedding_inferer import EmbeddingInferer

@@ -1,4 +1,4 @@
-"""A volume of any depth -> logits: each slice encoded once, the decoder on windows or on all of it, in bounded memory."""
+"""A volume of any depth -> logits: each slice encoded once, the decoder on windows or on all of it."""
 
 from typing import Any
 
@@ -19,7 +19,8 @@ class EmbeddingInferer(Inferer):
 
     The decoder's instance normalisation sees all that it is given, so what it is given changes the mask. Slices do not see
     each other in the encoder, so each is encoded once. Whatever fits into memory is decoded at once; what does not, in parts
-    along the depth with the same result (`SAM3D.stream`).
+    along the depth with the same result (`SAM3D.stream`). Windows need the embeddings of the whole volume in memory, as many
+    bytes as the volume in single precision; a streamed whole volume does not.
 
     roi_depth: slices in a window, the depth of the training crops.
     mode: `windows` slides windows of roi_depth over the embeddings, since the decoder was trained on those; a shallower volume
@@ -90,4 +91,7 @@ class EmbeddingInferer(Inferer):
 
 def _free_memory(device: torch.device) -> int:
     """Bytes."""
-    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
+    if device.type != "cuda":
+        return psutil.virtual_memory().available
+    kept_for_reuse = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return torch.cuda.mem_get_info(device)[0] + kept_for_reuse

@@ -20,8 +20,15 @@ class TemporaryStore:
         slices = part.movedim(2, 0).contiguous()  # (d, B, C, h, w)
         self._like = slices[:1]
         self._file.seek(self.depth * self._like.nbytes)
-        self._file.write(slices.cpu().view(torch.uint8).numpy().data)
-        self._file.flush()  # a full disk shows here
+        try:
+            self._file.write(slices.cpu().view(torch.uint8).numpy().data)
+            self._file.flush()
+        except OSError as error:
+            folder = tempfile.gettempdir()
+            raise OSError(
+                f"a volume that does not fit into memory needs temporary files, and writing to {folder} failed ({error}); set "
+                "TMPDIR to a folder on a larger disk"
+            ) from error
         self.depth += len(slices)
 
     def read(self, start: int, stop: int) -> torch.Tensor:

@@ -64,7 +64,8 @@ def normalise(results: Iterable[torch.Tensor], store: DepthStore) -> Layer:
     """
     count, mean, squares = 0, 0.0, 0.0
     for part in results:
-        variance, part_mean = (statistic.double() for statistic in torch.var_mean(part, (2, 3, 4), correction=0, keepdim=True))
+        single = part.to(torch.promote_types(part.dtype, torch.float32))  # under autocast parts have half precision
+        variance, part_mean = (moment.double() for moment in torch.var_mean(single, (2, 3, 4), correction=0, keepdim=True))
         part_count = part[0, 0].numel()
         difference = part_mean - mean
         total = count + part_count
@@ -73,6 +74,5 @@ def normalise(results: Iterable[torch.Tensor], store: DepthStore) -> Layer:
         count = total
         store.append(part)
     scale = (squares / count + EPS).rsqrt()
-    precision = torch.promote_types(part.dtype, torch.float32)
-    mean, scale = mean.to(precision), scale.to(precision)
+    mean, scale = mean.to(single.dtype), scale.to(single.dtype)
     return lambda part: (part - mean).mul_(scale).to(part.dtype)

@@ -41,7 +41,13 @@ def main() -> None:
     shared = {"dataset_dir": folder / "phantoms", "encoder_weights": "random"}
     epochs = {} if options.max_epochs is None else {"max_epochs": options.max_epochs}
     trained = {**shared, "checkpoint": folder / "training" / "model.pt"}
-    run("training", ["train.json", "overlays/cached.yaml", "overlays/demo.yaml"], output_dir=folder / "training", **shared, **epochs)
+    run(
+        "training",
+        ["train.json", "overlays/cached.yaml", "overlays/demo.yaml"],
+        output_dir=folder / "training",
+        **shared,
+        **epochs,
+    )
     run(
         "inference",
         ["inference.json", "overlays/demo.yaml"],

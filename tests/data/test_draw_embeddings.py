@@ -9,12 +9,13 @@ from monai.losses import DiceCELoss
 from monai.transforms import Compose, EnsureChannelFirstd, RandCropByPosNegLabeld, ScaleIntensityd, SpatialPadd
 
 from scripts.data import DrawEmbeddingsd, EmbeddingCache, EmbeddingStore, ReadImaged, read_datalist
+from scripts.data.embedding_cache import name_of
 from scripts.losses import DeepSupervision
 from scripts.networks import SAM3D, EmbeddingsToLogits
 
 KEYS = ["image", "label"]
 DEPTH, ROI = 15, 6
-CASE = {"image": "a.nii.gz"}
+CASE = {"image": "a.nii.gz", "label": "b.nii.gz"}
 
 
 class NumberedSlices:
@@ -27,8 +28,8 @@ class NumberedSlices:
             "label": slices[..., 0].byte(),
             "counts": torch.stack([12 - labelled, labelled], 1),
         }
-        self.keys = {CASE["image"]: ["key"]}
-        self.store = EmbeddingStore(None)
+        self.keys = {name_of(CASE): ["key"]}
+        self.store = EmbeddingStore("memory")
         self.store.put("key", entry, {})
 
 
@@ -91,7 +92,7 @@ def test_only_the_slices_of_the_crop_are_read(labelled: torch.Tensor, monkeypatc
 
 def test_every_view_is_drawn(labelled: torch.Tensor) -> None:
     cache = NumberedSlices(labelled)
-    cache.keys[CASE["image"]] = ["key", "other"]
+    cache.keys[name_of(CASE)] = ["key", "other"]
     cache.store.put("other", {name: cache.store.read("key", name) for name in ("embedding", "label", "counts")}, {})
     drawn: list[str] = []
     read = cache.store.read
@@ -102,11 +103,16 @@ def test_every_view_is_drawn(labelled: torch.Tensor) -> None:
     assert 0.2 < drawn.count("key") / len(drawn) < 0.8
 
 
+def test_views_shallower_than_a_crop_are_refused_in_words() -> None:
+    with pytest.raises(ValueError, match=r"at least roi_depth \(6\) slices, one has 5"):
+        DrawEmbeddingsd(NumberedSlices(torch.ones(5, dtype=torch.int64)), ROI, pos=1, neg=1)(CASE)
+
+
 def test_the_loss_is_that_of_the_uncached_path(narrow_network: SAM3D, phantoms: Path) -> None:
     """Same crop, same weights: within what half precision rounds away."""
     preprocessing = [ReadImaged(KEYS), EnsureChannelFirstd(KEYS), ScaleIntensityd("image"), SpatialPadd(KEYS, (48, 40, -1))]
     cases = read_datalist(phantoms, "training")
-    cache = EmbeddingCache(cases, preprocessing, [[]], narrow_network.encoder, torch.device("cpu"), EmbeddingStore(None))
+    cache = EmbeddingCache(cases, preprocessing, [[]], narrow_network.encoder, torch.device("cpu"), EmbeddingStore("memory"))
     cache.fill()
     loss = DeepSupervision(DiceCELoss(to_onehot_y=True, softmax=True, squared_pred=True), [8 / 15, 4 / 15, 2 / 15, 1 / 15])
     trained = EmbeddingsToLogits(narrow_network, plane=(48, 40)).train()

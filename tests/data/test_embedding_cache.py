@@ -8,10 +8,21 @@ import nibabel as nib
 import pytest
 import torch
 from conftest import NARROW
-from monai.transforms import EnsureChannelFirstd, Flipd, RandFlipd, ScaleIntensityd, SpatialPadd, Transform
+from monai.transforms import (
+    Affined,
+    Compose,
+    EnsureChannelFirstd,
+    Flipd,
+    Lambdad,
+    RandFlipd,
+    ScaleIntensityd,
+    SpatialPadd,
+    Transform,
+)
 from torch import nn
 
 from scripts.data import EmbeddingCache, EmbeddingStore, ReadImaged, read_datalist
+from scripts.data.embedding_cache import name_of
 from scripts.networks import SAMSliceEncoder
 from scripts.weights.sam_checkpoint import fill_at_random
 
@@ -43,7 +54,7 @@ def preprocessing(maximum: float = 1.0) -> list[Transform]:
 def fill(
     cases: list[dict[str, Any]],
     encoder: nn.Module,
-    folder: Path | None,
+    folder: Path | str,
     steps: list[Transform] | None = None,
     views: Any = ([],),
 ) -> tuple[EmbeddingCache, int]:
@@ -61,7 +72,7 @@ def test_an_entry_is_the_encoder_s_embedding_and_the_label_of_the_view(
 ) -> None:
     cache, _ = fill(dataset, narrow_encoder, tmp_path / "cache", views=[[], FLIPPED])
     for case in dataset:
-        for key, flipped in zip(cache.keys[case["image"]], (False, True), strict=True):
+        for key, flipped in zip(cache.keys[name_of(case)], (False, True), strict=True):
             volume = nib.load(case["image"]).get_fdata(dtype="float32")
             volume = torch.tensor((volume - volume.min()) / (volume.max() - volume.min()))
             label = torch.tensor(nib.load(case["label"]).get_fdata())
@@ -86,8 +97,8 @@ def halves(padding: int) -> tuple[int, int]:
 def test_counts_are_the_voxels_of_every_slice(
     dataset: list[dict[str, Any]], narrow_encoder: SAMSliceEncoder, tmp_path: Path, in_memory: bool
 ) -> None:
-    cache, _ = fill(dataset, narrow_encoder, None if in_memory else tmp_path / "cache")
-    key = cache.keys[dataset[0]["image"]][0]
+    cache, _ = fill(dataset, narrow_encoder, "memory" if in_memory else tmp_path / "cache")
+    key = cache.keys[name_of(dataset[0])][0]
     label, counts = cache.store.read(key, "label"), cache.store.read(key, "counts")
     assert counts.tolist() == [[int((s == 0).sum()), int((s > 0).sum())] for s in label]
     assert counts[:, 1].any()
@@ -121,8 +132,8 @@ def test_a_changed_file_is_encoded_again_and_only_that(
     change(dataset[0])
     after, encoded = fill(dataset, narrow_encoder, tmp_path / "cache")
     assert encoded == 1
-    assert after.keys[dataset[0]["image"]] != before.keys[dataset[0]["image"]]
-    assert after.keys[dataset[1]["image"]] == before.keys[dataset[1]["image"]]
+    assert after.keys[name_of(dataset[0])] != before.keys[name_of(dataset[0])]
+    assert after.keys[name_of(dataset[1])] == before.keys[name_of(dataset[1])]
 
 
 def test_other_weights_parameters_or_views_are_other_entries(
@@ -155,7 +166,7 @@ def test_a_damaged_entry_is_computed_again(
     dataset: list[dict[str, Any]], narrow_encoder: SAMSliceEncoder, tmp_path: Path
 ) -> None:
     cache, _ = fill(dataset, narrow_encoder, tmp_path / "cache")
-    key = cache.keys[dataset[1]["image"]][0]
+    key = cache.keys[name_of(dataset[1])][0]
     expected = cache.store.read(key, "embedding").clone()
     path = tmp_path / "cache" / f"{key}.safetensors"
     path.write_bytes(path.read_bytes()[:-7])
@@ -172,18 +183,49 @@ def test_embeddings_beyond_half_precision_are_refused_by_the_case_s_name(
     with pytest.raises(
         ValueError, match=f"{dataset[0]['image']}: embeddings must fit into half precision.*without cached.yaml"
     ):
-        fill(dataset, narrow_encoder, None)
+        fill(dataset, narrow_encoder, "memory")
+
+
+def test_one_image_with_the_labels_of_two_readers_is_two_cases(
+    dataset: list[dict[str, Any]], narrow_encoder: SAMSliceEncoder
+) -> None:
+    cases = [dataset[0], {**dataset[0], "label": dataset[1]["label"]}]
+    cache, encoded = fill(cases, narrow_encoder, "memory")
+    first, second = (cache.store.read(cache.keys[name_of(case)][0], "label") for case in cases)
+    assert encoded == 2
+    assert not torch.equal(first, second)
+
+
+def test_keys_depend_on_what_a_transform_holds_not_on_where_it_lies(
+    dataset: list[dict[str, Any]], narrow_encoder: SAMSliceEncoder, tmp_path: Path
+) -> None:
+    """Also inside a Compose, and of tensors, whose pickle holds an address."""
+
+    def view(shift: float) -> list[Transform]:
+        affine = torch.eye(4)
+        affine[0, 3] = shift
+        return [Compose([Affined(KEYS, affine=affine, mode="nearest", padding_mode="zeros"), Compose(FLIPPED)])]
+
+    encoded = [fill(dataset, narrow_encoder, tmp_path / "cache", views=[view(shift)])[1] for shift in (1.0, 1.0, 2.0)]
+    assert encoded == [2, 0, 2]
+
+
+def test_a_transform_that_cannot_be_told_apart_is_refused_in_words(
+    dataset: list[dict[str, Any]], narrow_encoder: SAMSliceEncoder
+) -> None:
+    with pytest.raises(ValueError, match=r"must be picklable, to tell when they change.*lambda"):
+        fill(dataset, narrow_encoder, "memory", views=[[Lambdad("image", lambda image: image + 1)]])
 
 
 @pytest.mark.parametrize(
     ("views", "trainable", "message"),
     [
         ([], False, "cached_views must hold at least one view"),
-        ([[RandFlipd(KEYS)]], False, "must be deterministic, RandFlipd is not"),
+        ([[Compose([RandFlipd(KEYS)])]], False, "must be deterministic, RandFlipd is not"),
         ([[]], True, "only while the encoder is frozen"),
     ],
 )
 def test_what_cannot_be_cached_is_refused_in_words(views: Any, trainable: bool, message: str) -> None:
     encoder = SAMSliceEncoder(NARROW, trainable=trainable)
     with pytest.raises(ValueError, match=message):
-        EmbeddingCache([], preprocessing(), views, encoder, torch.device("cpu"), EmbeddingStore(None))
+        EmbeddingCache([], preprocessing(), views, encoder, torch.device("cpu"), EmbeddingStore("memory"))

@@ -10,6 +10,7 @@ import torch
 
 from scripts.data import EmbeddingStore
 
+KEY, OTHER = "a" * 64, "b" * 64
 ABOUT = {"image": "a.nii.gz", "view": "0", "encoder": "ab" * 32}
 
 
@@ -19,13 +20,13 @@ def tensors() -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("in_memory", [True, False])
 def test_any_slices_come_back_as_they_were_stored(tmp_path: Path, in_memory: bool) -> None:
-    store, stored = EmbeddingStore(None if in_memory else tmp_path), tensors()
-    store.put("key", stored, ABOUT)
+    store, stored = EmbeddingStore("memory" if in_memory else tmp_path), tensors()
+    store.put(KEY, stored, ABOUT)
     for name, tensor in stored.items():
-        assert torch.equal(store.read("key", name), tensor)
-        assert torch.equal(store.read("key", name, 3, 7), tensor[3:7])
-    assert store.is_whole("key")
-    assert not store.is_whole("other")
+        assert torch.equal(store.read(KEY, name), tensor)
+        assert torch.equal(store.read(KEY, name, 3, 7), tensor[3:7])
+    assert store.is_whole(KEY)
+    assert not store.is_whole(OTHER)
     assert store.size() >= sum(tensor.nbytes for tensor in stored.values())
 
 
@@ -42,31 +43,31 @@ def test_a_damaged_entry_is_noticed_named_and_removed(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: Callable[[bytes], bytes]
 ) -> None:
     store = EmbeddingStore(tmp_path)
-    store.put("key", tensors(), ABOUT)
-    path = tmp_path / "key.safetensors"
+    store.put(KEY, tensors(), ABOUT)
+    path = tmp_path / f"{KEY}.safetensors"
     path.write_bytes(damage(path.read_bytes()))
-    assert not store.is_whole("key")
+    assert not store.is_whole(KEY)
     assert f"{path} is damaged" in caplog.text
     assert not path.exists()
 
 
 def test_tensors_under_each_other_s_names_are_damage(tmp_path: Path) -> None:
     store, stored = EmbeddingStore(tmp_path), {"a": torch.zeros(2), "b": torch.ones(2)}
-    store.put("key", stored, ABOUT)
-    path = tmp_path / "key.safetensors"
+    store.put(KEY, stored, ABOUT)
+    path = tmp_path / f"{KEY}.safetensors"
     path.write_bytes(path.read_bytes().replace(b'"a"', b'"c"', 1))
-    assert not store.is_whole("key")
+    assert not store.is_whole(KEY)
 
 
 @pytest.mark.parametrize("in_memory", [True, False])
 def test_more_than_the_limit_is_refused_with_what_to_do(tmp_path: Path, in_memory: bool) -> None:
-    store = EmbeddingStore(None if in_memory else tmp_path, limit=1e-5)  # 10 kB
+    store = EmbeddingStore("memory" if in_memory else tmp_path, limit=1e-5)  # 10 kB
     store.check_room(9000)
     with pytest.raises(
-        OSError, match=r"about 1.1e-05 GB and --cache_limit allows 1e-05 GB.*raise --cache_limit, cache fewer views"
+        OSError, match=r"would hold 1.1e-05 GB of embeddings and --cache_limit allows 1e-05 GB; raise it, cache fewer views"
     ):
         store.check_room(11000)
-    store.put("key", {"a": torch.zeros(2000)}, ABOUT)
+    store.put(KEY, {"a": torch.zeros(2000)}, ABOUT)
     with pytest.raises(OSError, match="--cache_limit"):
         store.check_room(9000)
 
@@ -79,12 +80,20 @@ def test_more_than_the_disk_has_is_refused(tmp_path: Path, monkeypatch: pytest.M
         EmbeddingStore(tmp_path).check_room(7)
 
 
+def test_files_of_others_and_files_not_yet_whole_are_left_alone(tmp_path: Path) -> None:
+    for name in ("model.safetensors", f".{1}.partial.{KEY}.safetensors", f"{KEY}.safetensors.bak"):
+        (tmp_path / name).write_bytes(b"theirs")
+    store = EmbeddingStore(tmp_path)
+    assert list(store.entries()) == []
+    assert store.size() == 0
+
+
 def test_entries_say_what_they_are(tmp_path: Path) -> None:
     store = EmbeddingStore(tmp_path)
-    store.put("key", tensors(), ABOUT)
-    (tmp_path / "other.safetensors").write_bytes(b"junk")
+    store.put(KEY, tensors(), ABOUT)
+    (tmp_path / f"{OTHER}.safetensors").write_bytes(b"junk")
     first, second = store.entries()
-    assert (first["key"], first["image"], first["bytes"]) == ("key", "a.nii.gz", (tmp_path / "key.safetensors").stat().st_size)
-    assert (second["key"], second["damaged"]) == ("other", True)
-    store.remove("key")
-    assert [entry["key"] for entry in store.entries()] == ["other"]
+    assert (first["key"], first["image"], first["bytes"]) == (KEY, "a.nii.gz", (tmp_path / f"{KEY}.safetensors").stat().st_size)
+    assert (second["key"], second["damaged"]) == (OTHER, True)
+    store.remove(KEY)
+    assert [entry["key"] for entry in store.entries()] == [OTHER]

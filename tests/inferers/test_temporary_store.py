@@ -1,9 +1,24 @@
 """What is appended is read back, in any parts."""
 
+import errno
+import io
+import tempfile
+
 import pytest
 import torch
 
 from scripts.inferers import TemporaryStore
+
+
+class FullDisk(io.BytesIO):
+    def write(self, *_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_is_said_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "TemporaryFile", FullDisk)
+    with pytest.raises(OSError, match=r"writing to .* failed .*No space left.*set TMPDIR"):
+        TemporaryStore().append(torch.zeros(1, 1, 2, 2, 2))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])

@@ -48,6 +48,14 @@ def test_normalisation_in_parts_is_instance_normalisation(slices: int) -> None:
     assert_close(result.double(), F.instance_norm(volume.double()), atol=1e-4, rtol=0)
 
 
+def test_statistics_of_half_precision_are_not_rounded_to_it() -> None:
+    volume = (100 + torch.randn(1, 2, 9, 8, 8)).half()
+    norm = normalise(parts(Memory(volume), 4), Memory())
+    result = norm(volume)
+    assert result.dtype == torch.half
+    assert_close(result.float(), F.instance_norm(volume.float()), atol=4e-3, rtol=0)
+
+
 ORIGINAL = {"shortcut_kernel": 1, "upsample": "nearest", "supervised_stages": 3, "head": "convolutional", "conv_bias": True}
 
 

@@ -22,10 +22,10 @@ def cache(*words: str | Path, fails: bool = False) -> str:
 @pytest.fixture
 def store(tmp_path: Path) -> EmbeddingStore:
     store = EmbeddingStore(tmp_path / "embeddings")
-    for key, encoder, view in [("a", "1" * 64, "0"), ("b", "1" * 64, "0"), ("c", "2" * 64, "1")]:
+    for key, encoder, view in [("a" * 64, "1" * 64, "0"), ("b" * 64, "1" * 64, "0"), ("c" * 64, "2" * 64, "1")]:
         store.put(key, {"embedding": torch.zeros(250_000)}, {"image": f"{key}.nii.gz", "view": view, "encoder": encoder})
-    (store.folder / "d.safetensors").write_bytes(b"junk")
-    os.utime(store.folder / "c.safetensors", (0, 0))  # 1970
+    (store.folder / f"{'d' * 64}.safetensors").write_bytes(b"junk")
+    os.utime(store.folder / f"{'c' * 64}.safetensors", (0, 0))  # 1970
     return store
 
 
@@ -42,7 +42,7 @@ def test_it_lists_what_lies_in_a_cache_and_leaves_it_there(store: EmbeddingStore
 
 def test_it_clears_everything_or_what_is_old(store: EmbeddingStore) -> None:
     assert "removed" in cache(store.folder, "--clear", "--older_than", "30")
-    assert [entry["key"] for entry in store.entries()] == ["a", "b", "d"]
+    assert [entry["key"] for entry in store.entries()] == ["a" * 64, "b" * 64, "d" * 64]
     cache(store.folder, "--clear")
     assert list(store.entries()) == []
 
