@@ -11,6 +11,7 @@ from ignite.engine import Engine, Events
 from monai.engines import Evaluator, Trainer
 
 from ..atomic_write import atomic_write
+from ..read_checkpoint import read_checkpoint
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +74,7 @@ class Checkpointing:
         path = self.folder / LAST
         if not path.is_file():
             raise FileNotFoundError(f"nothing to resume: no {path}; start without --resume, or give the right --output_dir")
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = read_checkpoint(path)
         for name, meaning in (("epoch_length", "iterations an epoch"), ("max_epochs", "epochs in all")):
             if state[name] != (now := getattr(self.trainer.state, name)):
                 raise ValueError(

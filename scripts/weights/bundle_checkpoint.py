@@ -5,7 +5,7 @@ from pathlib import Path
 
 from torch import nn
 
-from .reading import read_checkpoint
+from ..read_checkpoint import read_checkpoint
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from .reading import read_checkpoint
+from ..read_checkpoint import read_checkpoint
 
 logger = logging.getLogger(__name__)
 
