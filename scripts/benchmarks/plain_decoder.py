@@ -4,7 +4,7 @@ D is the last axis, every convolution runs by itself, and heads come after the u
 """
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import nn
@@ -31,13 +31,22 @@ def plain_decoder(decoder: nn.Module) -> Callable[[torch.Tensor], list[torch.Ten
 
 def plain_stage(stage: nn.Module) -> Layer:
     """`s(IN(W2 * s(IN(W1 * g))) + IN(W0 * g))`, (B, C, h, w, D) -> (B, C', h, w, D)."""
-    conv1, conv2, shortcut = (_with_depth_last(convolution) for convolution in (stage.conv1, stage.conv2, stage.shortcut))
+    branches = _halves(stage.conv1) if stage.shortcut is None else (stage.conv1, stage.shortcut)
+    conv1, shortcut, conv2 = (_with_depth_last(convolution) for convolution in (*branches, stage.conv2))
 
     def run(features: torch.Tensor) -> torch.Tensor:
         residual = conv2(F.leaky_relu(F.instance_norm(conv1(features))))
         return F.leaky_relu(F.instance_norm(residual) + F.instance_norm(shortcut(features)))
 
     return run
+
+
+def _halves(convolution: nn.Conv3d) -> Iterator[nn.Conv3d]:
+    """Two convolutions that give the first and the second half of its channels."""
+    for weight in convolution.weight.chunk(2):
+        half = nn.Conv3d(weight.shape[1], weight.shape[0], 3, padding=1, bias=False)
+        half.weight.data = weight.data
+        yield half
 
 
 def _with_depth_last(module: nn.Module) -> nn.Module:

@@ -8,6 +8,7 @@ from monai.inferers import Inferer, SlidingWindowInferer
 from torch import nn
 from torch.nn import functional as F
 
+from .rolling_embeddings import RollingEmbeddings
 from .temporary_store import TemporaryStore
 
 BYTES_PER_VOXEL = 110  # of the decoder at its widest point, measured (docs/performance.md)
@@ -19,11 +20,10 @@ class EmbeddingInferer(Inferer):
 
     The decoder's instance normalisation sees all that it is given, so what it is given changes the mask. Slices do not see
     each other in the encoder, so each is encoded once. Whatever fits into memory is decoded at once; what does not, in parts
-    along the depth with the same result (`SAM3D.stream`). Windows need the embeddings of the whole volume in memory, as many
-    bytes as the volume in single precision; a streamed whole volume does not.
+    along the depth with the same result (`SAM3D.stream`). Embeddings of a long volume never lie in memory as a whole.
 
     roi_depth: slices in a window, the depth of the training crops.
-    mode: `windows` slides windows of roi_depth over the embeddings, since the decoder was trained on those; a shallower volume
+    mode: `windows` slides windows of roi_depth along the slices, since the decoder was trained on those; a shallower volume
         is padded to one window with empty slices, as in training, and cropped back. `whole` decodes all slices at once.
     overlap: of neighbouring windows, 0 to below 1; blended with Gaussian weights.
     memory: GB that the decoder may take; None: half of what is free.
@@ -57,22 +57,19 @@ class EmbeddingInferer(Inferer):
         return self._stream(embeddings, network, volume.shape)
 
     def _windows(self, volume: torch.Tensor, network: nn.Module) -> torch.Tensor:
-        embeddings = network.encoder(volume)
         height, width = volume.shape[2:4]
-        rows, columns = embeddings.shape[2:4]
-        windows = SlidingWindowInferer(roi_size=(rows, columns, self.roi_depth), overlap=self.overlap, mode="gaussian")
-        # Sliding windows enlarge by whole factors: decode to the next multiples of the embedding's size, then crop.
-        plane = (height + -height % rows, width + -width % columns)
+        windows = SlidingWindowInferer((height, width, self.roi_depth), overlap=self.overlap, mode="gaussian", with_coord=True)
+        embeddings = RollingEmbeddings(network.encoder)
 
-        def decode(window: torch.Tensor) -> torch.Tensor:
-            shape = torch.Size((*window.shape[:2], *plane, self.roi_depth))
-            if self._fits(shape, window.device):
-                return network.decode(window, plane)
+        def predict(window: torch.Tensor, coordinates: list[list[slice]]) -> torch.Tensor:
+            embedded = embeddings(window, coordinates[0])  # one window at a time
+            if self._fits(window.shape, window.device):
+                return network.decode(embedded, (height, width))
             store = TemporaryStore()
-            store.append(window.movedim(-1, 2))
-            return self._stream(store, network, shape)
+            store.append(embedded.movedim(-1, 2))
+            return self._stream(store, network, window.shape)
 
-        return windows(embeddings, decode)[:, :, :height, :width]
+        return windows(volume, predict)
 
     def _stream(self, embeddings: TemporaryStore, network: nn.Module, shape: torch.Size) -> torch.Tensor:
         logits, start = None, 0

@@ -109,9 +109,11 @@ class ResidualDoubleConv3d(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, shortcut_kernel: int, bias: bool) -> None:
         super().__init__()
-        self.conv1 = nn.Conv3d(in_channels, out_channels, 3, padding=1, bias=bias)
+        # W1 and W0 read the same input: kernels of one size make one convolution, W1's channels first.
+        together = shortcut_kernel == 3
+        self.conv1 = nn.Conv3d(in_channels, 2 * out_channels if together else out_channels, 3, padding=1, bias=bias)
+        self.shortcut = None if together else nn.Conv3d(in_channels, out_channels, shortcut_kernel, bias=bias)
         self.conv2 = nn.Conv3d(out_channels, out_channels, 3, padding=1, bias=bias)
-        self.shortcut = nn.Conv3d(in_channels, out_channels, shortcut_kernel, padding=shortcut_kernel // 2, bias=bias)
         self.activation = nn.LeakyReLU()
 
     def forward(self, features: torch.Tensor, before: Layer) -> torch.Tensor:
@@ -132,17 +134,15 @@ class ResidualDoubleConv3d(nn.Module):
             yield self.activation(residual_norm(residual) + norm(both).chunk(2, 1)[1])
 
     def _first(self, features: torch.Tensor, depth_padding: int) -> torch.Tensor:
-        """W1 * g and W0 * g, (B, 2 out, D, h, w): they read the same input, so kernels of one size make one convolution.
+        """W1 * g and W0 * g, (B, 2 out, D, h, w).
 
         depth_padding: 1, or 0 to leave out the first and the last slice.
         """
-        if self.conv1.kernel_size == self.shortcut.kernel_size:
-            weight = torch.cat([self.conv1.weight, self.shortcut.weight])
-            bias = None if self.conv1.bias is None else torch.cat([self.conv1.bias, self.shortcut.bias])
-            return conv3d(features, weight, bias, (depth_padding, 1, 1))
-        inner = conv3d(features, self.conv1.weight, self.conv1.bias, (depth_padding, 1, 1))
+        first = conv3d(features, self.conv1.weight, self.conv1.bias, (depth_padding, 1, 1))
+        if self.shortcut is None:
+            return first
         same_slices = features[:, :, 1 - depth_padding : features.shape[2] - 1 + depth_padding]
-        return torch.cat([inner, self.shortcut(same_slices)], 1)
+        return torch.cat([first, self.shortcut(same_slices)], 1)
 
 
 def inside(convolution: nn.Conv3d, features: torch.Tensor) -> torch.Tensor:

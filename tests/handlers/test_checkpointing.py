@@ -213,3 +213,11 @@ def test_a_kill_while_saving_leaves_the_previous_checkpoint(tmp_path: Path, monk
     with pytest.raises(OSError, match="No space left"):
         train(tmp_path, resume=True)
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def test_a_damaged_checkpoint_is_refused_by_name(tmp_path: Path) -> None:
+    train_until_killed(tmp_path, epoch=2)
+    path = tmp_path / "last.pt"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ValueError, match=f"{path} cannot be read as a checkpoint"):
+        train(tmp_path, resume=True)

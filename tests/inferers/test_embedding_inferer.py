@@ -14,11 +14,8 @@ def blended_windows(network: SAM3D, volume: torch.Tensor, roi_depth: int, overla
     """An implementation of our own: windows one by one, weighted by a Gaussian whose sigma is an eighth of the window."""
     height, width, depth = volume.shape[2:]
     embeddings = network.encoder(volume)
-    extents = (*embeddings.shape[2:4], roi_depth)
-    bells = [np.exp(-0.5 * ((np.arange(n) - (n - 1) / 2) / (n / 8)) ** 2) for n in extents]
-    weight = np.maximum(np.einsum("i,j,k->ijk", *bells), 1e-3)  # MONAI's least weight
-    rows, columns = (np.arange(n) // -(-n // tokens) for n, tokens in zip((height, width), extents, strict=False))
-    weight = torch.tensor(weight[rows][:, columns], dtype=volume.dtype)  # (H, W, roi_depth)
+    bells = [np.exp(-0.5 * ((np.arange(n) - (n - 1) / 2) / (n / 8)) ** 2) for n in (height, width, roi_depth)]
+    weight = torch.tensor(np.maximum(np.einsum("i,j,k->ijk", *bells), 1e-3), dtype=volume.dtype)  # 1e-3: MONAI's least weight
     step = max(int(roi_depth * (1 - overlap)), 1)
     first_slices = [*range(0, depth - roi_depth, step), depth - roi_depth]
     total, weights = 0, torch.zeros(height, width, depth)

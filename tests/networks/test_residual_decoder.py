@@ -25,10 +25,11 @@ def leaky(features: torch.Tensor) -> torch.Tensor:
     return torch.where(features > 0, features, 0.01 * features)
 
 
-def convolve(features: torch.Tensor, convolution: nn.Conv3d) -> torch.Tensor:
+def convolve(features: torch.Tensor, convolution: nn.Conv3d, channels: slice = slice(None)) -> torch.Tensor:
     """With zeros around, so that the size stays; kernels are (out, in, D, H, W)."""
-    weight = convolution.weight.movedim(2, -1)
-    return F.conv3d(features, weight, convolution.bias, padding=weight.shape[-1] // 2)
+    weight = convolution.weight[channels].movedim(2, -1)
+    bias = None if convolution.bias is None else convolution.bias[channels]
+    return F.conv3d(features, weight, bias, padding=weight.shape[-1] // 2)
 
 
 def enlarge(features: torch.Tensor, upsample: str) -> torch.Tensor:
@@ -43,8 +44,14 @@ def plain_decoder(decoder: ResidualDecoder, features: torch.Tensor) -> list[torc
     """The stages and heads of the specification, heads after upsampling, on the decoder's weights."""
     levels = []
     for stage in decoder.stages:
-        residual = normalise(convolve(leaky(normalise(convolve(features, stage.conv1))), stage.conv2))
-        features = enlarge(leaky(residual + normalise(convolve(features, stage.shortcut))), decoder.upsample)
+        width = stage.conv2.out_channels
+        first = convolve(features, stage.conv1, slice(width))
+        if stage.shortcut is None:
+            shortcut = convolve(features, stage.conv1, slice(width, None))
+        else:
+            shortcut = convolve(features, stage.shortcut)
+        residual = normalise(convolve(leaky(normalise(first)), stage.conv2))
+        features = enlarge(leaky(residual + normalise(shortcut)), decoder.upsample)
         levels.append(features)
     logits = []
     for level, head in zip(levels[::-1], list(decoder.heads)[::-1], strict=False):
