@@ -103,15 +103,16 @@ def test_a_killed_filling_leaves_no_partial_entry_and_goes_on(
 @pytest.mark.parametrize(
     ("extra", "options", "message"),
     [
-        ([], {"cache_limit": 1e-6}, "--cache_limit allows 1e-06 GB"),
-        (["overlays/train_encoder.yaml"], {}, "only while the encoder is frozen"),
-        (["networks/unet.yaml"], {}, "no slice encoder whose embeddings could be cached"),
+        ("overlays/joint_dice.yaml", {"cache_limit": 1e-6}, "--cache_limit allows 1e-06 GB"),
+        ("overlays/train_encoder.yaml", {}, "only while the encoder is frozen"),
+        ("networks/unet.yaml", {}, "no slice encoder whose embeddings could be cached"),
     ],
 )
 def test_what_cannot_be_cached_is_said_in_a_sentence(
-    bundle_run: Command, phantoms: Path, tmp_path: Path, extra: list[str], options: dict[str, float], message: str
+    bundle_run: Command, phantoms: Path, tmp_path: Path, extra: str, options: dict[str, float], message: str
 ) -> None:
-    result = bundle_run("training", [*CACHED, *extra], fails=True, dataset_dir=phantoms, output_dir=tmp_path / "run", **options)
+    folders = {"dataset_dir": phantoms, "output_dir": tmp_path / "run"}
+    result = bundle_run("training", CACHED, fails=True, last=ROOT / "configs" / extra, **folders, **options)
     error = result.stderr[result.stderr.index("ERROR: ") :]
     assert message in error
     assert "Traceback" not in error
