@@ -7,7 +7,6 @@ from torch.testing import assert_close
 
 from scripts.networks.convolution import conv3d
 
-
 SIZES = [(3, 5, 4), (4, 3, 5), (5, 4, 3), (1, 4, 4), (2, 1, 1)]
 PADDINGS = [(1, 1, 1), (0, 1, 1)]
 
