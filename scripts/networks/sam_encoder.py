@@ -20,7 +20,7 @@ PATCH = 16  # pixels on a side of one token
 WINDOW = 14  # tokens on a side of one attention window
 PIXEL_MEAN = (123.675, 116.28, 103.53)  # of 0..255 RGB, from segment_anything/build_sam.py
 PIXEL_STD = (58.395, 57.12, 57.375)
-# By device; on a CPU the smallest, or fastest, of those tried (docs/performance.md). Others are taken as a CPU.
+# By device; on a CPU the fastest of those tried, on CUDA not measured. Other devices are taken as a CPU.
 MEMORY = {"cpu": 0.1, "cuda": 2.0}  # GB of intermediate results of the slices encoded at once
 BIAS_BYTES = {"cpu": 2**25, "cuda": 2**29}  # of one block of attention biases
 
