@@ -8,6 +8,7 @@ from typing import Any
 
 from ..atomic_write import atomic_write
 from .case_error import CaseError
+from .datalist import as_list
 
 logger = logging.getLogger(__name__)
 
@@ -54,5 +55,4 @@ class CaseReport:
 
 
 def _file(case: dict[str, Any]) -> str:
-    image = case["image"]
-    return str(image[0] if isinstance(image, list) else image)
+    return str(as_list(case["image"])[0])

@@ -111,7 +111,7 @@ def _cases(path: Path, part: str) -> list[Case]:
         if not isinstance(case, dict) or not case.get("image"):
             raise CaseError(str(path), f"every case of '{part}' must name its image", f"found {case}", "correct it")
         for key in ("image", "label"):
-            for file in _as_list(case.get(key, [])):
+            for file in as_list(case.get(key, [])):
                 if not isinstance(file, str):
                     raise CaseError(str(path), f"the files of '{part}' must be paths", f"found {file!r}", "correct it")
                 if not Path(file).resolve().is_relative_to(root):
@@ -134,7 +134,7 @@ def _labelled_cases(path: Path, part: str) -> list[Case]:
 
 def _refuse_overlap(path: Path, parts: dict[str, list[Case]]) -> None:
     """No image may be trained on and validated on, else every score is too good."""
-    images = {part: {file for case in cases for file in _as_list(case["image"])} for part, cases in parts.items()}
+    images = {part: {file for case in cases for file in as_list(case["image"])} for part, cases in parts.items()}
     shared = set.intersection(*images.values()) if len(images) > 1 else set()
     if shared:
         found = f"{len(shared)} images are in both, for example {min(shared)}"
@@ -153,12 +153,13 @@ def _seeded_choice(count: int, fraction: float, seed: int, path: Path) -> set[in
     return set(np.random.default_rng(seed).permutation(count)[:chosen].tolist())
 
 
-def _as_list(paths: str | list[str]) -> list[str]:
+def as_list(paths: str | list[str]) -> list[str]:
+    """The files of an image: one, or one for each modality."""
     return paths if isinstance(paths, list) else [paths]
 
 
 def _first(image: str | list[str]) -> str:
-    return _as_list(image)[0]
+    return as_list(image)[0]
 
 
 def _mask_name(relative: Path) -> str:

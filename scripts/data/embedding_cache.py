@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from .case_error import CaseError
-from .datalist import Case
+from .datalist import Case, as_list
 from .embedding_store import EmbeddingStore
 
 logger = logging.getLogger(__name__)
@@ -151,7 +151,7 @@ def _counts(label: torch.Tensor) -> torch.Tensor:
 
 def _files(case: Case) -> list[str]:
     """Its images, then its label."""
-    return [*(case["image"] if isinstance(case["image"], list) else [case["image"]]), case["label"]]
+    return [*as_list(case["image"]), case["label"]]
 
 
 def name_of(case: Mapping[Hashable, Any]) -> str:

@@ -79,11 +79,10 @@ class EmbeddingStore:
 
     def check_room(self, size: float) -> None:
         """Raises OSError unless `size` more bytes are allowed and, on disk, free."""
-        used = self.size()
         place = self.folder or "memory"
-        if self.limit is not None and used + size > self.limit * GB:
+        if self.limit is not None and (total := self.size() + size) > self.limit * GB:
             raise OSError(
-                f"{place} would hold {(used + size) / GB:.3g} GB of embeddings and --cache_limit allows {self.limit:g} GB; "
+                f"{place} would hold {total / GB:.3g} GB of embeddings and --cache_limit allows {self.limit:g} GB; "
                 "raise it, cache fewer views, or clear what is no longer needed (python -m scripts.tools.cache)"
             )
         free = psutil.virtual_memory().available if self.folder is None else shutil.disk_usage(self.folder).free

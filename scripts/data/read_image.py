@@ -12,7 +12,7 @@ from monai.data import MetaTensor, NibabelReader
 from monai.transforms import LoadImage, MapTransform
 
 from .case_error import CaseError
-from .datalist import SUFFIXES
+from .datalist import SUFFIXES, as_list
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class ReadImaged(MapTransform):
         return data
 
     def _read(self, files: str | list[str]) -> MetaTensor:
-        for file in files if isinstance(files, list) else [files]:
+        for file in as_list(files):
             _check_header(str(file))
         try:
             return self.load(files, reader=NibabelReader())  # a reader given here is the only one that is tried
