@@ -1,23 +1,62 @@
 """A file under its final name is always whole: write beside it, then rename."""
 
+import hashlib
 import os
+import re
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import psutil
+
+from .disk_errors import disk_errors_in_words
+
+SUFFIXES = re.compile(r"(\.\w{1,12}){0,2}$", re.ASCII)  # .nii.gz, .safetensors
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
     """Yields the path of a temporary file in the same folder; on success it replaces `path`, on an error it is removed.
 
-    The temporary file ends in the same suffixes as `path`, since writers choose a format by them.
+    The temporary file ends in the same suffixes as `path`, since writers choose a format by them. Raises OSError with what to
+    do when the disk is full or does not let us write.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}.partial.{path.name}")
-    try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    temporary = path.with_name(f"{_prefix()}{os.getpid()}.{_digest(path.name)}{SUFFIXES.search(path.name)[0]}")
+    with disk_errors_in_words(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            with temporary.open("r+b") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    _sync(path.parent)
+
+
+def remove_partials(folder: Path) -> None:
+    """Removes what processes of this host that no longer run were writing into `folder` when they were killed."""
+    name = re.compile(rf"{re.escape(_prefix())}(\d+)\.[0-9a-f]{{8}}(\.\w+)*", re.ASCII)
+    for file in folder.iterdir() if folder.is_dir() else ():
+        if (found := name.fullmatch(file.name)) and not psutil.pid_exists(int(found[1])):
+            file.unlink(missing_ok=True)
+
+
+def _prefix() -> str:
+    return f".partial.{socket.gethostname()}."
+
+
+def _digest(name: str) -> str:
+    """Short, whatever the length of the name: the temporary name must fit into 255 bytes too."""
+    return hashlib.sha256(os.fsencode(name)).hexdigest()[:8]
+
+
+def _sync(folder: Path) -> None:
+    """So that the new name survives a power failure too."""
+    with suppress(OSError):  # some platforms and file systems cannot
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

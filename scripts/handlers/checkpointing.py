@@ -1,5 +1,6 @@
 """A training's state <-> `last.pt`, its best network -> `model.pt`."""
 
+import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,8 +11,8 @@ import torch
 from ignite.engine import Engine, Events
 from monai.engines import Evaluator, Trainer
 
-from ..atomic_write import atomic_write
-from ..read_checkpoint import read_checkpoint
+from ..atomic_write import remove_partials
+from ..checkpoint_file import read_about, read_checkpoint, write_checkpoint
 
 logger = logging.getLogger(__name__)
 
@@ -22,19 +23,30 @@ class Checkpointing:
     """After every epoch `last.pt`, after every improvement `model.pt` (the network's state dictionary), and resuming.
 
     `last.pt` holds the state of every object in `objects`, the epoch, and the best metric so far. Together with `EpochSeed`
-    that is all: a resumed training ends with the weights of an uninterrupted one.
+    that is all: a resumed training ends with the weights of an uninterrupted one. A kill between the two files of an epoch
+    leaves a `model.pt` that is an epoch ahead of `last.pt`: resuming repeats that epoch and writes the same `model.pt` again.
 
     objects: name -> object with `state_dict` and `load_state_dict`; the one called `network` is what `model.pt` holds.
+    about: settings, as JSON has them, that both files carry; a training is resumed with the same ones only.
+
+    A network with NaN or infinite values is never saved.
     """
 
     def __init__(
-        self, output_dir: str | Path, objects: Mapping[str, Any], trainer: Trainer, evaluator: Evaluator, resume: bool
+        self,
+        output_dir: str | Path,
+        objects: Mapping[str, Any],
+        trainer: Trainer,
+        evaluator: Evaluator,
+        resume: bool,
+        about: Mapping[str, Any] = {},
     ) -> None:
         self.folder = Path(output_dir)
         self.objects = dict(objects)
         self.trainer = trainer
         self.evaluator = evaluator
         self.resume = resume
+        self.about = json.loads(json.dumps(about))  # as it comes back from a file: tuples become lists
 
     def attach(self) -> None:
         """Attach after validation and its handlers, so that their results of the epoch are part of what is saved."""
@@ -46,6 +58,7 @@ class Checkpointing:
                 "--output_dir, or remove it"
             )
         if idist.get_rank() == 0:
+            remove_partials(self.folder)
             self.evaluator.add_event_handler(Events.COMPLETED, self._save_if_best)
             self.trainer.add_event_handler(Events.EPOCH_COMPLETED, self._save_last)
 
@@ -67,14 +80,25 @@ class Checkpointing:
         self._save(state, LAST)
 
     def _save(self, state: dict[str, Any], name: str) -> None:
-        with atomic_write(self.folder / name) as temporary:
-            torch.save(state, temporary)
+        for key, tensor in self.objects["network"].state_dict().items():
+            if not torch.isfinite(tensor).all():
+                raise FloatingPointError(
+                    f"{key} of the network became NaN or infinite in epoch {self.trainer.state.epoch}, which is not saved; the "
+                    f"files in {self.folder} are of earlier epochs and untouched. Start anew with a lower --learning_rate"
+                )
+        write_checkpoint(self.folder / name, state, self.about)
 
     def _load(self) -> None:
         path = self.folder / LAST
         if not path.is_file():
             raise FileNotFoundError(f"nothing to resume: no {path}; start without --resume, or give the right --output_dir")
-        state = read_checkpoint(path)
+        try:
+            about, state = read_about(path), read_checkpoint(path)
+        except ValueError as error:
+            best = self.folder / BEST
+            left = f"{best} still holds the best weights so far; " if best.is_file() else ""
+            raise ValueError(f"{error}. {left}a training anew needs another --output_dir") from error
+        self._compare(about, path)
         for name, meaning in (("epoch_length", "iterations an epoch"), ("max_epochs", "epochs in all")):
             if state[name] != (now := getattr(self.trainer.state, name)):
                 raise ValueError(
@@ -92,3 +116,16 @@ class Checkpointing:
         self.evaluator.state.best_metric = state["best_metric"]
         self.evaluator.state.best_metric_epoch = state["best_metric_epoch"]
         logger.info("%s: going on after epoch %d of %d", path, state["epoch"], self.trainer.state.max_epochs)
+
+    def _compare(self, saved: dict[str, Any] | None, path: Path) -> None:
+        if saved is None or saved == self.about:
+            return
+        different = [
+            f"{key}: {saved.get(key, 'not set')} then, {self.about.get(key, 'not set')} now"
+            for key in sorted(saved.keys() | self.about.keys())
+            if saved.get(key) != self.about.get(key)
+        ]
+        raise ValueError(
+            f"{path} belongs to a training with other settings ({'; '.join(different)}); resume with the same ones, or start "
+            "anew in another --output_dir"
+        )

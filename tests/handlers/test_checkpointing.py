@@ -1,7 +1,10 @@
 """An interrupted training goes on as if nothing had happened, and the best network so far is never lost."""
 
+import random
+import resource
 import shutil
-from collections.abc import Sequence
+import socket
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -15,7 +18,9 @@ from monai.handlers import LrScheduleHandler, ValidationHandler
 from monai.optimizers import WarmupCosineSchedule
 from monai.transforms import RandGaussianNoised
 from torch import nn
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
+from scripts.checkpoint_file import read_about, read_checkpoint
 from scripts.handlers import Checkpointing, EpochSeed
 
 SCORES = (0.2, 0.6, 0.5, 0.7)  # of the validations after epochs 1, 2, 3, 4
@@ -35,6 +40,7 @@ def train(
     killed_in: int | None = None,
     val_interval: int = 1,
     patience: int = 9,
+    about: Mapping[str, object] = {},
 ) -> nn.Module:
     """A training with the parts of configs/train.json, toy-sized, whose validations have the given scores."""
     torch.manual_seed(int(resume))  # so that whatever is not resumed shows
@@ -70,7 +76,7 @@ def train(
     )
     evaluator.add_event_handler(Events.COMPLETED, early_stopping)
     objects = {"network": network, "optimizer": optimizer, "lr_scheduler": lr_scheduler, "early_stopping": early_stopping}
-    Checkpointing(folder, objects, trainer, evaluator, resume).attach()
+    Checkpointing(folder, objects, trainer, evaluator, resume, about).attach()
 
     @trainer.on(Events.ITERATION_COMPLETED)
     def kill(engine: Engine) -> None:
@@ -201,23 +207,97 @@ def test_a_training_that_stopped_early_is_complete(tmp_path: Path) -> None:
         train(tmp_path, resume=True, **early)
 
 
-def test_a_kill_while_saving_leaves_the_previous_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_the_previous_checkpoint(tmp_path: Path) -> None:
     train_until_killed(tmp_path, 3)
     before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
-
-    def disk_full(_: object, path: Path) -> None:
-        path.write_bytes(b"half a checkpoint")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(torch, "save", disk_full)
-    with pytest.raises(OSError, match="No space left"):
-        train(tmp_path, resume=True)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(OSError, match=r"last\.pt cannot be written: File too large, .* GB free; make room there"):
+            train(tmp_path, resume=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
 
 
-def test_a_damaged_checkpoint_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_kill_between_the_two_files_of_an_epoch_is_made_good(
+    tmp_path: Path, uninterrupted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise Killed
+
+    train_until_killed(tmp_path, 2)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Checkpointing, "_save_last", killed)
+        train(tmp_path, resume=True)
+    ahead = (tmp_path / "model.pt").read_bytes()
+    train_until_killed(tmp_path, 3, resume=True)
+    assert (tmp_path / "model.pt").read_bytes() == ahead
+    train(tmp_path, resume=True)
+    for name in ("last.pt", "model.pt"):
+        assert (tmp_path / name).read_bytes() == (uninterrupted / name).read_bytes()
+
+
+def test_leftovers_of_a_killed_training_are_removed(tmp_path: Path) -> None:
+    train_until_killed(tmp_path, 2)
+    left = tmp_path / f".partial.{socket.gethostname()}.{2**22 + 1}.0123abcd.pt"  # beyond Linux' largest process id
+    left.write_bytes(b"half a checkpoint")
+    train(tmp_path, resume=True)
+    assert not left.exists()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_network_that_is_not_finite_is_never_saved(tmp_path: Path, value: float) -> None:
+    train_until_killed(tmp_path, 3)
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+
+    def spoil(optimizer: torch.optim.Optimizer, *_: object) -> None:
+        optimizer.param_groups[0]["params"][0].data[0] = value
+
+    hook = register_optimizer_step_post_hook(spoil)
+    try:
+        with pytest.raises(FloatingPointError, match=r"0\.weight of the network became NaN or infinite in epoch 3.*untouched"):
+            train(tmp_path, resume=True)
+    finally:
+        hook.remove()
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+ABOUT = {"labels": {"0": "background"}, "spacing": (1.0, 1.0, 2.0)}
+
+
+def test_both_files_carry_what_the_training_is_about(tmp_path: Path) -> None:
+    train(tmp_path, about=ABOUT)
+    for name in ("last.pt", "model.pt"):
+        assert read_about(tmp_path / name) == {"labels": {"0": "background"}, "spacing": [1.0, 1.0, 2.0]}
+
+
+def test_a_training_is_resumed_with_the_same_settings_only(tmp_path: Path) -> None:
+    train_until_killed(tmp_path, 2, about=ABOUT)
+    before = (tmp_path / "last.pt").read_bytes()
+    with pytest.raises(ValueError) as error:
+        train(tmp_path, resume=True, about={"spacing": (1.0, 1.0, 3.0), "labels": {"0": "background"}, "axcodes": "RAS"})
+    assert "(axcodes: not set then, RAS now; spacing: [1.0, 1.0, 2.0] then, [1.0, 1.0, 3.0] now)" in str(error.value)
+    assert "resume with the same ones, or start anew in another --output_dir" in str(error.value)
+    assert (tmp_path / "last.pt").read_bytes() == before
+    train(tmp_path, resume=True, about=ABOUT)
+
+
+def test_a_damaged_checkpoint_is_refused_by_name_with_what_is_left(tmp_path: Path) -> None:
     train_until_killed(tmp_path, epoch=2)
     path = tmp_path / "last.pt"
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(ValueError, match=f"{path} cannot be read as a checkpoint"):
+    with pytest.raises(ValueError, match=f"{path} cannot be read .*{tmp_path / 'model.pt'} still holds the best"):
         train(tmp_path, resume=True)
+    (tmp_path / "model.pt").unlink()
+    with pytest.raises(ValueError, match=r"again\. a training anew needs another --output_dir$"):
+        train(tmp_path, resume=True)
+
+
+@pytest.mark.parametrize("name", ["last.pt", "model.pt"])
+def test_every_flipped_bit_in_a_checkpoint_is_noticed(tmp_path: Path, name: str, uninterrupted: Path) -> None:
+    whole, generator = (uninterrupted / name).read_bytes(), random.Random(name)
+    for position in (generator.randrange(len(whole)) for _ in range(40)):
+        (tmp_path / name).write_bytes(whole[:position] + bytes([whole[position] ^ 1 << position % 8]) + whole[position + 1 :])
+        with pytest.raises(ValueError, match="damaged"):
+            read_checkpoint(tmp_path / name)
