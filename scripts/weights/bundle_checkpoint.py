@@ -1,26 +1,73 @@
 """A checkpoint that training saved -> the parameters of the network."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import torch
 from torch import nn
 
-from ..read_checkpoint import read_checkpoint
+from ..checkpoint_file import read_about
+from ..file_digest import file_digest
+from .fits import require_names, require_values
+from .prefix import WRAPPERS, find_prefix
+from .tensor_file import read_tensors
 
 logger = logging.getLogger(__name__)
 
+REMEDY = "was it trained with another preset or another network?"
 
-def load_checkpoint(network: nn.Module, path: str | Path) -> nn.Module:
+
+def load_checkpoint(network: nn.Module, path: str | Path, preset: Mapping[str, Any] = {}) -> nn.Module:
     """The network with its parameters from `path`, in place; every tensor must fit.
 
     `path` is a `model.pt` (a state dictionary) or a `last.pt` (one under the key `network`).
-    Raises FileNotFoundError, or ValueError that names the file, also for a checkpoint of another encoder.
+    preset: the settings of this run that must be those of the training, where the file says what they were.
+    Raises FileNotFoundError, or ValueError that names the file, also for a checkpoint of another encoder; the network may
+    then be filled in part.
     """
-    state = read_checkpoint(Path(path))
-    state = state.get("network", state)
+    path = Path(path)
+    content = read_tensors(path)
+    _require_the_same_preset(path, preset)
+    own = {**dict(network.named_parameters()), **network.state_dict()}  # the latter leaves a frozen encoder out
+    prefix = find_prefix(content, own, WRAPPERS, path)
+    state = {name.removeprefix(prefix): value for name, value in content.items() if name.startswith(prefix)}
+    if prefix:
+        logger.info("%s: %r is left off the names of its tensors", path, prefix)
+    shared = {name: value for name, value in state.items() if name in own}
+    _require_the_same_classes(shared, own, path)
+    require_values(shared, own, path, prefix, REMEDY)
     try:
-        network.load_state_dict(state)
+        # Which names may be left out is the network's to say, hence not `strict`.
+        missing, surplus = network.load_state_dict(state, strict=False)
     except (RuntimeError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} does not fit this network, was it trained with another preset? {error}") from error
-    logger.info("%s: %d tensors loaded", path, len(state))
+        raise ValueError(f"{path} does not fit this network, {REMEDY} {error}") from error
+    surplus = [prefix + name for name in surplus] + [name for name in content if not name.startswith(prefix)]
+    require_names([prefix + name for name in missing], surplus, path, REMEDY)
+    logger.info("%s: %d of %d tensors loaded, sha256 %s", path, len(state), len(content), file_digest(path))
     return network
+
+
+def _require_the_same_preset(path: Path, preset: Mapping[str, Any]) -> None:
+    trained = {} if path.suffix == ".safetensors" else read_about(path) or {}
+    if preset and not trained:
+        logger.warning("%s does not say which preset it was trained with: see to it that it is this one", path)
+        return
+    for name in preset.keys() & trained.keys():
+        if preset[name] != trained[name]:
+            raise ValueError(
+                f"{path} was trained with another preset: {name} was {trained[name]}, now it is {preset[name]}; "
+                "give the configs of that training"
+            )
+
+
+def _require_the_same_classes(tensors: Mapping[str, Any], own: Mapping[str, torch.Tensor], path: Path) -> None:
+    """If all that differs is the number of outputs of the last layers, that is the number of classes."""
+    shapes = [(value.shape, own[name].shape) for name, value in tensors.items() if isinstance(value, torch.Tensor)]
+    different = [(found, needed) for found, needed in shapes if found != needed]
+    classes = {(*found[:1], *needed[:1]) for found, needed in different}
+    if len(classes) == 1 and all(found[1:] == needed[1:] for found, needed in different):
+        (numbers,) = classes
+        if len(numbers) == 2:
+            raise ValueError(f"{path} has {numbers[0]} classes, the preset names {numbers[1]}; {REMEDY}")

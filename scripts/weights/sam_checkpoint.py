@@ -1,18 +1,23 @@
 """A SAM checkpoint file, or a seed -> the parameters of the slice encoder."""
 
-import hashlib
 import logging
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from ..read_checkpoint import read_checkpoint
+from ..file_digest import file_digest
+from .fits import require_names, require_values
+from .prefix import WRAPPERS, find_prefix
+from .tensor_file import read_tensors
 
 logger = logging.getLogger(__name__)
 
 PREFIX = "image_encoder."  # of the encoder's tensors in SAM's checkpoints
-# The official files, from the repository facebookresearch/segment-anything. large_files.yml has their addresses.
+KNOWN_PREFIXES = (*WRAPPERS, "sam.", "model.", PREFIX)  # seen in files of others, in chains such as `module.sam.`
+REMEDY = "it must be a SAM checkpoint of the same variant as encoder_variant"
+# The official files, from the repository facebookresearch/segment-anything.
+OFFICIAL_URL = "https://dl.fbaipublicfiles.com/segment_anything/"
 OFFICIAL_SHA256 = {
     "ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912": "sam_vit_b_01ec64.pth",
 }
@@ -21,7 +26,8 @@ OFFICIAL_SHA256 = {
 def load_sam_encoder(encoder: nn.Module, weights: str | Path, seed: int = 0) -> nn.Module:
     """The encoder with its parameters filled from `weights`, in place.
 
-    weights: a checkpoint in SAM's official format, or the word `random`.
+    weights: a checkpoint in SAM's official format (perhaps wrapped, of the encoder alone, in another precision, or as
+        safetensors), or the word `random`.
     seed: of the random weights; no other random state is read or changed.
 
     Raises FileNotFoundError with the download command, or ValueError that names the file and what is wrong in it.
@@ -36,47 +42,37 @@ def load_sam_encoder(encoder: nn.Module, weights: str | Path, seed: int = 0) -> 
         return encoder
     path = Path(weights)
     if not path.is_file():
-        raise FileNotFoundError(
-            f"no SAM encoder weights at {path}. Download them once with\n"
-            "    python -m monai.bundle download_large_files --bundle_path <this bundle's folder>\n"
-            "or give --encoder_weights PATH; for a run without pretrained weights ask for --encoder_weights random"
-        )
-    checkpoint = read_checkpoint(path)
-    tensors = {key: value for key, value in checkpoint.items() if key.startswith(PREFIX)}
-    _check(tensors, encoder, path)
-    encoder.load_state_dict(tensors)
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        raise FileNotFoundError(_how_to_get(path))
+    content = read_tensors(path)
+    expected = {name.removeprefix(PREFIX): value for name, value in encoder.state_dict().items()}
+    prefix = find_prefix(content, expected, KNOWN_PREFIXES, path)
+    tensors = {name.removeprefix(prefix): value for name, value in content.items() if name.startswith(prefix)}
+    missing, surplus = expected.keys() - tensors.keys(), tensors.keys() - expected.keys()
+    require_names([prefix + name for name in missing], [prefix + name for name in surplus], path, REMEDY)
+    require_values(tensors, expected, path, prefix, REMEDY)
+    if prefix != PREFIX:
+        logger.info("%s: its tensors are named %r where SAM's checkpoints have %r", path, prefix + "*", PREFIX + "*")
+    encoder.load_state_dict({PREFIX + name: value for name, value in tensors.items()})
+    digest = file_digest(path)
     logger.info(
-        "%s: %d of %d encoder tensors loaded, sha256 %s (%s)",
+        "%s: %d of %d tensors loaded, sha256 %s (%s)",
         path,
         len(tensors),
-        len(encoder.state_dict()),
+        len(expected),
         digest,
         "the official " + OFFICIAL_SHA256[digest] if digest in OFFICIAL_SHA256 else "not one of the official files",
     )
     return encoder
 
 
-def _check(tensors: dict[str, torch.Tensor], encoder: nn.Module, path: Path) -> None:
-    """Every tensor of the encoder is there, of its shape, and finite; none is left over."""
-    expected = {key: value.shape for key, value in encoder.state_dict().items()}
-    missing, surplus = expected.keys() - tensors.keys(), tensors.keys() - expected.keys()
-    if missing or surplus:
-        example = sorted(missing or surplus)[0]
-        raise ValueError(
-            f"{path} does not fit the encoder: of {len(expected)} tensors {len(missing)} are missing and {len(surplus)} do not "
-            f"belong (for example {example}); it must be a SAM checkpoint of the same variant"
-        )
-    for key, value in tensors.items():
-        if not isinstance(value, torch.Tensor) or value.shape != expected[key]:
-            found = f"the shape {tuple(value.shape)}" if isinstance(value, torch.Tensor) else f"the type {type(value).__name__}"
-            raise ValueError(
-                f"{path}: {key} has {found}, the encoder needs {tuple(expected[key])}; "
-                "it must be a SAM checkpoint of the same variant"
-            )
-        if not torch.isfinite(value).all():
-            raise ValueError(f"{path}: {key} holds NaN or infinite values; download the file again")
+def _how_to_get(path: Path) -> str:
+    addresses = " or ".join(OFFICIAL_URL + name for name in OFFICIAL_SHA256.values())
+    return (
+        f"no SAM encoder weights at {path}. Download them once with\n"
+        "    python -m scripts.tools.download\n"
+        f"in this bundle's folder, or fetch {addresses} by other means and put it at {path}, or give --encoder_weights PATH; "
+        "for a run without pretrained weights ask for --encoder_weights random"
+    )
 
 
 def fill_at_random(encoder: nn.Module, seed: int, std: float = 0.02) -> None:

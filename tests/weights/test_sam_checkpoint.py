@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import NARROW
+from conftest import NARROW, ROOT
+from safetensors.torch import save_file
 from torch.testing import assert_close
 
 from scripts.networks import SAMSliceEncoder
 from scripts.weights import load_sam_encoder
+from scripts.weights.download import read_large_files
+from scripts.weights.sam_checkpoint import OFFICIAL_SHA256
 
 State = dict[str, Any]
 TABLE = "image_encoder.blocks.1.attn.rel_pos_h"
@@ -49,14 +52,69 @@ def test_the_log_counts_the_tensors_and_names_the_file(
     torch.save(official, path)
     load_sam_encoder(encoder, path)
     count = len(official) - 2
-    assert f"{path}: {count} of {count} encoder tensors loaded" in caplog.text
+    assert f"{path}: {count} of {count} tensors loaded" in caplog.text
     assert f"sha256 {hashlib.sha256(path.read_bytes()).hexdigest()} (not one of the official files)" in caplog.text
 
 
 def test_a_missing_file_is_an_error_with_its_path_and_the_download_command(encoder: SAMSliceEncoder, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"monai\.bundle download_large_files") as error:
+    with pytest.raises(FileNotFoundError, match=r"python -m scripts\.tools\.download") as error:
         load_sam_encoder(encoder, tmp_path / "sam.pth")
-    assert str(tmp_path / "sam.pth") in str(error.value)
+    (file,) = read_large_files(ROOT / "large_files.yml")
+    assert f"or fetch {file.url} by other means and put it at {tmp_path / 'sam.pth'}" in str(error.value)
+
+
+def test_the_official_file_is_the_one_that_the_download_fetches() -> None:
+    (file,) = read_large_files(ROOT / "large_files.yml")
+    assert OFFICIAL_SHA256[file.sha256] == file.path.name
+
+
+def loads(encoder: SAMSliceEncoder, path: Path, official: State, atol: float = 0) -> bool:
+    load_sam_encoder(encoder, path)
+    return all(torch.allclose(value, official[key], rtol=0, atol=atol) for key, value in encoder.state_dict().items())
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "sam.", "model.", "module._orig_mod.", "model.sam."])
+@pytest.mark.parametrize("whole", [True, False], ids=["SAM", "encoder alone"])
+def test_known_prefixes_are_left_off_with_a_log_line(
+    encoder: SAMSliceEncoder, official: State, tmp_path: Path, caplog: pytest.LogCaptureFixture, prefix: str, whole: bool
+) -> None:
+    caplog.set_level(logging.INFO)
+    state = official if whole else encoder_alone(official)
+    torch.save({prefix + key: value for key, value in state.items()}, tmp_path / "sam.pth")
+    assert loads(encoder, tmp_path / "sam.pth", official)
+    found = prefix + "image_encoder." * whole
+    assert f"named '{found}*' where SAM's checkpoints have 'image_encoder.*'" in caplog.text
+    assert "tensors loaded, sha256" in caplog.text
+
+
+def test_a_file_of_the_encoder_alone_is_loaded(encoder: SAMSliceEncoder, official: State, tmp_path: Path) -> None:
+    torch.save(encoder_alone(official), tmp_path / "sam.pth")
+    assert loads(encoder, tmp_path / "sam.pth", official)
+
+
+@pytest.mark.parametrize("key", ["model", "state_dict"])
+def test_tensors_one_level_down_are_loaded_with_a_log_line(
+    encoder: SAMSliceEncoder, official: State, tmp_path: Path, caplog: pytest.LogCaptureFixture, key: str
+) -> None:
+    caplog.set_level(logging.INFO)
+    torch.save({key: official, "epoch": 3}, tmp_path / "sam.pth")
+    assert loads(encoder, tmp_path / "sam.pth", official)
+    assert f"taking the tensors under '{key}' of '{key}', 'epoch'" in caplog.text
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_precisions_are_converted(encoder: SAMSliceEncoder, official: State, tmp_path: Path, dtype: torch.dtype) -> None:
+    torch.save({key: value.to(dtype) for key, value in official.items()}, tmp_path / "sam.pth")
+    assert loads(encoder, tmp_path / "sam.pth", official, atol=0.01)
+    assert {value.dtype for value in encoder.state_dict().values()} == {torch.float32}
+
+
+def test_safetensors_are_read(encoder: SAMSliceEncoder, official: State, tmp_path: Path) -> None:
+    path = tmp_path / "sam.safetensors"
+    save_file(official, path)
+    assert loads(encoder, path, official)
+    path.write_bytes(path.read_bytes()[:-100])
+    assert_refused(encoder, path, "cannot be read as safetensors")
 
 
 def without_a_tensor(state: State) -> Any:
@@ -85,8 +143,54 @@ def with_a_number_for_a_tensor(state: State) -> Any:
     return {**state, TABLE: 1.0}
 
 
-def without_prefix(state: State) -> Any:
-    return {key.removeprefix("image_encoder."): value for key, value in state.items()}
+def encoder_alone(state: State) -> State:
+    prefix = "image_encoder."
+    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+
+
+def with_an_unknown_prefix(state: State) -> Any:
+    return {"backbone." + key: value for key, value in state.items()}
+
+
+def part_of_it_with_a_prefix(state: State) -> Any:
+    return {key if key == TABLE else "module." + key: value for key, value in state.items()}
+
+
+def twice(state: State) -> Any:
+    return {**state, **{"module." + key: value for key, value in state.items()}}
+
+
+def two_nested(state: State) -> Any:
+    return {"model": state, "state_dict": state}
+
+
+def encoder_alone_and_more(state: State) -> Any:
+    return {**encoder_alone(state), "head.weight": torch.ones(1)}
+
+
+def of_a_larger_variant(state: State) -> Any:
+    """As vit_l beside vit_b: more blocks, wider."""
+    return {key: value.clone() for key, value in SAMSliceEncoder({**NARROW, "embed_dim": 48, "depth": 4}).state_dict().items()}
+
+
+def of_a_wider_variant(state: State) -> Any:
+    return dict(SAMSliceEncoder({**NARROW, "embed_dim": 48}).state_dict())
+
+
+def as_integers(state: State) -> Any:
+    return {key: (100 * value).to(torch.int8) for key, value in state.items()}
+
+
+def too_large_for_single_precision(state: State) -> Any:
+    return {key: value.double() * 1e60 for key, value in state.items()}
+
+
+def nothing(state: State) -> Any:
+    return {}
+
+
+def with_a_number_for_a_name(state: State) -> Any:
+    return dict(enumerate(state.values()))
 
 
 def a_list(state: State) -> Any:
@@ -109,10 +213,20 @@ def assert_refused(encoder: SAMSliceEncoder, path: Path, reason: str) -> None:
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
-        (without_a_tensor, f"1 are missing and 0 do not belong .*{TABLE}"),
-        (with_a_surplus_tensor, r"0 are missing and 1 do not belong .*blocks\.3\.norm1"),
-        (without_prefix, "are missing and 0 do not belong"),
-        (with_a_wrong_shape, rf"{TABLE} has the shape \(126, 16\), the encoder needs \(127, 16\)"),
+        (without_a_tensor, f"1 of its tensors are missing and 0 do not belong .*{TABLE}"),
+        (with_a_surplus_tensor, r"0 of its tensors are missing and 1 do not belong .*image_encoder\.blocks\.3\.norm1"),
+        (with_an_unknown_prefix, r"do not belong .*backbone\."),
+        (part_of_it_with_a_prefix, r"1 of its tensors are missing .*module\.image_encoder\.blocks\.1\.attn\.rel_pos_h"),
+        (twice, r"more than once, under 'image_encoder\.' and 'module\.image_encoder\.'"),
+        (two_nested, "under model and under state_dict"),
+        (encoder_alone_and_more, r"1 do not belong .*head\.weight"),
+        (of_a_larger_variant, r"do not belong .*blocks\.3\..* of the same variant as encoder_variant"),
+        (of_a_wider_variant, "has the shape .* of the same variant as encoder_variant"),
+        (as_integers, r"has the type torch\.int8, the network needs torch\.float32"),
+        (too_large_for_single_precision, "holds NaN or infinite"),
+        (nothing, "are missing and 0 do not belong"),
+        (with_a_number_for_a_name, "has the key 0"),
+        (with_a_wrong_shape, rf"{TABLE} has the shape \(126, 16\), the network needs \(127, 16\)"),
         (with_nan, f"{TABLE} holds NaN"),
         (with_infinity, f"{TABLE} holds NaN or infinite"),
         (with_a_number_for_a_tensor, TABLE),
@@ -133,6 +247,15 @@ def test_a_truncated_file_is_refused(encoder: SAMSliceEncoder, official: State, 
     torch.save(official, path)
     content = path.read_bytes()
     path.write_bytes(content[: int(kept * len(content))])
+    assert_refused(encoder, path, "damaged")
+
+
+def test_a_flipped_bit_is_noticed(encoder: SAMSliceEncoder, official: State, tmp_path: Path) -> None:
+    path = tmp_path / "sam.pth"
+    torch.save(official, path)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
     assert_refused(encoder, path, "damaged")
 
 
