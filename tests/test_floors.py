@@ -9,7 +9,8 @@ from conftest import ROOT
 
 SCRIPTS = ROOT / "scripts"
 FLOORS = ["benchmarks", "data", "evaluation", "handlers", "inferers", "losses", "networks", "weights"]  # beside each other
-LEAVES = ("scripts.atomic_write.", "scripts.read_checkpoint.")  # below all floors
+BELOW = ("atomic_write", "checkpoint_file", "disk_errors", "file_digest", "folder_lock", "running_config")  # all floors
+LEAVES = tuple(f"scripts.{name}." for name in BELOW)
 MODULES = sorted(SCRIPTS.rglob("*.py"))
 NETWORKS = [path for path in sorted((SCRIPTS / "networks").rglob("*.py")) if path.name != "segment_anything.py"]
 OUTSIDE = {"os", "pathlib", "logging", "io", "shutil", "tempfile"}  # what a network does not know

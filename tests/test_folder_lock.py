@@ -3,8 +3,9 @@
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from scripts.folder_lock import lock_folder
 lock_folder(sys.argv[1])
 lock_folder(sys.argv[1])  # again is no error
 if "worker" in sys.argv:
-    multiprocessing.get_context("fork").Process(target=time.sleep, args=(3,)).start()
+    multiprocessing.get_context("fork").Process(target=time.sleep, args=(30,)).start()
 print("held", flush=True)
 time.sleep(100)
 """
@@ -47,11 +48,15 @@ def test_a_second_process_is_told_who_writes_and_what_to_do(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("words", [[], ["worker"]], ids=["alone", "with a forked worker that lives on"])
-def test_kill_9_frees_the_folder_at_once(tmp_path: Path, words: list[str]) -> None:
+def test_kill_9_frees_the_folder(tmp_path: Path, words: list[str]) -> None:
     with holder(tmp_path, *words):
         pass
     assert re.fullmatch(r"process \d+ on .+", (tmp_path / ".lock").read_text())
-    lock_folder(tmp_path)
+    for _ in range(100):  # a worker that was just forked lets go of the lock when it first runs
+        with suppress(RuntimeError):
+            return lock_folder(tmp_path)
+        time.sleep(0.1)
+    pytest.fail("the folder stays locked")
 
 
 def test_one_process_may_lock_a_folder_again(tmp_path: Path) -> None:

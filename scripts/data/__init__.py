@@ -1,28 +1,43 @@
-"""Files and dictionaries: finding cases, reading, checking, preparing and writing them. Knows no network."""
+"""Files and dictionaries: finding cases, reading, checking, preparing and writing them. Knows no network.
+
+dataset.json, folder -> datalist, find_images -> cases -> check_headers (open_case -> open_image -> one file for each format)
+case -> ReadCased -> MONAI's transforms -> network ... -> mask -> ClassesToLabelsd -> SaveMaskd, MaskRecords
+"""
 
 from .case_error import CaseError
 from .case_report import CaseReport
-from .check_case import CheckCased
-from .datalist import find_images, read_datalist, read_references
+from .check_contrast import CheckContrastd
+from .check_headers import check_headers
+from .check_training import check_training
+from .datalist import read_datalist
 from .draw_embeddings import DrawEmbeddingsd
 from .embedding_cache import EmbeddingCache
 from .embedding_store import EmbeddingStore
-from .read_image import ReadImaged
+from .find_images import find_images, read_references
+from .label_values import ClassesToLabelsd
+from .mask_records import MaskRecords
+from .open_image import open_image
+from .read_case import ReadCased
 from .resize_in_plane import ResizeInPlane, ResizeInPlaned
 from .save_mask import SaveMaskd
 
 __all__ = [
     "CaseError",
     "CaseReport",
-    "CheckCased",
+    "CheckContrastd",
+    "ClassesToLabelsd",
     "DrawEmbeddingsd",
     "EmbeddingCache",
     "EmbeddingStore",
-    "ReadImaged",
+    "MaskRecords",
+    "ReadCased",
     "ResizeInPlane",
     "ResizeInPlaned",
     "SaveMaskd",
+    "check_headers",
+    "check_training",
     "find_images",
+    "open_image",
     "read_datalist",
     "read_references",
 ]

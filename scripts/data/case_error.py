@@ -12,4 +12,15 @@ class CaseError(ValueError):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        return f"{self.file}: {self.rule}; {self.found}; {self.remedy}"
+        return f"{printable(self.file)}: {self.rule}; {self.found}; {self.remedy}"
+
+
+def printable(text: str) -> str:
+    """File names may hold line breaks and bytes that no terminal can show: they are escaped, so that a line stays a line."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def first_line(error: BaseException) -> str:
+    """An error of another library, as part of a sentence."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0].strip()}" if lines else type(error).__name__

@@ -3,45 +3,77 @@
 import json
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..atomic_write import atomic_write
-from .case_error import CaseError
-from .datalist import as_list
+import ignite.distributed as idist
+
+from ..atomic_write import atomic_write, remove_partials
+from ..folder_lock import lock_folder
+from .case_error import CaseError, first_line, printable
+from .datalist import Case, as_list
+from .image_file import Note
 
 logger = logging.getLogger(__name__)
 
 
 class CaseReport:
-    """Entries {file, status: written | refused, rule, reason, mask}, saved to `output_dir`/report.json after every case."""
+    """Entries {file, status, rule, reason, mask}, saved to `output_dir`/report.json after every case.
+
+    status: `written`, or `accepted` where no mask is asked for; `corrected` if something in a header was put right; `refused`.
+    What is in doubt, but has no one right answer, stands as rule and reason of a case that was written.
+    Of several processes the first one writes the report.
+    """
 
     def __init__(self, output_dir: str | Path) -> None:
         self.path = Path(output_dir) / "report.json"
         self.entries: list[dict[str, Any]] = []
+        self.notes: dict[str, Sequence[tuple[str, Note]]] = {}
+        if idist.get_rank() == 0:
+            lock_folder(output_dir)  # two runs would overwrite each other's files
+            remove_partials(Path(output_dir))
         self._save()  # an output folder that cannot be written is found before the work starts
 
-    def written(self, case: dict[str, Any], mask: str) -> None:
-        self._add(file=_file(case), status="written", rule=None, reason=None, mask=mask)
+    def noted(self, case: Case, notes: Sequence[tuple[str, Note]]) -> None:
+        """What is odd about a case that goes on; it becomes part of its entry, and the log says it at once."""
+        self.notes[_file(case)] = [*self.notes.get(_file(case), ()), *notes]
+        for file, note in notes:
+            logger.warning("%s: %s; %s", printable(file), note.rule, note.found)
 
-    def refused(self, case: dict[str, Any], error: BaseException) -> None:
+    def done(self, case: Case, mask: str | None = None) -> None:
+        notes = self.notes.get(_file(case), ())
+        status = "accepted" if mask is None else "written"
+        if any(note.corrected for _, note in notes):
+            status = "corrected"
+        rule = "; ".join(note.rule for _, note in notes) or None
+        reason = "; ".join(note.found for _, note in notes) or None
+        self._add(file=_file(case), status=status, rule=rule, reason=reason, mask=mask)
+
+    def refused(self, case: Case, error: BaseException) -> None:
         """`error` or what caused it becomes the reason; the log says it at once."""
         while not isinstance(error, CaseError) and error.__cause__ is not None:
             error = error.__cause__
+        file = _file(case)
         if isinstance(error, CaseError):
             rule, reason = error.rule, f"{error.found}; {error.remedy}"
+            if error.file != file:
+                reason = f"{error.file}: {reason}"
         else:
-            rule, reason = "every step must succeed", f"{type(error).__name__}: {error}"
-        logger.error("refused %s: %s; %s", _file(case), rule, reason)
-        self._add(file=_file(case), status="refused", rule=rule, reason=reason, mask=None)
+            rule, reason = "every step must succeed", first_line(error)
+        logger.error("refused %s: %s; %s", printable(file), rule, printable(reason))
+        self._add(file=file, status="refused", rule=rule, reason=reason, mask=None)
 
     def finish(self) -> None:
-        """Logs the final count and ends the process with exit code 1 if any case was refused."""
-        counts = Counter(entry["status"] for entry in self.entries)
+        """Logs every case that has something to say, and the counts; exit code 1 if any case was refused."""
         for entry in self.entries:
-            if entry["status"] == "refused":
-                logger.error("refused  %s: %s; %s", entry["file"], entry["rule"], entry["reason"])
-        logger.info("%d written, %d refused; %s", counts["written"], counts["refused"], self.path)
+            if entry["rule"]:
+                level = logging.ERROR if entry["status"] == "refused" else logging.WARNING
+                logger.log(
+                    level, "%-9s %s: %s; %s", entry["status"], *(printable(entry[key]) for key in ("file", "rule", "reason"))
+                )
+        counts = Counter(entry["status"] for entry in self.entries)
+        logger.info("%s; %s", ", ".join(f"{counts[status]} {status}" for status in sorted(counts)) or "no cases", self.path)
         if counts["refused"]:
             raise SystemExit(1)
 
@@ -50,9 +82,11 @@ class CaseReport:
         self._save()
 
     def _save(self) -> None:
-        with atomic_write(self.path) as temporary:
-            temporary.write_text(json.dumps(self.entries, indent=2, ensure_ascii=False), encoding="utf-8")
+        if idist.get_rank() == 0:
+            text = json.dumps(self.entries, indent=2, ensure_ascii=False)
+            with atomic_write(self.path) as temporary:  # names may hold bytes that are no UTF-8: JSON can escape them
+                temporary.write_bytes(text.encode("utf-8", "backslashreplace"))
 
 
-def _file(case: dict[str, Any]) -> str:
+def _file(case: Case) -> str:
     return str(as_list(case["image"])[0])

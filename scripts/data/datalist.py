@@ -1,156 +1,87 @@
-"""A dataset.json, a folder or a file -> the list of cases."""
+"""A dataset.json -> its cases; an entry that breaks a rule carries its error, so that it costs no other."""
 
 import json
-import logging
+import os
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from monai.data import load_decathlon_datalist
-
 from .case_error import CaseError
+from .split_subjects import split_subjects
 
-logger = logging.getLogger(__name__)
+# image: path or list of paths, one for each modality; label: path; subject: whose; error: why it cannot be used
+Case = dict[str, Any]
+PARTS = ("training", "validation", "test")
 
-SUFFIXES = (".nii.gz", ".nii")
-Case = dict[str, Any]  # image: path or list of paths, one for each modality; label: path
 
+def read_datalist(dataset_dir: str | Path, val_fraction: float = 0.2, seed: int = 0) -> dict[str, list[Case]]:
+    """`training` and `validation` of `dataset_dir`/dataset.json (Medical Segmentation Decathlon form), paths made absolute.
 
-def read_datalist(dataset_dir: str | Path, part: str, val_fraction: float = 0.2, seed: int = 0) -> list[Case]:
-    """The cases of one part of `dataset_dir`/dataset.json (Medical Segmentation Decathlon form), paths made absolute.
-
-    part: `training`, `validation` or `test`. Where the file has no validation list, a fraction `val_fraction` of the training
-    list, chosen by `seed`, serves as one.
-    Raises FileNotFoundError or CaseError; every file must exist and lie inside `dataset_dir`.
+    Where the file has no validation list, a fraction `val_fraction` of the training list, chosen by `seed`, serves as one; all
+    cases of a subject are on one side.
+    A case that is listed in both serves validation alone, else every score would be too good.
+    Raises FileNotFoundError or CaseError for a file that is no such list.
     """
     path = Path(dataset_dir).absolute() / "dataset.json"
-    content = _read_json(path)
-    if part != "validation" and not content.get(part):
-        raise CaseError(
-            str(path), f"must list cases under '{part}'", f"its keys are {', '.join(content) or 'none'}", "see docs/README.md"
-        )
-    if part == "test":
-        return _labelled_cases(path, part)
+    content = read_json(path)
+    training = list_cases(path, content, "training", labelled=True)
     if content.get("validation"):
-        parts = {name: _labelled_cases(path, name) for name in ("training", "validation") if content.get(name)}
-        _refuse_overlap(path, parts)
-        return parts[part]
-    cases = _labelled_cases(path, "training")
-    held_out = _seeded_choice(len(cases), val_fraction, seed, path)
-    return [case for i, case in enumerate(cases) if (i in held_out) == (part == "validation")]
+        validation = list_cases(path, content, "validation", labelled=True)
+        _refuse_overlap(path, training, validation)
+        return {"training": training, "validation": validation}
+    held_out = split_subjects(training, val_fraction, seed)
+    if not 0 < len(held_out) < len(training):
+        raise CaseError(
+            str(path),
+            "a validation list, or enough subjects to split one off, is needed",
+            f"{len(training)} cases and val_fraction {val_fraction} leave {len(training) - len(held_out)} for training and "
+            f"{len(held_out)} for validation",
+            "add cases, list 'validation', or change --val_fraction",
+        )
+    return {
+        "training": [case for i, case in enumerate(training) if i not in held_out],
+        "validation": [case for i, case in enumerate(training) if i in held_out],
+    }
 
 
-def read_references(dataset_dir: str | Path, part: str, val_fraction: float = 0.2, seed: int = 0) -> list[Case]:
-    """The same cases for evaluation: the label is called `reference`, since it stays in the file's own space; with `name`."""
-    cases = read_datalist(dataset_dir, part, val_fraction, seed)
-    return _with_distinct_names(
-        [
-            {"image": case["image"], "reference": case["label"], "name": _mask_name(Path(_first(case["image"])))}
-            for case in cases
-        ]
-    )
-
-
-def find_images(source: str | Path) -> list[Case]:
-    """The images at `source`: a file, a folder (searched through, in order of name; the log names what is left out) or a
-    dataset.json.
-
-    Of a dataset.json the list `test` is taken; where it is empty, `validation`.
-    Each case has `image` and `name`, the mask's path below the output folder without suffix.
-    Raises FileNotFoundError or CaseError when there is nothing to segment.
-    """
-    source = Path(source).absolute()
-    if source.is_dir():
-        visible = sorted(f for f in source.rglob("*") if f.is_file() and f.name[0] != ".")
-        files = [f for f in visible if f.name.endswith(SUFFIXES)]
-        others = [f.name for f in visible if not f.name.endswith(SUFFIXES)]
-        if others:
-            shown = ", ".join(others[:5]) + (", ..." if len(others) > 5 else "")
-            logger.warning("%s: %d files are not %s and are left out: %s", source, len(others), " or ".join(SUFFIXES), shown)
-        cases = [{"image": str(f), "name": _mask_name(f.relative_to(source))} for f in files]
-    elif source.suffix == ".json":
-        content = _read_json(source)
-        part = "test" if content.get("test") else "validation"
-        if not content.get(part):
-            found = "it has neither 'test' nor 'validation'"
-            raise CaseError(str(source), "must list images to segment", found, "add 'test', or give --input a folder")
-        logger.info("%s: segmenting its list '%s'", source, part)
-        images = [case["image"] for case in _cases(source, part)]
-        cases = [{"image": image, "name": _mask_name(Path(_first(image)))} for image in images]
-    elif source.is_file():
-        cases = [{"image": str(source), "name": _mask_name(source)}]
-    else:
-        raise FileNotFoundError(f"no file or folder {source}; give --input an image, a folder of images or a dataset.json")
-    if not cases:
-        raise CaseError(str(source), f"must hold images ({' or '.join(SUFFIXES)})", "there is none", "check --input")
-    return _with_distinct_names(cases)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a file. Raises FileNotFoundError or CaseError."""
     if not path.is_file():
-        raise FileNotFoundError(f"no {path}; a dataset is a folder with a dataset.json, see docs/README.md")
+        raise FileNotFoundError(
+            f"no {path}; a dataset is a folder with a dataset.json, which python -m scripts.tools.dataset writes for you"
+        )
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:
         raise CaseError(str(path), "must be JSON", str(error), "correct the file") from error
     if not isinstance(content, dict):
         raise CaseError(str(path), "must be a JSON object", f"it is a {type(content).__name__}", "correct the file")
     return content
 
 
-def _cases(path: Path, part: str) -> list[Case]:
-    """One list of a dataset.json, every file of it checked to exist inside the dataset's folder."""
-    try:
-        cases: list[Any] = load_decathlon_datalist(
-            str(path), is_segmentation=True, data_list_key=part, base_dir=str(path.parent)
-        )
-    except (ValueError, TypeError, KeyError) as error:
-        raise CaseError(str(path), f"'{part}' must be a list of image and label paths", str(error), "correct it") from error
-    root = path.parent.resolve()
-    for case in cases:
-        if not isinstance(case, dict) or not case.get("image"):
-            raise CaseError(str(path), f"every case of '{part}' must name its image", f"found {case}", "correct it")
-        for key in ("image", "label"):
-            for file in as_list(case.get(key, [])):
-                if not isinstance(file, str):
-                    raise CaseError(str(path), f"the files of '{part}' must be paths", f"found {file!r}", "correct it")
-                if not Path(file).resolve().is_relative_to(root):
-                    found = f"{part} names {file}, which is {Path(file).resolve()}"
-                    raise CaseError(
-                        str(path), f"files must lie inside {root}, not behind links", found, "move or copy it there"
-                    )
-                if not Path(file).is_file():
-                    raise CaseError(str(path), f"the files of '{part}' must exist", f"there is no {file}", "correct the path")
+def list_cases(path: Path, content: dict[str, Any], part: str, labelled: bool) -> list[Case]:
+    """The entries of one list of the dataset.json at `path`; what is wrong with one stands under its `error`.
+
+    Files must exist inside the folder of `path`, and each image may be listed once. labelled: a label is asked for.
+    """
+    entries = content.get(part)
+    if not isinstance(entries, list) or not entries:
+        known = ", ".join(key for key in PARTS if content.get(key)) or "no lists of cases"
+        raise CaseError(str(path), f"must list cases under '{part}'", f"it has {known}", "correct it, see docs/README.md")
+    cases: list[Case] = []
+    seen: set[str] = set()
+    for number, entry in enumerate(entries, 1):
+        where = f"entry {number} of '{part}'"
+        case: Case = {"image": f"{path}, {where}"}
+        try:
+            case |= _resolved(path, entry, where, labelled)
+            file = as_list(case["image"])[0]
+            if file in seen:
+                raise CaseError(file, "an image may be listed once", f"{where} lists it again", f"correct {path}")
+            seen.add(file)
+        except CaseError as error:
+            case["error"] = error
+        cases.append(case)
     return cases
-
-
-def _labelled_cases(path: Path, part: str) -> list[Case]:
-    cases = _cases(path, part)
-    for case in cases:
-        if not case.get("label"):
-            raise CaseError(str(path), f"every case of '{part}' must name its label", f"found {case}", "correct it")
-    return cases
-
-
-def _refuse_overlap(path: Path, parts: dict[str, list[Case]]) -> None:
-    """No image may be trained on and validated on, else every score is too good."""
-    images = {part: {file for case in cases for file in as_list(case["image"])} for part, cases in parts.items()}
-    shared = set.intersection(*images.values()) if len(images) > 1 else set()
-    if shared:
-        found = f"{len(shared)} images are in both, for example {min(shared)}"
-        raise CaseError(str(path), "training and validation must not share images", found, "list each once")
-
-
-def _seeded_choice(count: int, fraction: float, seed: int, path: Path) -> set[int]:
-    chosen = round(count * fraction)
-    if not 0 < chosen < count:
-        raise CaseError(
-            str(path),
-            "a validation list, or enough training cases to split one off, is needed",
-            f"{count} cases and val_fraction {fraction} leave {count - chosen} for training and {chosen} for validation",
-            "add cases or change --val_fraction",
-        )
-    return set(np.random.default_rng(seed).permutation(count)[:chosen].tolist())
 
 
 def as_list(paths: str | list[str]) -> list[str]:
@@ -158,28 +89,52 @@ def as_list(paths: str | list[str]) -> list[str]:
     return paths if isinstance(paths, list) else [paths]
 
 
-def _first(image: str | list[str]) -> str:
-    return as_list(image)[0]
+def _resolved(path: Path, entry: Any, where: str, labelled: bool) -> Case:
+    """The entry with absolute paths."""
+    if isinstance(entry, str):  # as the Decathlon lists its test images
+        entry = {"image": entry}
+    if not isinstance(entry, dict) or not entry.get("image"):
+        raise CaseError(f"{path}, {where}", "a case must name its image", f"found {_short(entry)}", "correct it")
+    image = entry["image"]
+    files = [_resolved_file(path, file, where) for file in as_list(image)]
+    case: Case = {key: str(value) for key, value in entry.items() if key == "subject" and value}
+    case["image"] = files if isinstance(image, list) else files[0]
+    if labelled and not entry.get("label"):
+        raise CaseError(files[0], "a case must name its label", f"{where} names none", f"correct {path}")
+    if entry.get("label"):
+        case["label"] = _resolved_file(path, entry["label"], where)
+    return case
 
 
-def _mask_name(relative: Path) -> str:
-    """sub/case.nii.gz -> sub/case_seg; a path that is not relative loses its folders."""
-    if relative.is_absolute():
-        relative = Path(relative.name)
-    stem = next((relative.name.removesuffix(suffix) for suffix in SUFFIXES if relative.name.endswith(suffix)), relative.stem)
-    return str(relative.with_name(f"{stem}_seg"))
+def is_path(thing: Any) -> bool:
+    """Whether the operating system could have a file of this name."""
+    try:
+        return isinstance(thing, str) and b"\0" not in os.fsencode(thing)
+    except UnicodeEncodeError:  # JSON can write what is no text
+        return False
 
 
-def _with_distinct_names(cases: list[Case]) -> list[Case]:
-    seen: dict[str, str] = {}
-    for case in cases:
-        file = _first(case["image"])
-        if case["name"] in seen:
-            raise CaseError(
-                file,
-                "masks must not overwrite each other",
-                f"{seen[case['name']]} would get the same mask",
-                "list it once or rename it",
-            )
-        seen[case["name"]] = file
-    return cases
+def _resolved_file(path: Path, file: Any, where: str) -> str:
+    if not is_path(file):
+        raise CaseError(f"{path}, {where}", "files must be given as paths", f"found {_short(file)}", "correct it")
+    place = Path(os.path.abspath(path.parent / file))  # one spelling of each path
+    target = Path(os.path.realpath(place))  # unlike Path.resolve it takes links that lead to themselves
+    if not target.is_relative_to(os.path.realpath(path.parent)):
+        found = f"{where} leads to {target}"
+        raise CaseError(file, f"files must lie inside {path.parent}, not behind links", found, "move or copy it there")
+    if not os.path.exists(place):  # unlike Path.exists it takes names of any length
+        raise CaseError(file, f"the files of {path} must exist", f"{where} names one that does not", "correct the path")
+    return str(place)
+
+
+def _refuse_overlap(path: Path, training: list[Case], validation: list[Case]) -> None:
+    held_out = {file for case in validation for file in as_list(case["image"])}
+    for case in training:
+        if "error" not in case and (shared := held_out.intersection(as_list(case["image"]))):
+            found, remedy = "it is in both", f"list it once in {path}"
+            case["error"] = CaseError(min(shared), "training and validation must not share images", found, remedy)
+
+
+def _short(thing: Any) -> str:
+    text = repr(thing)
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -1,27 +1,23 @@
 """Labelled cases -> the frozen encoder's embeddings of each, in several views, computed once and stored."""
 
-import hashlib
-import inspect
-import io
 import json
 import logging
-import pickle
 from collections.abc import Hashable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import ignite.distributed as idist
-import monai
-import nibabel as nib
 import torch
 from monai.transforms import Compose, Randomizable, Transform
 from torch import nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from ..file_digest import file_digest
 from .case_error import CaseError
-from .datalist import Case, as_list
+from .datalist import Case
 from .embedding_store import EmbeddingStore
+from .open_case import case_files
+from .recipe import digest, recipe_digest
 
 logger = logging.getLogger(__name__)
 
@@ -71,21 +67,17 @@ class EmbeddingCache:
         self.store = store
         self.num_workers = num_workers
         self.keys: dict[str, list[str]] = {}  # of each case the key of every view
-        sources = {__file__, *(inspect.getsourcefile(type(part)) for part in [*steps, *encoder.modules()])}
-        versions = f"{device.type}, MONAI {monai.__version__}, torch {torch.__version__}, nibabel {nib.__version__}"
-        code = _digest(versions, *sorted(Path(source).read_bytes() for source in sources))
-        # Before their first use, which may leave something behind in them.
-        self._recipes = [_digest(code, _pickled(pipeline.transforms)) for pipeline in pipelines]
+        self._recipes = [
+            digest(device.type, recipe_digest(pipeline.transforms, self, *encoder.modules())) for pipeline in pipelines
+        ]
 
     def fill(self) -> None:
         """Computes what is missing or damaged; several processes share the work on one folder. Raises CaseError or OSError."""
         encoder = bytes(self.encoder.sha256().tolist()).hex()
-        files = sorted({file for case in self.cases.values() for file in _files(case)})
-        bar = tqdm(files, desc="hashing files", unit="file", disable=idist.get_rank() > 0, dynamic_ncols=True)
-        digests = {file: _file_digest(file) for file in bar}
-        for name, case in self.cases.items():
-            contents = [digests[file] for file in _files(case)]
-            self.keys[name] = [_digest(encoder, recipe, *contents) for recipe in self._recipes]
+        bar = tqdm(self.cases.items(), desc="hashing files", unit="case", disable=idist.get_rank() > 0, dynamic_ncols=True)
+        for name, case in bar:
+            contents = [file_digest(file) for file in case_files(case)]
+            self.keys[name] = [digest(encoder, recipe, *contents) for recipe in self._recipes]
         # View by view, so that processes get equal shares also of a single view that changed.
         wanted = [(name, view) for view in range(len(self.pipelines)) for name in self.cases]
         if self.store.folder is not None:
@@ -149,45 +141,6 @@ def _counts(label: torch.Tensor) -> torch.Tensor:
     return torch.stack([label[0].numel() - labelled, labelled], 1)
 
 
-def _files(case: Case) -> list[str]:
-    """Its images, then its label."""
-    return [*as_list(case["image"]), case["label"]]
-
-
 def name_of(case: Mapping[Hashable, Any]) -> str:
     """Tells cases apart: the same image may be listed with the labels of two readers."""
     return json.dumps([case["image"], case["label"]], ensure_ascii=False)
-
-
-def _pickled(transforms: Any) -> bytes:
-    """All parameters of the transforms, the same in every process."""
-    buffer = io.BytesIO()
-    pickler = _ByValue(buffer)
-    pickler.fast = True  # no memo, which would depend on which equal strings are one object
-    try:
-        pickler.dump(transforms)
-    except (pickle.PicklingError, AttributeError, TypeError) as error:
-        raise ValueError(f"the transforms of cached embeddings must be picklable, to tell when they change: {error}") from error
-    return buffer.getvalue()
-
-
-class _ByValue(pickle.Pickler):
-    """Tensors by their numbers: torch would write the address of their memory too."""
-
-    def reducer_override(self, thing: Any) -> Any:
-        if isinstance(thing, torch.Tensor):
-            return str, (f"{thing.dtype} {thing.tolist()}",)
-        return NotImplemented
-
-
-def _file_digest(path: str) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _digest(*parts: str | bytes) -> str:
-    digest = hashlib.sha256()
-    for part in parts:
-        data = part.encode() if isinstance(part, str) else part
-        digest.update(len(data).to_bytes(8, "big") + data)
-    return digest.hexdigest()

@@ -15,7 +15,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from ..atomic_write import atomic_write
+from ..atomic_write import atomic_write, remove_partials
+from ..disk_errors import disk_errors_in_words
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ class EmbeddingStore:
     """Tensors whose first axis is the depth, in `folder`/KEY.safetensors, memory-mapped when read. Keys are sha256 digests.
 
     An entry is written beside its place and then renamed, so several processes may fill and read one folder; it carries the
-    sha256 of its tensors, so a damaged one is noticed.
+    sha256 of its content, so a damaged one is noticed.
 
     folder: `memory` keeps everything there instead, for this run.
     limit: GB that all entries may take; None: as much as there is.
@@ -38,7 +39,9 @@ class EmbeddingStore:
     def __init__(self, folder: str | Path, limit: float | None = None) -> None:
         self.folder = None if folder == IN_MEMORY else Path(folder)
         if self.folder is not None:
-            self.folder.mkdir(parents=True, exist_ok=True)  # a folder that cannot be written is found before the work starts
+            with disk_errors_in_words(self.folder / SUFFIX):  # a folder that cannot be written is found before the work starts
+                self.folder.mkdir(parents=True, exist_ok=True)
+            remove_partials(self.folder)
         self.limit = limit
         self._memory: dict[str, Mapping[str, torch.Tensor]] = {}
 
@@ -48,7 +51,8 @@ class EmbeddingStore:
         if self.folder is None:
             self._memory[key] = dict(tensors)
             return size
-        metadata = {"about": json.dumps(about, ensure_ascii=False), "sha256": _digest(tensors)}
+        text = json.dumps(about, ensure_ascii=False)
+        metadata = {"about": text, "sha256": _digest(tensors, text)}
         with atomic_write(self._path(key)) as temporary:
             temporary.write_bytes(save(dict(tensors), metadata))  # `save_file` would keep the file from other users
         return size
@@ -69,7 +73,8 @@ class EmbeddingStore:
             return False
         try:
             with safe_open(path, framework="pt") as file:
-                whole = _digest({name: file.get_tensor(name) for name in file.keys()}) == file.metadata()["sha256"]  # noqa: SIM118
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                whole = _digest(tensors, file.metadata()["about"]) == file.metadata()["sha256"]
         except (SafetensorError, KeyError, TypeError):
             whole = False
         if not whole:
@@ -123,8 +128,8 @@ class EmbeddingStore:
         return self.folder / f"{key}{SUFFIX}"
 
 
-def _digest(tensors: Mapping[str, torch.Tensor]) -> str:
-    digest = hashlib.sha256()
+def _digest(tensors: Mapping[str, torch.Tensor], about: str) -> str:
+    digest = hashlib.sha256(about.encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         digest.update(tensor.contiguous().view(torch.uint8).numpy().data)

@@ -1,5 +1,7 @@
 """A volume of any depth -> logits: each slice encoded once, the decoder on windows or on all of it."""
 
+import logging
+from collections.abc import Callable
 from typing import Any
 
 import psutil
@@ -11,6 +13,8 @@ from torch.nn import functional as F
 from .rolling_embeddings import RollingEmbeddings
 from .temporary_store import TemporaryStore
 
+logger = logging.getLogger(__name__)
+
 BYTES_PER_VOXEL = 110  # of the decoder at its widest point, measured (docs/performance.md)
 SLICES = 16  # decoded at once when streaming
 
@@ -20,7 +24,8 @@ class EmbeddingInferer(Inferer):
 
     The decoder's instance normalisation sees all that it is given, so what it is given changes the mask. Slices do not see
     each other in the encoder, so each is encoded once. Whatever fits into memory is decoded at once; what does not, in parts
-    along the depth with the same result (`SAM3D.stream`). Embeddings of a long volume never lie in memory as a whole.
+    along the depth with the same result (`SAM3D.stream`). Embeddings of a long volume never lie in memory as a whole. A device
+    that runs out of memory nevertheless is asked again for fewer slices at once, for the same mask, until it is one.
 
     roi_depth: slices in a window, the depth of the training crops.
     mode: `windows` slides windows of roi_depth along the slices, since the decoder was trained on those; a shallower volume
@@ -39,43 +44,61 @@ class EmbeddingInferer(Inferer):
         self.memory = memory
 
     def __call__(self, inputs: torch.Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> torch.Tensor:
-        depth = inputs.shape[-1]
+        slices = None  # encoded at once: as many as the encoder sees fit
+        while True:
+            try:
+                return self._logits(inputs, network, slices)
+            except torch.OutOfMemoryError:
+                if slices == 1:
+                    raise
+            slices = SLICES if slices is None else slices // 2
+            torch.cuda.empty_cache()
+            logger.warning("out of memory: once more, encoding and decoding %d slices at a time", slices)
+
+    def _logits(self, volume: torch.Tensor, network: nn.Module, slices: int | None) -> torch.Tensor:
+        depth = volume.shape[-1]
         if self.mode == "whole":
-            return self._whole(inputs, network)
+            return self._whole(volume, network, slices)
         if depth <= self.roi_depth:
             before = (self.roi_depth - depth) // 2
-            window = F.pad(inputs, (before, self.roi_depth - depth - before))
-            return self._whole(window, network)[..., before : before + depth]
-        return self._windows(inputs, network)
+            window = F.pad(volume, (before, self.roi_depth - depth - before))
+            return self._whole(window, network, slices)[..., before : before + depth]
+        return self._windows(volume, network, slices)
 
-    def _whole(self, volume: torch.Tensor, network: nn.Module) -> torch.Tensor:
-        if self._fits(volume.shape, volume.device):
+    def _whole(self, volume: torch.Tensor, network: nn.Module, slices: int | None) -> torch.Tensor:
+        if slices is None and self._fits(volume.shape, volume.device):
             return network(volume)
         embeddings = TemporaryStore()
-        for part in volume.split(SLICES, -1):
+        for part in volume.split(slices or SLICES, -1):
             embeddings.append(network.encoder(part).movedim(-1, 2))
-        return self._stream(embeddings, network, volume.shape)
+        return self._stream(embeddings, network, volume.shape, slices)
 
-    def _windows(self, volume: torch.Tensor, network: nn.Module) -> torch.Tensor:
+    def _windows(self, volume: torch.Tensor, network: nn.Module, slices: int | None) -> torch.Tensor:
         height, width = volume.shape[2:4]
-        windows = SlidingWindowInferer((height, width, self.roi_depth), overlap=self.overlap, mode="gaussian", with_coord=True)
-        embeddings = RollingEmbeddings(network.encoder)
+        windows = SlidingWindowInferer(
+            (height, width, self.roi_depth),
+            overlap=self.overlap,
+            mode="gaussian",
+            with_coord=True,
+            device=volume.device if slices is None else torch.device("cpu"),
+        )
+        embeddings = RollingEmbeddings(network.encoder if slices is None else _in_parts(network.encoder, slices))
 
         def predict(window: torch.Tensor, coordinates: list[list[slice]]) -> torch.Tensor:
             embedded = embeddings(window, coordinates[0])  # one window at a time
-            if self._fits(window.shape, window.device):
+            if slices is None and self._fits(window.shape, window.device):
                 return network.decode(embedded, (height, width))
             store = TemporaryStore()
             store.append(embedded.movedim(-1, 2))
-            return self._stream(store, network, window.shape)
+            return self._stream(store, network, window.shape, slices)
 
         return windows(volume, predict)
 
-    def _stream(self, embeddings: TemporaryStore, network: nn.Module, shape: torch.Size) -> torch.Tensor:
+    def _stream(self, embeddings: TemporaryStore, network: nn.Module, shape: torch.Size, slices: int | None) -> torch.Tensor:
         logits, start = None, 0
-        for part in network.stream(embeddings, shape[2:4], TemporaryStore, SLICES):
+        for part in network.stream(embeddings, shape[2:4], TemporaryStore, slices or SLICES):
             if logits is None:
-                logits = part.new_empty((*part.shape[:4], shape[4]))
+                logits = part.new_empty((*part.shape[:4], shape[4]), device=part.device if slices is None else "cpu")
             logits[..., start : start + part.shape[-1]] = part
             start += part.shape[-1]
         return logits
@@ -84,6 +107,11 @@ class EmbeddingInferer(Inferer):
         batch, _, height, width, depth = shape
         memory = self.memory * 1e9 if self.memory is not None else _free_memory(device) / 2
         return BYTES_PER_VOXEL * batch * (height + -height % 16) * (width + -width % 16) * depth <= memory
+
+
+def _in_parts(encoder: nn.Module, slices: int) -> Callable[[torch.Tensor], torch.Tensor]:
+    """The same embeddings: slices do not see each other in the encoder."""
+    return lambda volume: torch.cat([encoder(part) for part in volume.split(slices, -1)], -1)
 
 
 def _free_memory(device: torch.device) -> int:

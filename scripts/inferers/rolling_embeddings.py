@@ -1,13 +1,14 @@
 """Windows of a volume, one after the other along the depth -> their embeddings, each slice encoded once."""
 
+from collections.abc import Callable
+
 import torch
-from torch import nn
 
 
 class RollingEmbeddings:
     """Keeps the embeddings of the present window: the next one overlaps it, and what lies behind is not needed again."""
 
-    def __init__(self, encoder: nn.Module) -> None:
+    def __init__(self, encoder: Callable[[torch.Tensor], torch.Tensor]) -> None:
         self.encoder = encoder
         self.slices: dict[tuple[int, int], torch.Tensor] = {}
 

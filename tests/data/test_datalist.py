@@ -1,14 +1,14 @@
-"""A dataset.json, a folder or a file -> every case once, or an error that names the file."""
+"""A dataset.json -> every case once; a wrong list is refused, a wrong entry carries an error that names it."""
 
 import json
-import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from scripts.data import CaseError, find_images, read_datalist, read_references
+from scripts.data import CaseError, read_datalist
+from scripts.data.datalist import list_cases, read_json
 
 Item = dict[str, Any] | str
 
@@ -28,45 +28,65 @@ def pairs(*names: str) -> list[Item]:
     return [{"image": f"./images/{name}.nii.gz", "label": f"./labels/{name}.nii.gz"} for name in names]
 
 
+def files(case: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in case.items() if key != "subject"}
+
+
 def names(cases: list[dict[str, Any]]) -> list[str]:
     return [Path(case["image"]).name.removesuffix(".nii.gz") for case in cases]
 
 
-@pytest.mark.parametrize("part", ["training", "validation", "test"])
-def test_every_list_is_read_as_it_stands(tmp_path: Path, part: str) -> None:
+def test_every_list_is_read_as_it_stands(tmp_path: Path) -> None:
     lists = {"training": pairs("a", "b"), "validation": pairs("c"), "test": pairs("d", "e", "f")}
-    cases = read_datalist(dataset(tmp_path, **lists), part)
-    assert cases == [{key: str(tmp_path / value) for key, value in item.items()} for item in lists[part]]
+    path = dataset(tmp_path, **lists) / "dataset.json"
+    cases = read_datalist(tmp_path) | {"test": list_cases(path, read_json(path), "test", labelled=True)}
+    for part, items in lists.items():
+        assert [files(case) for case in cases[part]] == [
+            {key: str(tmp_path / value) for key, value in item.items()} for item in items
+        ]
 
 
 def test_the_paths_of_a_relative_folder_are_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset(tmp_path / "data", training=pairs("a"), validation=pairs("b"))
     monkeypatch.chdir(tmp_path)
-    assert Path(read_datalist("data", "training")[0]["image"]) == tmp_path / "data" / "images" / "a.nii.gz"
+    assert Path(read_datalist("data")["training"][0]["image"]) == tmp_path / "data" / "images" / "a.nii.gz"
 
 
 def test_a_validation_list_is_split_off_by_the_seed(tmp_path: Path) -> None:
     dataset(tmp_path, training=pairs(*(f"{i:02d}" for i in range(20))))
-    split = {
-        (part, seed): names(read_datalist(tmp_path, part, 0.25, seed)) for part in ("training", "validation") for seed in (0, 1)
-    }
-    assert len(split["validation", 0]) == 5
-    assert sorted(split["training", 0] + split["validation", 0]) == [f"{i:02d}" for i in range(20)]
-    assert names(read_datalist(tmp_path, "validation", 0.25, seed=0)) == split["validation", 0]
-    assert split["validation", 1] != split["validation", 0]
+    split = [{part: names(cases) for part, cases in read_datalist(tmp_path, 0.25, seed).items()} for seed in (0, 1)]
+    assert len(split[0]["validation"]) == 5
+    assert sorted(split[0]["training"] + split[0]["validation"]) == [f"{i:02d}" for i in range(20)]
+    assert names(read_datalist(tmp_path, 0.25, seed=0)["validation"]) == split[0]["validation"]
+    assert split[1]["validation"] != split[0]["validation"]
+
+
+@pytest.mark.parametrize("said", [True, False], ids=["said", "read from the names"])
+def test_all_cases_of_a_subject_are_split_off_together(tmp_path: Path, said: bool) -> None:
+    scans = [(f"{subject:03d}", scan) for subject in range(10) for scan in range(3)]
+    cases = pairs(*(f"scan{subject}_{scan}" if said else f"p{subject}_{scan}" for subject, scan in scans))
+    if said:
+        for case, (subject, _) in zip(cases, scans, strict=True):
+            case["subject"] = f"subject {subject}"
+    for case in cases:  # the word is no file
+        dataset(tmp_path, training=[{key: value for key, value in case.items() if key != "subject"}])
+    (tmp_path / "dataset.json").write_text(json.dumps({"training": cases}))
+    parts = read_datalist(tmp_path, 0.2)
+    subjects = {part: {name.rpartition("_")[0] for name in names(cases)} for part, cases in parts.items()}
+    assert (len(parts["validation"]), len(subjects["validation"])) == (6, 2)
+    assert not subjects["training"] & subjects["validation"]
 
 
 def test_a_case_of_several_files_keeps_their_order(tmp_path: Path) -> None:
     case = {"image": ["t2.nii", "t1.nii"], "label": "mask.nii"}
     dataset(tmp_path, training=[case], validation=pairs("a"))
-    assert read_datalist(tmp_path, "training")[0]["image"] == [str(tmp_path / "t2.nii"), str(tmp_path / "t1.nii")]
+    assert read_datalist(tmp_path)["training"][0]["image"] == [str(tmp_path / "t2.nii"), str(tmp_path / "t1.nii")]
 
 
-def test_references_keep_the_label_apart_and_name_the_mask(tmp_path: Path) -> None:
-    dataset(tmp_path, training=pairs("a"), validation=pairs("b"))
-    (case,) = read_references(tmp_path, "validation")
-    expected = {"image": tmp_path / "images" / "b.nii.gz", "reference": tmp_path / "labels" / "b.nii.gz", "name": "b_seg"}
-    assert case == {key: str(value) for key, value in expected.items()}
+def test_a_list_that_begins_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    path = dataset(tmp_path, training=pairs("ä"), validation=pairs("b")) / "dataset.json"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert names(read_datalist(tmp_path)["training"]) == ["ä"]
 
 
 def remove_a_file(folder: Path) -> None:
@@ -74,12 +94,12 @@ def remove_a_file(folder: Path) -> None:
 
 
 def leave_by_dots(folder: Path) -> None:
-    dataset(folder, training=[{"image": "../outside.nii", "label": "labels/a.nii.gz"}], validation=pairs("c"))
+    dataset(folder, training=[{"image": "../outside.nii", "label": "labels/a.nii.gz"}, *pairs("b")], validation=pairs("c"))
 
 
 def leave_by_an_absolute_path(folder: Path) -> None:
     outside = str(folder.parent / "outside.nii")
-    dataset(folder, training=[{"image": "images/a.nii.gz", "label": outside}], validation=pairs("c"))
+    dataset(folder, training=[{"image": "images/a.nii.gz", "label": outside}, *pairs("b")], validation=pairs("c"))
 
 
 def leave_by_a_link(folder: Path) -> None:
@@ -89,11 +109,15 @@ def leave_by_a_link(folder: Path) -> None:
 
 
 def leave_in_a_list(folder: Path) -> None:
-    dataset(folder, training=[{"image": ["a.nii", "../outside.nii"], "label": "b.nii"}], validation=pairs("c"))
+    dataset(folder, training=[{"image": ["a.nii", "../outside.nii"], "label": "b.nii"}, *pairs("b")], validation=pairs("c"))
 
 
 def break_the_json(folder: Path) -> None:
     (folder / "dataset.json").write_text('{"training": [')
+
+
+def nest_without_end(folder: Path) -> None:
+    (folder / "dataset.json").write_text('{"training": ' + "[" * 10**5)
 
 
 def write_a_list(folder: Path) -> None:
@@ -116,149 +140,118 @@ def write_a_mapping(folder: Path) -> None:
     (folder / "dataset.json").write_text(json.dumps({"training": {"image": "images/a.nii.gz"}, "validation": pairs("c")}))
 
 
-def write_bare_paths(folder: Path) -> None:
-    dataset(folder, training=["images/a.nii.gz"], validation=pairs("c"))
+def leave_one_case_to_split(folder: Path) -> None:
+    dataset(folder, training=pairs("a"))
 
 
-def write_a_number_as_path(folder: Path) -> None:
-    (folder / "dataset.json").write_text(json.dumps({"training": [{"image": 3, "label": 4}], "validation": pairs("c")}))
+def write_a_bare_path(folder: Path) -> None:
+    dataset(folder, training=["images/a.nii.gz", *pairs("b")], validation=pairs("c"))
+
+
+def write(folder: Path, entry: Any) -> None:
+    (folder / "dataset.json").write_text(json.dumps({"training": [entry, *pairs("b")], "validation": pairs("c")}))
+
+
+def write_numbers_as_paths(folder: Path) -> None:
+    write(folder, {"image": 3, "label": 4})
+
+
+def write_a_zero_byte(folder: Path) -> None:
+    write(folder, {"image": "images/a.nii.gz\0", "label": "labels/a.nii.gz"})
+
+
+def write_nothing(folder: Path) -> None:
+    write(folder, None)
+
+
+def write_a_list_of_labels(folder: Path) -> None:
+    write(folder, {"image": "images/a.nii.gz", "label": ["labels/a.nii.gz"]})
 
 
 def drop_a_label(folder: Path) -> None:
-    dataset(folder, training=[{"image": "images/a.nii.gz"}], validation=pairs("c"))
+    write(folder, {"image": "images/a.nii.gz"})
 
 
 def drop_an_image(folder: Path) -> None:
-    dataset(folder, training=[{"label": "labels/a.nii.gz"}], validation=pairs("c"))
+    write(folder, {"label": "labels/a.nii.gz"})
 
 
-def leave_one_case_to_split(folder: Path) -> None:
-    dataset(folder, training=pairs("a"))
+def list_it_for_validation_too(folder: Path) -> None:
+    dataset(folder, training=pairs("a", "b"), validation=pairs("c", "a"))
 
 
 @pytest.mark.parametrize(
     ("damage", "named"),
     [
-        (remove_a_file, "a.nii.gz"),
-        (leave_by_dots, "outside.nii"),
-        (leave_by_an_absolute_path, "outside.nii"),
-        (leave_by_a_link, "a.nii.gz"),
-        (leave_in_a_list, "outside.nii"),
         (break_the_json, "JSON"),
+        (nest_without_end, "JSON"),
         (write_a_list, "object"),
         (write_another_encoding, "JSON"),
         (rename_the_key, "'training'"),
         (empty_the_list, "'training'"),
         (write_a_mapping, "'training'"),
-        (write_bare_paths, "'training'"),
-        (write_a_number_as_path, "'training'"),
-        (drop_a_label, "label"),
-        (drop_an_image, "image"),
         (leave_one_case_to_split, "validation"),
     ],
 )
-def test_a_wrong_dataset_is_refused_by_name(tmp_path: Path, damage: Callable[[Path], None], named: str) -> None:
+def test_a_file_that_is_no_such_list_is_refused_by_name(tmp_path: Path, damage: Callable[[Path], None], named: str) -> None:
     folder = dataset(tmp_path / "data", training=pairs("a", "b"), validation=pairs("c"))
-    assert names(read_datalist(folder, "training")) == ["a", "b"]  # accepted before it is damaged
+    assert names(read_datalist(folder)["training"]) == ["a", "b"]  # accepted before it is damaged
     damage(folder)
     with pytest.raises(CaseError) as caught:
-        read_datalist(folder, "training")
+        read_datalist(folder)
     assert caught.value.file == str(folder / "dataset.json")
     assert named in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("damage", "named"),
+    [
+        (remove_a_file, "labels/a.nii.gz"),
+        (leave_by_dots, "../outside.nii"),
+        (leave_by_an_absolute_path, "outside.nii"),
+        (leave_by_a_link, "images/a.nii.gz"),
+        (leave_in_a_list, "../outside.nii"),
+        (write_a_bare_path, "label"),
+        (write_numbers_as_paths, "paths; found 3"),
+        (write_a_zero_byte, r"\x00"),
+        (write_nothing, "must name its image; found None"),
+        (write_a_list_of_labels, "paths; found ['labels/a.nii.gz']"),
+        (drop_a_label, "must name its label"),
+        (drop_an_image, "must name its image"),
+        (list_it_for_validation_too, "must not share images"),
+    ],
+)
+def test_a_wrong_entry_carries_its_error_and_costs_no_other(tmp_path: Path, damage: Callable[[Path], None], named: str) -> None:
+    folder = dataset(tmp_path / "data", training=pairs("a", "b"), validation=pairs("c"))
+    damage(folder)
+    wrong, right = (parts := read_datalist(folder))["training"]
+    assert named in str(wrong["error"])
+    assert str(folder) in str(wrong["error"])
+    assert len(str(wrong["error"]).splitlines()) == 1
+    assert files(right) == {key: str(folder / value) for key, value in pairs("b")[0].items()}
+    assert not any("error" in case for case in parts["validation"])
+
+
+def test_an_image_that_is_listed_twice_is_used_once(tmp_path: Path) -> None:
+    dataset(tmp_path, training=pairs("a", "b", "a"), validation=pairs("c"))
+    first, _, again = read_datalist(tmp_path)["training"]
+    assert "error" not in first
+    assert "entry 3 of 'training' lists it again" in str(again["error"])
+
+
 def test_no_dataset_json_is_said_by_name(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"dataset\.json"):
-        read_datalist(tmp_path, "training")
+        read_datalist(tmp_path)
 
 
 def test_the_dataset_folder_itself_may_be_a_link(tmp_path: Path) -> None:
     dataset(tmp_path / "disk", training=pairs("a"), validation=pairs("b"))
     (tmp_path / "data").symlink_to(tmp_path / "disk")
-    assert names(read_datalist(tmp_path / "data", "training")) == ["a"]
+    (case,) = read_datalist(tmp_path / "data")["training"]
+    assert files(case) == {key: str(tmp_path / "data" / value) for key, value in pairs("a")[0].items()}
 
 
-def test_a_file_is_a_case(tmp_path: Path) -> None:
-    file = tmp_path / "scan.v2.nii.gz"
-    file.touch()
-    assert find_images(file) == [{"image": str(file), "name": "scan.v2_seg"}]
-
-
-def test_a_folder_is_searched_through_and_its_order_kept_in_the_names(tmp_path: Path) -> None:
-    for name in ("b.nii.gz", "a.nii", "sub/deep/b.nii.gz", "notes.txt", ".hidden.nii", "sub/scan.nii.gz.part"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    cases = {case["name"]: case["image"] for case in find_images(tmp_path)}
-    files = {"a_seg": "a.nii", "b_seg": "b.nii.gz", "sub/deep/b_seg": "sub/deep/b.nii.gz"}
-    assert list(cases.items()) == [(name, str(tmp_path / file)) for name, file in files.items()]
-
-
-@pytest.mark.parametrize("test", [["images/d.nii.gz", "images/e.nii.gz"], pairs("d", "e")], ids=["strings", "dictionaries"])
-def test_the_test_list_is_segmented(tmp_path: Path, test: list[Item]) -> None:
-    cases = find_images(dataset(tmp_path, validation=pairs("c"), test=test) / "dataset.json")
-    assert [case["name"] for case in cases] == ["d_seg", "e_seg"]
-    assert names(cases) == ["d", "e"]
-
-
-def test_without_a_test_list_the_validation_list_is_segmented(tmp_path: Path) -> None:
-    cases = find_images(dataset(tmp_path, training=pairs("a"), validation=pairs("c"), test=[]) / "dataset.json")
-    assert names(cases) == ["c"]
-
-
-def test_two_images_of_one_mask_name_are_refused(tmp_path: Path) -> None:
-    dataset(tmp_path, test=["first/scan.nii.gz", "second/scan.nii.gz"])
-    with pytest.raises(CaseError, match=r"second/scan\.nii\.gz.*first/scan\.nii\.gz would get the same mask"):
-        find_images(tmp_path / "dataset.json")
-
-
-def test_one_name_in_two_formats_is_refused(tmp_path: Path) -> None:
-    for name in ("scan.nii", "scan.nii.gz"):
-        (tmp_path / name).touch()
-    with pytest.raises(CaseError, match="same mask"):
-        find_images(tmp_path)
-
-
-@pytest.mark.parametrize(("source", "named"), [("", "there is none"), ("dataset.json", "neither 'test' nor 'validation'")])
-def test_nothing_to_segment_is_refused(tmp_path: Path, source: str, named: str) -> None:
-    dataset(tmp_path, test=[], training=[])
-    with pytest.raises(CaseError, match=named):
-        find_images(tmp_path / source)
-
-
-def test_an_input_that_is_not_there_is_said_by_name(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"lost\.nii"):
-        find_images(tmp_path / "lost.nii")
-
-
-@pytest.mark.parametrize("name", ["with space", "it's", 'say "a"', "Hüfte_片", "a;b&c", "-rf", "dots..in.it"])
+@pytest.mark.parametrize("name", ["with space", "it's", 'say "a"', "Hüfte_片", "a;b&c", "-rf", "dots..in.it", "two\nlines"])
 def test_unusual_names_reach_the_cases_unchanged(tmp_path: Path, name: str) -> None:
     dataset(tmp_path, training=pairs("a"), validation=pairs(name))
-    image = str(tmp_path / "images" / f"{name}.nii.gz")
-    assert read_datalist(tmp_path, "validation")[0]["image"] == image
-    assert find_images(tmp_path / "dataset.json") == [{"image": image, "name": f"{name}_seg"}]
-    assert {"image": image, "name": f"images/{name}_seg"} in find_images(tmp_path)
-
-
-def test_a_case_error_survives_the_way_between_processes() -> None:
-    error = CaseError("scan.nii", "the rule", "what was found", "the remedy")
-    copy = pickle.loads(pickle.dumps(error))
-    assert type(copy) is CaseError
-    assert vars(copy) == vars(error)
-    assert str(copy) == str(error)
-
-
-def test_what_a_folder_holds_besides_images_is_named_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    for name in ("a.nii.gz", "notes.txt", "B.NII.GZ"):
-        (tmp_path / name).touch()
-    with caplog.at_level("WARNING"):
-        assert len(find_images(tmp_path)) == 1
-    assert "2 files" in caplog.text
-    assert "notes.txt" in caplog.text
-    assert "B.NII.GZ" in caplog.text
-
-
-def test_an_image_in_training_and_validation_is_refused(tmp_path: Path) -> None:
-    dataset(tmp_path, training=pairs("a", "b"), validation=pairs("c", "b"))
-    for part in ("training", "validation"):
-        with pytest.raises(CaseError, match=r"share images.*b\.nii\.gz"):
-            read_datalist(tmp_path, part)
+    assert read_datalist(tmp_path)["validation"][0]["image"] == str(tmp_path / "images" / f"{name}.nii.gz")

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 from monai.losses import DiceCELoss
-from monai.transforms import Compose, EnsureChannelFirstd, RandCropByPosNegLabeld, ScaleIntensityd, SpatialPadd
+from monai.transforms import Compose, RandCropByPosNegLabeld, ScaleIntensityd, SpatialPadd
 
-from scripts.data import DrawEmbeddingsd, EmbeddingCache, EmbeddingStore, ReadImaged, read_datalist
+from scripts.data import DrawEmbeddingsd, EmbeddingCache, EmbeddingStore, ReadCased, read_datalist
 from scripts.data.embedding_cache import name_of
+from scripts.data.phantoms import LABELS
 from scripts.losses import DeepSupervision
 from scripts.networks import SAM3D, EmbeddingsToLogits
 
@@ -110,8 +111,8 @@ def test_views_shallower_than_a_crop_are_refused_in_words() -> None:
 
 def test_the_loss_is_that_of_the_uncached_path(narrow_network: SAM3D, phantoms: Path) -> None:
     """Same crop, same weights: within what half precision rounds away."""
-    preprocessing = [ReadImaged(KEYS), EnsureChannelFirstd(KEYS), ScaleIntensityd("image"), SpatialPadd(KEYS, (48, 40, -1))]
-    cases = read_datalist(phantoms, "training")
+    preprocessing = [ReadCased(1, LABELS), ScaleIntensityd("image"), SpatialPadd(KEYS, (48, 40, -1))]
+    cases = read_datalist(phantoms)["training"]
     cache = EmbeddingCache(cases, preprocessing, [[]], narrow_network.encoder, torch.device("cpu"), EmbeddingStore("memory"))
     cache.fill()
     loss = DeepSupervision(DiceCELoss(to_onehot_y=True, softmax=True, squared_pred=True), [8 / 15, 4 / 15, 2 / 15, 1 / 15])

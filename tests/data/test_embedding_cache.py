@@ -11,7 +11,6 @@ from conftest import NARROW
 from monai.transforms import (
     Affined,
     Compose,
-    EnsureChannelFirstd,
     Flipd,
     Lambdad,
     RandFlipd,
@@ -21,8 +20,9 @@ from monai.transforms import (
 )
 from torch import nn
 
-from scripts.data import EmbeddingCache, EmbeddingStore, ReadImaged, read_datalist
+from scripts.data import EmbeddingCache, EmbeddingStore, ReadCased, read_datalist
 from scripts.data.embedding_cache import name_of
+from scripts.data.phantoms import LABELS
 from scripts.networks import SAMSliceEncoder
 from scripts.weights.sam_checkpoint import fill_at_random
 
@@ -33,7 +33,7 @@ FLIPPED = [Flipd(KEYS, spatial_axis=0)]
 @pytest.fixture
 def dataset(tmp_path: Path, phantoms: Path) -> list[dict[str, Any]]:
     """Copies of two cases, which a test may change."""
-    cases = read_datalist(phantoms, "training")[:2]
+    cases = read_datalist(phantoms)["training"][:2]
     for case in cases:
         for key in KEYS:
             case[key] = str((tmp_path / f"{key}_{Path(case[key]).name}").absolute())
@@ -44,8 +44,7 @@ def dataset(tmp_path: Path, phantoms: Path) -> list[dict[str, Any]]:
 
 def preprocessing(maximum: float = 1.0) -> list[Transform]:
     return [
-        ReadImaged(KEYS),
-        EnsureChannelFirstd(KEYS),
+        ReadCased(1, LABELS),
         ScaleIntensityd("image", 0.0, maximum),
         SpatialPadd(KEYS, (48, 48, 12)),
     ]
@@ -189,7 +188,9 @@ def test_embeddings_beyond_half_precision_are_refused_by_the_case_s_name(
 def test_one_image_with_the_labels_of_two_readers_is_two_cases(
     dataset: list[dict[str, Any]], narrow_encoder: SAMSliceEncoder
 ) -> None:
-    cases = [dataset[0], {**dataset[0], "label": dataset[1]["label"]}]
+    cases = [dataset[0], {**dataset[0], "label": f"{dataset[0]['label']}.second.nii.gz"}]
+    Path(cases[1]["label"]).write_bytes(Path(cases[0]["label"]).read_bytes())
+    change_label(cases[1])
     cache, encoded = fill(cases, narrow_encoder, "memory")
     first, second = (cache.store.read(cache.keys[name_of(case)][0], "label") for case in cases)
     assert encoded == 2

@@ -1,5 +1,6 @@
 """What is stored comes back, any slices of it; what is damaged is noticed; limits are kept."""
 
+import random
 import shutil
 from collections import namedtuple
 from collections.abc import Callable
@@ -49,6 +50,18 @@ def test_a_damaged_entry_is_noticed_named_and_removed(
     assert not store.is_whole(KEY)
     assert f"{path} is damaged" in caplog.text
     assert not path.exists()
+
+
+@pytest.mark.parametrize("part", ["header", "tensors"])
+def test_no_flipped_bit_passes_for_an_embedding(tmp_path: Path, part: str) -> None:
+    store, path, generator = EmbeddingStore(tmp_path), tmp_path / f"{KEY}.safetensors", random.Random(part)
+    store.put(KEY, tensors(), ABOUT)
+    whole = path.read_bytes()
+    data = 8 + int.from_bytes(whole[:8], "little")  # safetensors: the header's length, the header, the tensors
+    for _ in range(60):
+        position = generator.randrange(data) if part == "header" else generator.randrange(data, len(whole))
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 1 << generator.randrange(8)]) + whole[position + 1 :])
+        assert not store.is_whole(KEY), position
 
 
 def test_tensors_under_each_other_s_names_are_damage(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from scripts.data import read_datalist
+from scripts.data.datalist import list_cases, read_json
 from scripts.data.phantoms import LABELS, ORIENTATIONS, SPACING, phantom, write_phantoms
 
 PARTS = ("training", "validation", "test")
@@ -28,7 +28,8 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def volumes(folder: Path) -> list[tuple[nib.Nifti1Image, nib.Nifti1Image]]:
-    cases = [case for part in PARTS for case in read_datalist(folder, part)]
+    path = folder / "dataset.json"
+    cases = [case for part in PARTS for case in list_cases(path, read_json(path), part, labelled=True)]
     return [(nib.load(case["image"]), nib.load(case["label"])) for case in cases]
 
 

@@ -10,13 +10,14 @@ import torch
 from monai.data import Dataset
 from monai.engines import SupervisedEvaluator
 from monai.inferers import SimpleInferer
-from monai.transforms import AsDiscreted, Compose, EnsureChannelFirstd, LoadImaged
+from monai.transforms import AsDiscreted, Compose
 from torch import nn
 
-from scripts.data import CaseReport, SaveMaskd
+from scripts.data import CaseReport, MaskRecords, ReadCased, SaveMaskd
 from scripts.inferers import run_case_by_case
 
 GOOD, UNREADABLE, TOO_BRIGHT, UNWRITABLE = "good", "unreadable", "too bright", "unwritable"
+LABELS = {"0": "background", "1": "bright"}
 
 
 class Threshold(nn.Module):
@@ -43,7 +44,7 @@ def write_cases(folder: Path, kinds: list[str]) -> list[dict[str, str]]:
 
 
 def segment(folder: Path, kinds: list[str], **options: Any) -> CaseReport:
-    dataset = Dataset(write_cases(folder, kinds), Compose([LoadImaged("image"), EnsureChannelFirstd("image")]))
+    dataset = Dataset(write_cases(folder, kinds), Compose([ReadCased(1, LABELS)]))
     evaluator = SupervisedEvaluator(
         device=torch.device("cpu"),
         val_data_loader=[],
@@ -51,8 +52,10 @@ def segment(folder: Path, kinds: list[str], **options: Any) -> CaseReport:
         inferer=SimpleInferer(),
         postprocessing=Compose([AsDiscreted("pred", argmax=True), SaveMaskd(folder / "masks")]),
     )
+    (folder / "model.pt").touch()
+    records = MaskRecords(folder / "masks", folder / "model.pt", "random", 0, torch.device("cpu"))
     report = CaseReport(folder)
-    run_case_by_case(evaluator, dataset, report, **options)
+    run_case_by_case(evaluator, dataset, report, records, **options)
     return report
 
 
@@ -109,3 +112,28 @@ def test_the_user_can_stop_it(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         segment(tmp_path, [GOOD, GOOD], then=interrupt)
+
+
+def test_what_was_done_before_an_interruption_is_not_done_again(tmp_path: Path) -> None:
+    done: list[str] = []
+
+    def interrupt_the_second(result: dict[str, Any]) -> None:
+        done.append(result["name"])
+        if len(done) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        segment(tmp_path, [GOOD] * 3, then=interrupt_the_second)
+    first = (tmp_path / "masks" / "0_seg.nii.gz").stat()
+    report = segment(tmp_path, [GOOD] * 3, then=lambda result: done.append(result["name"]))
+    assert done == ["0_seg", "1_seg", "1_seg", "2_seg"]
+    assert (tmp_path / "masks" / "0_seg.nii.gz").stat().st_mtime_ns == first.st_mtime_ns
+    assert [entry["mask"] for entry in report.entries] == [str(tmp_path / "masks" / f"{i}_seg.nii.gz") for i in range(3)]
+
+
+@pytest.mark.parametrize("kind", [UNREADABLE, TOO_BRIGHT])
+def test_a_refused_case_leaves_no_mask_of_an_earlier_run(tmp_path: Path, kind: str) -> None:
+    segment(tmp_path, [GOOD, GOOD])
+    report = segment(tmp_path, [GOOD, kind])
+    assert [entry["status"] for entry in report.entries] == ["written", "refused"]
+    assert {path.name for path in (tmp_path / "masks").iterdir()} == {"0_seg.nii.gz", "0_seg.json"}

@@ -94,3 +94,32 @@ def test_the_mode_whole_is_the_network_on_the_whole_volume(narrow_network: SAM3D
 def test_an_unknown_mode_is_refused_in_words() -> None:
     with pytest.raises(ValueError, match="must be 'windows' or 'whole', got 'half'"):
         EmbeddingInferer(roi_depth=4, mode="half")
+
+
+@pytest.mark.parametrize("mode", ["windows", "whole"])
+@pytest.mark.parametrize("at_most", [1, 3, 11])
+def test_a_device_out_of_memory_is_asked_for_less_and_gives_the_same_mask(
+    narrow_network: SAM3D, mode: str, at_most: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    volume = torch.rand(1, 1, 40, 33, 20)
+    with torch.no_grad():
+        expected = EmbeddingInferer(roi_depth=16, mode=mode)(volume, narrow_network)
+
+        def run_out(_: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+            if inputs[0].shape[-1] > at_most:
+                raise torch.OutOfMemoryError("no room")
+
+        narrow_network.encoder.register_forward_pre_hook(run_out)
+        logits = EmbeddingInferer(roi_depth=16, mode=mode)(volume, narrow_network)
+    assert torch.equal(logits.argmax(1), expected.argmax(1))
+    torch.testing.assert_close(logits, expected, atol=1e-4, rtol=0)
+    assert "out of memory" in caplog.text
+
+
+def test_a_device_without_room_for_a_single_slice_is_an_error(narrow_network: SAM3D) -> None:
+    def run_out(*_: object) -> None:
+        raise torch.OutOfMemoryError("no room")
+
+    narrow_network.encoder.register_forward_pre_hook(run_out)
+    with torch.no_grad(), pytest.raises(torch.OutOfMemoryError):
+        EmbeddingInferer(roi_depth=4)(torch.rand(1, 1, 32, 32, 9), narrow_network)

@@ -34,7 +34,8 @@ def assert_identical(folder: Path, other: Path) -> None:
 
 
 def test_training_writes_best_and_last_checkpoint_without_the_frozen_encoder(trained: Path) -> None:
-    assert {path.name for path in trained.iterdir()} == {"model.pt", "last.pt", "events"}
+    files = {"model.pt", "last.pt", "events", "report.json", "checked.json", ".lock"}
+    assert {path.name for path in trained.iterdir()} == files
     assert not [key for key in weights(trained) if key.startswith("encoder.")]
     assert torch.load(trained / "last.pt", weights_only=True)["epoch"] == 2
 
@@ -88,7 +89,7 @@ def test_missing_encoder_weights_are_an_error_with_the_download_command(
         "training", ["train.json"], fails=True, dataset_dir=phantoms, output_dir=tmp_path, encoder_weights=missing
     )
     assert str(missing) in result.stderr
-    assert "download_large_files" in result.stderr
+    assert "scripts.tools.download" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,151 @@
+"""A folder of DICOM slices -> one volume on a regular grid, or an error that says which slices do not fit."""
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from .case_error import CaseError
+from .dicom_grid import regular_grid
+from .dicom_slice import Slice, is_dicom, numbers_of, read_pixels, read_slice
+from .image_file import ImageFile, Note
+
+
+def find_series(folder: str | Path) -> list[str]:
+    """The folders below `folder`, itself included, that directly hold DICOM files, in order of name.
+
+    Whether the files of a folder are one image is for `open_series` to say. Hidden folders and links are not entered.
+    """
+    found = []
+    for root, names, _ in os.walk(folder):
+        names[:] = [name for name in names if name[0] != "."]
+        if any(True for _ in _dicom_files(Path(root))):
+            found.append(root)
+    return sorted(found)
+
+
+def divided_series(folders: Iterable[str]) -> dict[str, CaseError]:
+    """Which of `folders` hold files of one series, and would each pass for a whole volume: folder -> what is wrong.
+
+    One image of each folder is read, since a folder holds one series or is refused by `open_series`.
+    """
+    owners: dict[str, list[str]] = defaultdict(list)
+    for folder in folders:
+        with suppress(CaseError, StopIteration):  # `open_series` says what is wrong there
+            owners[next(_slices(Path(folder))).header.SeriesInstanceUID].append(folder)
+    rule, remedy = "a series must lie in one folder", "put its files together or remove a copy"
+    return {
+        folder: CaseError(folder, rule, f"slices of it are also in {', '.join(f for f in group if f != folder)}", remedy)
+        for group in owners.values()
+        for folder in group
+        if len(group) > 1
+    }
+
+
+def open_series(path: str) -> ImageFile:
+    """`path` is a folder that holds one series of images, or a file of that series among others in its folder.
+
+    Sub-folders are not searched; what is no DICOM image is passed over. Columns, rows and slices, along the normal, become
+    H, W and D. Raises CaseError unless the slices are one regular grid.
+    """
+    source = Path(path)
+    folder = source if source.is_dir() else source.parent
+    chosen = None if folder == source else _uid_of(source)
+    series: dict[str, list[Slice]] = defaultdict(list)
+    for image in _slices(folder):
+        if chosen in (None, image.header.SeriesInstanceUID):
+            series[image.header.SeriesInstanceUID].append(image)
+    if not series:
+        found = "there is none directly in it (links are not followed)"
+        raise CaseError(str(folder), "must hold DICOM images", found, "choose the folder of the slices")
+    if len(series) > 1:
+        found = f"it holds {len(series)}: {'; '.join(map(_describe, series.values()))}"
+        remedy = "give one of these files as the image, or each series a folder"
+        raise CaseError(path, "must hold one DICOM series", found, remedy)
+    (slices,) = series.values()
+    return _volume(path, slices, _notes(folder, slices))
+
+
+def _volume(path: str, slices: list[Slice], notes: list[Note]) -> ImageFile:
+    slices = regular_grid(path, slices)
+    across = slices[0].across
+    if len(slices) > 1:
+        step = (slices[-1].position - slices[0].position) / (len(slices) - 1)
+    else:
+        thickness, note = _thickness(slices[0])
+        step, notes = np.cross(*across) * thickness, [*notes, note]
+    header = slices[0].header
+    shape, files = (int(header.Rows), int(header.Columns)), tuple(str(image.file) for image in slices)
+    between_rows, between_columns = map(float, header.PixelSpacing)
+    affine = np.eye(4)  # DICOM PS3.3 equation C.7.6.2.1-1
+    affine[:3] = np.stack([across[0] * between_columns, across[1] * between_rows, step, slices[0].position], axis=1)
+    affine[:2] *= -1  # DICOM counts towards left and back
+    return ImageFile(
+        path=path,
+        shape=(shape[1], shape[0], len(files)),
+        channels=1,
+        dtype=np.dtype(f"{'i' if header.PixelRepresentation else 'u'}{header.BitsAllocated // 8}"),
+        affine=affine,
+        notes=tuple(notes),
+        read=partial(_voxels, files, shape),
+        files=files,
+    )
+
+
+def _voxels(files: Sequence[str], shape: tuple[int, int]) -> np.ndarray:
+    """shape: (rows, columns)."""
+    slices = np.empty((len(files), *shape), np.float32)
+    for k, file in enumerate(files):
+        slices[k] = read_pixels(file, shape)
+    return slices.transpose(2, 1, 0)[None]  # (1, columns, rows, slices)
+
+
+def _dicom_files(folder: Path) -> Iterator[Path]:
+    """In order of name. A link would be a second copy of a slice, or lead out of the folder."""
+    for file in sorted(folder.iterdir()):
+        if file.name[0] != "." and file.is_file() and not file.is_symlink() and is_dicom(file):
+            yield file
+
+
+def _slices(folder: Path) -> Iterator[Slice]:
+    return filter(None, map(read_slice, _dicom_files(folder)))
+
+
+def _uid_of(file: Path) -> str:
+    if not is_dicom(file):
+        raise CaseError(str(file), "must be a DICOM file", "neither its name nor its first bytes say so", "convert it to NIfTI")
+    image = read_slice(file)
+    if image is None:
+        raise CaseError(str(file), "must be a DICOM image", "it is an object of another kind", "choose an image file")
+    return image.header.SeriesInstanceUID
+
+
+def _notes(folder: Path, slices: Sequence[Slice]) -> list[Note]:
+    notes = []
+    if links := sum(file.is_symlink() for file in folder.iterdir()):
+        notes.append(Note("slices must be files", f"{links} symbolic links beside them are not followed", corrected=False))
+    if any(image.header.get("PhotometricInterpretation") == "MONOCHROME1" for image in slices):
+        found = "MONOCHROME1: large values are meant to be dark; they are left as they are"
+        notes.append(Note("large values should be bright", found, corrected=False))
+    return notes
+
+
+def _thickness(image: Slice) -> tuple[float, Note]:
+    """What stands for the distance between slices where there is one: mm."""
+    for keyword in ("SpacingBetweenSlices", "SliceThickness"):
+        numbers = numbers_of(image.header, keyword, 1)
+        if numbers is not None and numbers[0] > 0:
+            found = f"there is one; its {keyword} of {numbers[0]:g} mm is taken as its thickness"
+            return float(numbers[0]), Note("a volume should have several slices", found, corrected=False)
+    found = "there is one slice, with neither SpacingBetweenSlices nor SliceThickness"
+    raise CaseError(str(image.file), "the distance between slices must be known", found, "give the whole series")
+
+
+def _describe(slices: Sequence[Slice]) -> str:
+    header = slices[0].header
+    name = f"series {header.get('SeriesNumber', '?')} '{header.get('SeriesDescription', '')}'"
+    return f"{name} ({len(slices)} slices, such as {slices[0].file.name})"

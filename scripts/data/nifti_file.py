@@ -1,0 +1,130 @@
+"""A NIfTI file -> its header, checked, and its voxels, read to the last byte."""
+
+import gzip
+import logging
+import math
+import zlib
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from .case_error import CaseError, first_line
+from .image_file import ImageFile, Note
+from .nifti_placement import place
+
+SUFFIXES = (".nii.gz", ".nii")
+NIfTI = nib.Nifti1Image | nib.Nifti2Image
+LATEST = 2**28  # bytes before the voxels: header and extensions
+SURPLUS = 2**20  # bytes that may follow the voxels; more is no padding
+
+logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)  # what it repairs in headers is said by `place`, by name
+
+
+def open_nifti(file: str) -> ImageFile:
+    """Both versions, both byte orders, scaled or not. Raises CaseError."""
+    suffix = next(file[-len(suffix) :] for suffix in SUFFIXES if file.lower().endswith(suffix))
+    if suffix not in (suffix.lower(), suffix.upper()):  # nibabel would look for another file
+        found = f"this one ends in {suffix}"
+        raise CaseError(file, "a suffix must be in small letters, or in capitals", found, "rename the file")
+    try:
+        image = nib.load(file)
+        header = _as_stored(file, image)
+        dtype, shape = header.get_data_dtype(), tuple(int(n) for n in header.get_data_shape())
+    except Exception as error:  # nibabel raises many kinds
+        raise _unreadable(file, error) from error
+    if dtype.kind not in "iuf":
+        raise CaseError(file, "a voxel must hold one real number", f"the data type is {dtype}", "export it as scalar image")
+    grid, channels, notes = _grid(file, shape)
+    notes += _check(file, header)
+    end = int(header["vox_offset"]) + math.prod(shape) * dtype.itemsize
+    is_compressed = file.lower().endswith(".gz")
+    if not is_compressed and Path(file).stat().st_size < end:
+        found = f"it has {Path(file).stat().st_size} bytes, its header needs {end}"
+        raise CaseError(file, "the file must be whole", found, "copy or export it again")
+    affine, more = place(file, header, shape)
+
+    def read() -> np.ndarray:
+        try:
+            stored = type(image).from_bytes(_decompress(file, end)) if is_compressed else nib.load(file)
+            with np.errstate(over="ignore"):  # what overflows becomes infinite, which is refused
+                voxels = np.asanyarray(stored.dataobj).astype(np.float32)
+        except CaseError:
+            raise
+        except Exception as error:  # whatever damaged bytes trigger
+            raise _unreadable(file, error) from error
+        return np.moveaxis(voxels.reshape(*grid, channels), -1, 0)
+
+    return ImageFile(file, grid, channels, dtype, affine, (*notes, *more), read, (file,))
+
+
+def _as_stored(file: str, image: NIfTI) -> nib.Nifti1Header:
+    """The header before nibabel's repairs."""
+    if not isinstance(image, NIfTI):
+        raise TypeError(f"it is {type(image).__name__}")
+    with nib.openers.ImageOpener(file) as stream:
+        return type(image.header).from_fileobj(stream, check=False)
+
+
+def _check(file: str, header: nib.Nifti1Header) -> list[Note]:
+    """What nibabel repairs, or takes as it is, although voxels would be read from elsewhere or with other values."""
+    first, offset = header.single_vox_offset, float(header["vox_offset"])
+    if not (first <= offset <= LATEST and offset.is_integer()):
+        found, remedy = f"its header says byte {offset:g}", "copy or export it again"
+        raise CaseError(file, f"the file must be whole, its voxels begin at a byte from {first} to {LATEST}", found, remedy)
+    if header["sizeof_hdr"] != header.sizeof_hdr:
+        found = f"its header says that it has {header['sizeof_hdr']} bytes, not {header.sizeof_hdr}"
+        raise CaseError(file, "the file must be whole, readable NIfTI", found, "copy or export it again")
+    if np.isinf(header["scl_slope"]):  # NaN and 0 mean that there is none
+        found = f"the slope is {header['scl_slope']}"
+        raise CaseError(file, "the scaling of intensities must be finite", found, "correct the header or export it again")
+    bits, of_its_type = int(header["bitpix"]), header.get_data_dtype().itemsize * 8
+    if bits != of_its_type:
+        found = f"it says {bits} bits, its type {header.get_data_dtype()} has {of_its_type}; the type is taken"
+        return [Note("the header should give one size of a voxel", found, corrected=False)]
+    return []
+
+
+def _grid(file: str, shape: tuple[int, ...]) -> tuple[tuple[int, int, int], int, list[Note]]:
+    """(H, W, D), the number of channels, and a note on a single slice; trailing axes of length 1 mean nothing."""
+    if not shape or min(shape) < 1:
+        raise CaseError(file, "an image must have voxels", f"its shape is {shape}", "export it again")
+    kept = list(shape)
+    while len(kept) > 3 and kept[-1] == 1:
+        kept.pop()
+    if len(kept) == 5 and kept[3] == 1:  # NIfTI's place for vectors is the fifth axis
+        del kept[3]
+    if len(kept) < 3 or len(kept) > 4:
+        found = f"it has the shape {' x '.join(map(str, shape))}"
+        raise CaseError(file, "an image must be a volume", found, "stack its slices, or split it into volumes")
+    notes = [Note("a volume should have several slices", "it has one", corrected=False)] if min(kept[:3]) == 1 else []
+    return (kept[0], kept[1], kept[2]), kept[3] if len(kept) == 4 else 1, notes
+
+
+def _decompress(file: str, size: int) -> bytes:
+    """`size` bytes; the rest is read too, since the checksum stands at the end, but not kept."""
+    try:
+        with gzip.open(file) as stream:
+            data = stream.read(size)
+            surplus = sum(len(part) for part in _parts(stream))
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise _unreadable(file, error) from error
+    if len(data) < size:
+        raise CaseError(file, "the file must be whole", f"it holds {len(data)} bytes, its header needs {size}", "copy it again")
+    if surplus > SURPLUS:
+        found = f"more than {surplus} bytes follow its voxels"
+        raise CaseError(file, "a file must hold what its header says", found, "export it again")
+    return data
+
+
+def _parts(stream: gzip.GzipFile):  # noqa: ANN202
+    """What is left, up to a little more than may be there."""
+    read = 0
+    while read <= SURPLUS and (part := stream.read(2**20)):
+        read += len(part)
+        yield part
+
+
+def _unreadable(file: str, error: Exception) -> CaseError:
+    rule, remedy = "the file must be whole, readable NIfTI", "copy or export it again"
+    return CaseError(file, rule, f"reading it failed ({first_line(error)})", remedy)

@@ -1,0 +1,76 @@
+"""A path -> the header of the image there, whatever its format; voxels are not read yet."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from .case_error import CaseError, first_line
+from .dicom_series import open_series
+from .grid import LONGEST, SHORTEST, places_every_voxel, right_angled, shear, spacing_of
+from .image_file import ImageFile, Note
+from .itk_file import READERS, open_itk
+from .nifti_file import SUFFIXES as NIFTI
+from .nifti_file import open_nifti
+
+SUFFIXES = (*NIFTI, *READERS)
+BYTES_PER_VOXEL = 16  # while it is read and prepared: as stored, in single precision, resized, and a copy
+SHEAR, NOTICEABLE_SHEAR = 1e-3, 0.1  # degrees: rounding; what a person should know of
+
+
+def open_image(path: str) -> ImageFile:
+    """NIfTI, NRRD, MetaImage (.mha), or a DICOM series: its folder, or one of its files where a folder holds several.
+
+    Its affine has right angles: the network sees voxels as boxes. Raises CaseError for what cannot be an image, for a grid
+    that places no voxel or is absurd, and for one that would not fit into memory.
+    """
+    image = _open(path)
+    spacing = spacing_of(image.affine)
+    if not places_every_voxel(image.affine):
+        found = f"it is {np.round(image.affine, 6).tolist()}"
+        raise CaseError(path, "the affine must place every voxel", found, "correct the header")
+    if not (spacing.min() >= SHORTEST and spacing.max() <= LONGEST):
+        found = f"its edges have {', '.join(f'{edge:.4g}' for edge in spacing)} mm"
+        raise CaseError(path, f"a voxel must measure {SHORTEST:g} to {LONGEST:g} mm", found, "correct the header")
+    needed, free = BYTES_PER_VOXEL * math.prod(image.shape) * image.channels, psutil.virtual_memory().available
+    if needed > free:
+        found = f"{' x '.join(map(str, image.shape))} voxels need {needed / 1e9:.3g} GB, {free / 1e9:.3g} GB are free"
+        raise CaseError(path, "a volume must fit into memory", found, "crop it, or take a larger machine")
+    return _with_right_angles(image)
+
+
+def _open(path: str) -> ImageFile:
+    place, name = Path(path), Path(path).name.lower()
+    try:
+        if place.is_dir():
+            return open_series(path)
+        if not place.is_file():
+            raise CaseError(path, "an image must be a file or a DICOM folder", "there is none", "correct the path")
+        if not place.stat().st_size:
+            raise CaseError(path, "the file must be whole", "it is empty", "copy or export it again")
+        if name.endswith(NIFTI):
+            return open_nifti(path)
+        if name.endswith(tuple(READERS)):
+            return open_itk(path)
+        return open_series(path)
+    except CaseError:
+        raise
+    except OSError as error:
+        raise CaseError(path, "an image must be readable", error.strerror or str(error), "check its permissions") from error
+    except Exception as error:  # a header that no reader foresaw
+        raise CaseError(
+            path, "the header must make sense", f"reading it failed ({first_line(error)})", "export it again"
+        ) from error
+
+
+def _with_right_angles(image: ImageFile) -> ImageFile:
+    angle = shear(image.affine)
+    if angle <= SHEAR:
+        return image
+    notes = image.notes
+    if angle > NOTICEABLE_SHEAR:
+        found = f"they deviate by {angle:.2g} degrees; voxels are treated as boxes, the mask keeps the affine"
+        notes = (*notes, Note("the axes should be at right angles", found, corrected=False))
+    return replace(image, affine=right_angled(image.affine), notes=notes)

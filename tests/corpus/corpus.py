@@ -1,0 +1,16 @@
+"""A folder -> the whole corpus of bad and odd images in it."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from . import damaged, dicom, geometry, healthy, itk, names, shapes
+from .corpus_case import CorpusCase
+
+IMAGES: list[CorpusCase] = [case for module in (healthy, damaged, shapes, geometry, itk, dicom, names) for case in module.CASES]
+
+
+def write_corpus(folder: Path, cases: Iterable[CorpusCase] = IMAGES) -> None:
+    for case in cases:
+        path = folder / case.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        case.write(path)

@@ -1,0 +1,175 @@
+"""Folders of DICOM slices: whole series in odd dress, and series that are none."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from data.dicom_phantom import OBLIQUE, POSITION, SHAPE, SPACING, VOXELS, write_series
+from pydicom.dataset import FileDataset
+from pydicom.encaps import encapsulate
+from pydicom.uid import JPEG2000Lossless, RTStructureSetStorage, SegmentationStorage, generate_uid
+
+from .corpus_case import DOUBT, REFUSED, WRITTEN, CorpusCase
+
+Write = Callable[[Path], object]
+ACROSS = np.eye(3)[:2]
+
+
+def series(*edits: Callable[[FileDataset, int], None], drop: Sequence[int] = (), **options: object) -> Write:
+    """A series; each of `edits` changes its slices, `drop` are not there."""
+
+    def edit(dataset: FileDataset, k: int) -> None:
+        for one in edits:
+            one(dataset, k)
+
+    def write(folder: Path) -> None:
+        files = write_series(folder, edit=edit, **options)
+        for k in drop:
+            files[k].unlink()
+
+    return write
+
+
+def of(k: int, **values: object) -> Callable[[FileDataset, int], None]:
+    """Sets elements of slice k; None deletes. -1 stands for all slices."""
+
+    def edit(dataset: FileDataset, slice_: int) -> None:
+        for keyword, value in values.items() if k in (-1, slice_) else ():
+            if value is None:
+                delattr(dataset, keyword)
+            else:
+                setattr(dataset, keyword, value)
+
+    return edit
+
+
+def all_of(**values: object) -> Callable[[FileDataset, int], None]:
+    return of(-1, **values)
+
+
+def tilted(dataset: FileDataset, k: int) -> None:
+    place = np.add(POSITION, [0, 1.5 * k, SPACING[2] * k])
+    dataset.ImagePositionPatient = [f"{x:.4f}" for x in place]
+
+
+def second_time(dataset: FileDataset, k: int) -> None:
+    """The second half of the slices lies where the first does."""
+    place = np.add(POSITION, [0, 0, SPACING[2] * (k % SHAPE[2])])
+    dataset.ImagePositionPatient = [f"{x:.4f}" for x in place]
+
+
+def no_jpeg(dataset: FileDataset, k: int) -> None:
+    dataset.file_meta.TransferSyntaxUID = JPEG2000Lossless
+    dataset.PixelData = encapsulate([b"\xff\x4f\xff\x51" + bytes(50)])
+    dataset["PixelData"].is_undefined_length = True
+
+
+def bare(dataset: FileDataset, k: int) -> None:
+    """As the oldest files are: no preamble."""
+    dataset.preamble = None
+
+
+def _then(first: Write, change: Callable[[Path], object]) -> Write:
+    def write(folder: Path) -> None:
+        first(folder)
+        change(folder)
+
+    return write
+
+
+def _slice(folder: Path, k: int = 2) -> Path:
+    return folder / f"slice{k}.dcm"
+
+
+def _cut(to: int) -> Write:
+    def change(folder: Path) -> None:
+        data = _slice(folder).read_bytes()
+        _slice(folder).write_bytes(data[:to])
+
+    return _then(series(), change)
+
+
+def _object(kind: str) -> Callable[[Path], object]:
+    """A DICOM file that is no image."""
+
+    def write(folder: Path) -> None:
+        (file,) = write_series(folder / "other", VOXELS[:, :, :1], edit=all_of(SOPClassUID=kind, PixelData=None))
+        file.replace(folder / "object.dcm")
+        file.parent.rmdir()
+
+    return write
+
+
+def _second(folder: Path) -> None:
+    for file in write_series(folder / "other"):
+        file.replace(folder / f"other_{file.name}")
+    (folder / "other").rmdir()
+
+
+def _copy(folder: Path) -> None:
+    (folder / "copy.dcm").write_bytes(_slice(folder).read_bytes())
+
+
+HEALTHY = {
+    "plain": series(),
+    "oblique": series(across=OBLIQUE),
+    "turned": series(across=-OBLIQUE),
+    "without_suffix": series(names=[f"IM{k}" for k in (3, 1, 2, 0, 4)]),
+    "names_in_disorder": series(names=["z.dcm", "b.dcm", "10.dcm", "9.dcm", "IM.ima"]),
+    "numbers_missing": series(all_of(InstanceNumber=None)),
+    "without_preamble": series(bare),
+    "thickness_missing": series(all_of(SliceThickness=None)),
+    "two_slices": series(voxels=VOXELS[:, :, :2]),
+    "a structure set beside it": _then(series(), _object(RTStructureSetStorage)),
+    "notes_beside_it": _then(series(), lambda folder: (folder / "readme.txt").write_text("thorax")),
+    "ct.nii.gz": series(),
+    "$(touch pwned)": series(all_of(SeriesDescription="$__import__('os').system('touch pwned')", PatientName="@network")),
+    "nested/a": series(),
+    "nested/a/b/c": series(),
+    "Größe und Maß": series(),
+}
+
+REFUSALS = {
+    "one_missing": (series(drop=[2]), "evenly spaced"),
+    "two_missing": (series(drop=[1, 3], voxels=np.tile(VOXELS, (1, 1, 2))), "evenly spaced"),
+    "one_twice": (_then(series(), _copy), "there once"),
+    "two_times": (series(second_time, voxels=np.tile(VOXELS, (1, 1, 2))), "there once"),
+    "two_series": (_then(series(), _second), "one DICOM series"),
+    "localizer": (series(of(0, ImageOrientationPatient=[0, 1, 0, 0, 0, -1])), "same ImageOrientationPatient"),
+    "one_of_other_spacing": (series(of(1, PixelSpacing=[2, 2])), "same PixelSpacing"),
+    "one_of_other_size": (series(of(1, Rows=3)), "same Rows"),
+    "one_of_another_patient": (series(of(1, FrameOfReferenceUID=generate_uid())), "same FrameOfReferenceUID"),
+    "uneven": (series(of(3, ImagePositionPatient=[*POSITION[:2], POSITION[2] + 8.1])), "evenly spaced"),
+    "tilted": (series(tilted), "straight behind"),
+    "cut_in_the_header": (_cut(300), "whole|DICOM file"),
+    "cut_in_the_pixels": (_cut(-20), "whole"),
+    "one_empty": (_then(series(), lambda folder: _slice(folder).write_bytes(b"")), "whole|DICOM file"),
+    "one_is_text": (_then(series(), lambda folder: _slice(folder).write_text("Dear colleague")), "whole|DICOM file"),
+    "pixels_missing": (series(of(2, PixelData=None)), "whole"),
+    "pixels_of_another_size": (series(of(2, PixelData=bytes(10))), "whole"),
+    "pixels_are_no_jpeg": (series(no_jpeg), "whole"),
+    "place_missing": (series(of(1, ImagePositionPatient=None)), "where it lies"),
+    "orientation_missing": (series(all_of(ImageOrientationPatient=None)), "where it lies"),
+    "spacing_missing": (series(all_of(PixelSpacing=None)), "where it lies"),
+    "spacing_0": (series(all_of(PixelSpacing=[0, 0])), "have a size"),
+    "no_rotation": (series(all_of(ImageOrientationPatient=[1, 0, 0, 1, 0, 0])), "perpendicular"),
+    "colours": (series(all_of(SamplesPerPixel=3, PhotometricInterpretation="RGB")), "one grey value"),
+    "frames": (series(all_of(NumberOfFrames=4)), "one slice"),
+    "constant": (series(voxels=np.zeros(SHAPE, np.int16)), "contrast"),
+    "slope_0": (series(all_of(RescaleSlope=0)), "contrast"),
+    "too_thick": (series(all_of(PixelSpacing=[400, 400])), "measure"),
+    "structure_set_alone": (_object(RTStructureSetStorage), "must hold DICOM images"),
+    "segmentation_alone": (_object(SegmentationStorage), "must hold DICOM images"),
+}
+
+DOUBTS = {
+    "one_slice": (series(voxels=VOXELS[:, :, :1]), "several slices"),
+    "dark_is_bright": (series(all_of(PhotometricInterpretation="MONOCHROME1")), "bright"),
+    "links_beside_it": (_then(series(), lambda folder: (folder / "link.dcm").symlink_to("slice1.dcm")), "must be files"),
+}
+
+CASES = [
+    *(CorpusCase(f"dicom/{path}", WRITTEN, write) for path, write in HEALTHY.items()),
+    *(CorpusCase(f"dicom/{path}", REFUSED, write, rule) for path, (write, rule) in REFUSALS.items()),
+    *(CorpusCase(f"dicom/{path}", DOUBT, write, rule) for path, (write, rule) in DOUBTS.items()),
+]

@@ -1,0 +1,86 @@
+"""What the preset's intensity scaling leaves must show something; else the file is named, and nothing is segmented."""
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from monai.transforms import Compose, ScaleIntensityRanged, ScaleIntensityRangePercentilesd, Transform
+
+from scripts.data import CaseError, CheckContrastd, ReadCased
+
+LABELS = {"0": "background", "1": "liver"}
+WINDOW = ScaleIntensityRanged("image", -160.0, 240.0, 0.0, 1.0, clip=True)  # HU
+PERCENTILES = ScaleIntensityRangePercentilesd("image", 0.5, 99.5, 0.0, 1.0, clip=True, channel_wise=True)
+
+
+def run(folder: Path, voxels: np.ndarray, *scaling: Transform) -> torch.Tensor:
+    nib.save(nib.Nifti1Image(voxels.astype(np.float32), np.eye(4)), folder / "scan.nii.gz")
+    modalities = 1 if voxels.ndim == 3 else voxels.shape[3]
+    steps = Compose([ReadCased(modalities, LABELS), *scaling, CheckContrastd()])
+    return steps({"image": str(folder / "scan.nii.gz")})["image"]
+
+
+def noise(mean: float, deviation: float, *shape: int) -> np.ndarray:
+    return np.random.default_rng(0).normal(mean, deviation, shape or (6, 5, 4))
+
+
+@pytest.mark.parametrize("scaling", [(), (WINDOW,), (PERCENTILES,)], ids=["none", "window", "percentiles"])
+def test_an_image_with_contrast_passes_unchanged(tmp_path: Path, scaling: tuple[Transform, ...]) -> None:
+    voxels = noise(40, 100)
+    image = run(tmp_path, voxels, *scaling)
+    expected = Compose([ReadCased(1, LABELS), *scaling])({"image": str(tmp_path / "scan.nii.gz")})["image"]
+    assert torch.equal(image.as_tensor(), expected.as_tensor())
+    assert image.affine.equal(expected.affine)
+
+
+def mostly_zero(share: float, value: float = 0.0) -> np.ndarray:
+    """20 x 20 x 20 voxels of noise, a share of which have one value."""
+    voxels = noise(40, 100, 20, 20, 20)
+    voxels.flat[: round(share * voxels.size)] = value
+    return voxels
+
+
+@pytest.mark.parametrize(
+    ("voxels", "scaling", "said"),
+    [
+        (noise(5000, 100), WINDOW, "100 % of the voxels have one value"),
+        (noise(-3000, 100), WINDOW, "100 % of the voxels have one value"),
+        (mostly_zero(0.999), PERCENTILES, "99.9 % of the voxels have one value"),
+        (mostly_zero(0.998, value=-5000), PERCENTILES, "99.8 % of the voxels have one value"),
+    ],
+    ids=["MRI in a window of Hounsfield units", "below the window", "equal percentiles", "equal to the darkest"],
+)
+def test_scaling_that_leaves_nothing_to_see_is_refused_by_name(
+    tmp_path: Path, voxels: np.ndarray, scaling: Transform, said: str
+) -> None:
+    with pytest.raises(RuntimeError) as caught:
+        run(tmp_path, voxels, scaling)
+    error = caught.value.__cause__
+    assert isinstance(error, CaseError)
+    assert error.file == str(tmp_path / "scan.nii.gz")
+    assert "the preset's intensity scaling must leave contrast" in str(error)
+    assert said in str(error)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9, 0.98])
+def test_a_small_body_in_much_air_passes(tmp_path: Path, share: float) -> None:
+    image = run(tmp_path, mostly_zero(share, value=-1000), PERCENTILES)
+    assert (image.min(), image.max()) == (0, 1)
+
+
+def test_one_constant_channel_of_several_is_refused(tmp_path: Path) -> None:
+    voxels = np.stack([noise(40, 100), noise(5000, 100)], -1)
+    with pytest.raises(RuntimeError) as caught:
+        run(tmp_path, voxels, WINDOW)
+    assert isinstance(caught.value.__cause__, CaseError)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_numbers_that_scaling_made_infinite_are_refused(tmp_path: Path, value: float) -> None:
+    nib.save(nib.Nifti1Image(noise(40, 100).astype(np.float32), np.eye(4)), tmp_path / "scan.nii.gz")
+    case = ReadCased(1, LABELS)({"image": str(tmp_path / "scan.nii.gz")})
+    case["image"][0, 1, 2, 3] = value
+    with pytest.raises(CaseError, match="some voxels became NaN or infinite"):
+        CheckContrastd()(case)

@@ -1,0 +1,214 @@
+"""A mask counts as done only while it, its image, the checkpoint and the configuration are what they were."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import pytest
+import torch
+from dicom_phantom import write_series
+from monai.bundle import ConfigWorkflow
+from raw_nifti import write_nifti
+
+from scripts.data import CaseError, MaskRecords
+
+CPU = torch.device("cpu")
+FILES = ("scan.nii", "model.pt", "sam.pth", "out/scan_seg.nii.gz", "out/scan_seg.json")
+
+
+def records(folder: Path, **options: Any) -> MaskRecords:
+    arguments = {"encoder_weights": folder / "sam.pth", "encoder_seed": 0, "device": CPU} | options
+    return MaskRecords(folder / "out", folder / "model.pt", **arguments)
+
+
+@pytest.fixture
+def case(tmp_path: Path) -> dict[str, Any]:
+    """Of which there is a mask with its record."""
+    (tmp_path / "out").mkdir()
+    (tmp_path / "model.pt").write_bytes(b"weights")
+    (tmp_path / "sam.pth").write_bytes(b"more weights")
+    case = {"image": write_nifti(tmp_path / "scan.nii"), "name": "scan_seg"}
+    write_mask(tmp_path, case)
+    return case
+
+
+def write_mask(folder: Path, case: dict[str, Any], **options: Any) -> None:
+    made = records(folder, **options)
+    record = made.begin(case)
+    made.write(case, record, write_nifti(folder / "out" / f"{case['name']}.nii.gz", edit=sign))
+
+
+def sign(header: nib.Nifti1Header) -> None:
+    header["descrip"] = b"SAM-3D segmentation"
+
+
+def finished(folder: Path, case: dict[str, Any], **options: Any) -> bool:
+    made = records(folder, **options)
+    found = made.finished(case, made.begin(case))
+    assert found in (None, str(folder / "out" / f"{case['name']}.nii.gz"))
+    return found is not None
+
+
+def test_a_mask_whose_record_says_so_is_done(tmp_path: Path, case: dict[str, Any]) -> None:
+    assert finished(tmp_path, case)
+    assert not finished(tmp_path, case, reuse=False)
+    assert not finished(tmp_path, case | {"name": "other_seg"})
+
+
+def test_the_record_holds_what_the_mask_was_made_from(tmp_path: Path, case: dict[str, Any]) -> None:
+    record = json.loads((tmp_path / "out" / "scan_seg.json").read_text())
+    sha256 = {name: hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() for name in FILES[:4]}
+    assert record["image"] == [{"file": case["image"], "sha256": sha256["scan.nii"]}]
+    assert record["checkpoint"] == {"file": str(tmp_path / "model.pt"), "sha256": sha256["model.pt"]}
+    assert record["encoder_weights"] == {"file": str(tmp_path / "sam.pth"), "sha256": sha256["sam.pth"]}
+    assert record["mask_sha256"] == sha256["out/scan_seg.nii.gz"]
+    assert record["versions"]["torch"].partition("+")[0] == torch.__version__.partition("+")[0]
+    assert record["device"] == "cpu"
+    assert record["written"].endswith("+00:00")
+
+
+def test_random_weights_are_known_by_their_seed(tmp_path: Path, case: dict[str, Any]) -> None:
+    write_mask(tmp_path, case, encoder_weights="random", encoder_seed=3)
+    assert json.loads((tmp_path / "out" / "scan_seg.json").read_text())["encoder_weights"] == "random, seed 3"
+    assert finished(tmp_path, case, encoder_weights="random", encoder_seed=3)
+    assert not finished(tmp_path, case, encoder_weights="random", encoder_seed=4)
+    assert not finished(tmp_path, case)
+
+
+def flip(path: Path, position: int = -1) -> None:
+    """One bit, a second later."""
+    later = path.stat().st_mtime_ns + 10**9
+    content = bytearray(path.read_bytes())
+    content[position] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(later, later))
+
+
+@pytest.mark.parametrize("name", FILES[:4])
+def test_one_flipped_bit_of_what_it_depends_on_is_noticed(tmp_path: Path, case: dict[str, Any], name: str) -> None:
+    flip(tmp_path / name)
+    assert not finished(tmp_path, case)
+
+
+def test_one_flipped_bit_of_any_slice_of_a_series_is_noticed(tmp_path: Path, case: dict[str, Any]) -> None:
+    files = write_series(tmp_path / "series")
+    case = {"image": str(tmp_path / "series"), "name": "series_seg"}
+    write_mask(tmp_path, case)
+    assert finished(tmp_path, case)
+    for file in files:
+        flip(file)
+        assert not finished(tmp_path, case)
+        flip(file)
+        assert finished(tmp_path, case)
+
+
+def test_every_modality_counts(tmp_path: Path, case: dict[str, Any]) -> None:
+    several = {"image": [case["image"], write_nifti(tmp_path / "t2.nii")], "name": "both_seg"}
+    write_mask(tmp_path, several)
+    assert finished(tmp_path, several)
+    assert not finished(tmp_path, several | {"image": several["image"][::-1]})
+    flip(tmp_path / "t2.nii")
+    assert not finished(tmp_path, several)
+
+
+class Run(ConfigWorkflow):
+    """A run of the bundle, on whose behalf records are made."""
+
+    def finished(self, folder: Path, case: dict[str, Any]) -> bool:
+        return finished(folder, case)
+
+    def write_mask(self, folder: Path, case: dict[str, Any]) -> None:
+        write_mask(folder, case)
+
+
+def run(folder: Path, **settings: Any) -> Run:
+    (folder / "config.json").write_text(json.dumps({"labels": {"0": "a", "1": "b"}, "output_dir": "here"} | settings))
+    return Run(str(folder / "config.json"), workflow_type="infer", logging_file=False)
+
+
+def test_another_configuration_is_noticed_and_other_circumstances_do_not_matter(tmp_path: Path, case: dict[str, Any]) -> None:
+    run(tmp_path).write_mask(tmp_path, case)
+    assert run(tmp_path).finished(tmp_path, case)
+    assert run(tmp_path, output_dir="there", num_workers=3).finished(tmp_path, case)
+    assert not run(tmp_path, labels={"0": "a", "2": "b"}).finished(tmp_path, case)
+    assert not run(tmp_path, roi_depth=8).finished(tmp_path, case)
+    assert not finished(tmp_path, case)
+
+
+def edited(**change: Any) -> Callable[[bytes], bytes]:
+    return lambda content: json.dumps(json.loads(content) | change).encode()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: b"",
+        lambda content: content[:-20],
+        lambda content: b"\xff" + content,
+        lambda content: b"[1, 2]",
+        lambda content: b"7",
+        edited(mask_sha256=None),
+        edited(written=None),
+        edited(versions={}),
+        edited(more="than it wrote"),
+        lambda content: json.dumps({k: v for k, v in json.loads(content).items() if k != "mask_sha256"}).encode(),
+    ],
+    ids=["empty", "cut", "no text", "a list", "a number", "no digest", "no time", "versions", "more", "less"],
+)
+def test_a_mask_with_a_damaged_record_is_not_done(
+    tmp_path: Path, case: dict[str, Any], damage: Callable[[bytes], bytes]
+) -> None:
+    path = tmp_path / "out" / "scan_seg.json"
+    path.write_bytes(damage(path.read_bytes()))
+    assert not finished(tmp_path, case)
+
+
+@pytest.mark.parametrize("name", FILES[3:])
+def test_half_of_a_pair_is_not_done(tmp_path: Path, case: dict[str, Any], name: str) -> None:
+    (tmp_path / name).unlink()
+    assert not finished(tmp_path, case)
+
+
+def test_what_is_discarded_is_the_mask_and_its_record(tmp_path: Path, case: dict[str, Any]) -> None:
+    (tmp_path / "out" / "scan_seg.nii").touch()
+    records(tmp_path).discard(case)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["scan_seg.nii"]
+    records(tmp_path).discard(case)
+
+
+def test_what_has_no_record_is_not_ours_and_stays(tmp_path: Path, case: dict[str, Any]) -> None:
+    (tmp_path / "out" / "scan_seg.json").unlink()
+    records(tmp_path).discard(case)
+    assert (tmp_path / "out" / "scan_seg.nii.gz").is_file()
+
+
+@pytest.mark.parametrize("theirs", ["scan_seg.nii.gz", "scan_seg.json"])
+def test_another_s_file_of_that_name_is_not_overwritten(tmp_path: Path, case: dict[str, Any], theirs: str) -> None:
+    for file in (tmp_path / "out").iterdir():
+        file.unlink()
+    path = tmp_path / "out" / theirs
+    path.write_text("{}") if path.suffix == ".json" else write_nifti(path)
+    with pytest.raises(CaseError, match="a mask must not overwrite another file") as caught:
+        records(tmp_path).begin(case)
+    assert caught.value.file == case["image"]
+    assert str(path) in str(caught.value)
+    records(tmp_path).discard(case)
+    assert path.is_file()
+
+
+def test_an_image_that_cannot_be_read_has_no_record(tmp_path: Path, case: dict[str, Any]) -> None:
+    Path(case["image"]).write_bytes(b"")
+    with pytest.raises(CaseError, match=r"scan\.nii"):
+        records(tmp_path).begin(case)
+
+
+@pytest.mark.parametrize("name", ["with space", "Hüfte_片", "sub/deep", "\udcfcfte"], ids=ascii)
+def test_names_of_any_kind_are_found_again(tmp_path: Path, case: dict[str, Any], name: str) -> None:
+    case = {"image": write_nifti(tmp_path / f"{Path(name).name}.nii"), "name": f"{name}_seg"}
+    (tmp_path / "out" / name).parent.mkdir(exist_ok=True)
+    write_mask(tmp_path, case)
+    assert finished(tmp_path, case)
