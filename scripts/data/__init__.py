@@ -10,13 +10,13 @@ from .check_contrast import CheckContrastd
 from .check_headers import check_headers
 from .check_training import check_training
 from .datalist import read_datalist
-from .draw_embeddings import DrawEmbeddingsd
-from .embedding_cache import EmbeddingCache
-from .embedding_store import EmbeddingStore
+from .embeddings.draw_embeddings import DrawEmbeddingsd
+from .embeddings.embedding_cache import EmbeddingCache
+from .embeddings.embedding_store import EmbeddingStore
 from .find_images import find_images, read_references
+from .formats.open_image import open_image
 from .label_values import ClassesToLabelsd
 from .mask_records import MaskRecords
-from .open_image import open_image
 from .read_case import ReadCased
 from .resize_in_plane import ResizeInPlane, ResizeInPlaned
 from .save_mask import SaveMaskd

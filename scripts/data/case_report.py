@@ -13,7 +13,7 @@ from ..atomic_write import atomic_write, remove_partials
 from ..folder_lock import lock_folder
 from .case_error import CaseError, first_line, printable
 from .datalist import Case, as_list
-from .image_file import Note
+from .formats.image_file import Note
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from .datalist import Case
-from .image_file import Note
+from .formats.image_file import Note
 from .open_case import open_case
 
 

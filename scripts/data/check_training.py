@@ -19,7 +19,7 @@ from .case_error import CaseError, first_line
 from .case_report import CaseReport
 from .check_headers import check_headers
 from .datalist import Case, as_list
-from .image_file import Note
+from .formats.image_file import Note
 from .open_case import case_files
 from .recipe import digest, recipe_digest
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from .case_error import CaseError
-from .split_subjects import split_subjects
+from .own_data.split_subjects import split_subjects
 
 # image: path or list of paths, one for each modality; label: path; subject: whose; error: why it cannot be used
 Case = dict[str, Any]

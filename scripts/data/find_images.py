@@ -7,9 +7,9 @@ from pathlib import Path
 
 from .case_error import CaseError, printable
 from .datalist import Case, as_list, is_path, list_cases, read_datalist, read_json
-from .dicom_series import divided_series, find_series
+from .formats.dicom_series import divided_series, find_series
+from .formats.open_image import SUFFIXES
 from .mask_records import has_own_record
-from .open_image import SUFFIXES
 
 logger = logging.getLogger(__name__)
 

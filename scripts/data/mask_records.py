@@ -15,7 +15,7 @@ from ..file_digest import file_digest
 from ..running_config import running_settings
 from .case_error import CaseError, printable
 from .datalist import Case, as_list
-from .open_image import open_image
+from .formats.open_image import open_image
 from .recipe import digest
 from .save_mask import says_that_it_is_ours
 

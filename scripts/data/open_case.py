@@ -6,9 +6,9 @@ from typing import Any
 
 from .case_error import CaseError
 from .datalist import as_list
-from .grid import displacement, reoriented, same_place
-from .image_file import ImageFile, Note
-from .open_image import open_image
+from .formats.grid import displacement, reoriented, same_place
+from .formats.image_file import ImageFile, Note
+from .formats.open_image import open_image
 
 LABELS = ("label", "reference")
 

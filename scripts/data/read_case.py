@@ -12,8 +12,8 @@ from monai.utils.enums import MetaKeys, SpaceKeys
 
 from .case_error import CaseError
 from .datalist import as_list
-from .grid import reorientation
-from .image_file import ImageFile
+from .formats.grid import reorientation
+from .formats.image_file import ImageFile
 from .label_values import label_values, to_classes
 from .open_case import LABELS, open_case
 

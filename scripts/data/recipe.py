@@ -22,8 +22,9 @@ def recipe_digest(transforms: Iterable[Any], *more: Any) -> str:
     """
     steps = list(_flat(transforms))
     sources = {source for part in [*steps, *more] if (source := inspect.getsourcefile(type(part)))}
-    package = sorted(Path(__file__).parent.glob("*.py"))  # what reads files is spread over several
-    code = [Path(source).read_bytes() for source in sorted({*sources, *map(str, package)})]
+    folder = Path(__file__).parent  # what reads files is spread over several modules
+    reading = {str(path) for path in (*folder.glob("*.py"), *(folder / "formats").glob("*.py"))}
+    code = [Path(source).read_bytes() for source in sorted(sources | reading)]
     versions = f"MONAI {monai.__version__}, torch {torch.__version__}, nibabel {nib.__version__}"
     return digest(versions, *code, _pickled(steps))
 

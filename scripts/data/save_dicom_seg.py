@@ -15,8 +15,8 @@ from pydicom.uid import generate_uid
 
 from ..atomic_write import atomic_write
 from .case_error import CaseError
-from .dicom_series import open_series
-from .dicom_slice import is_dicom
+from .formats.dicom_series import open_series
+from .formats.dicom_slice import is_dicom
 from .label_values import label_values
 from .read_case import file_of
 

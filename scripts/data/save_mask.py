@@ -11,9 +11,9 @@ from monai.transforms import Transform
 
 from ..atomic_write import atomic_write
 from .case_error import CaseError
-from .grid import same_place
-from .nifti_file import SUFFIXES as NIFTI
-from .open_image import open_image
+from .formats.grid import same_place
+from .formats.nifti_file import SUFFIXES as NIFTI
+from .formats.open_image import open_image
 from .read_case import file_of
 
 DESCRIPTION = b"SAM-3D segmentation"

@@ -19,9 +19,9 @@ from typing import Any
 
 from scripts.atomic_write import atomic_write
 from scripts.data.datalist import read_json
-from scripts.data.describe_dataset import MADE_BY, describe_dataset
-from scripts.data.find_cases import FoundCases, find_cases
-from scripts.data.label_names import modalities_of, name_values, names_of, values_in
+from scripts.data.own_data.describe_dataset import MADE_BY, describe_dataset
+from scripts.data.own_data.find_cases import FoundCases, find_cases
+from scripts.data.own_data.label_names import modalities_of, name_values, names_of, values_in
 
 KEPT = "dataset_original.json"
 

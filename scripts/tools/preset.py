@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 from scripts.atomic_write import atomic_write
-from scripts.data.measure_dataset import measure_dataset
-from scripts.data.propose_preset import propose_preset
+from scripts.data.own_data.measure_dataset import measure_dataset
+from scripts.data.own_data.propose_preset import propose_preset
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-from data.dicom_phantom import write_series
+from dicom_phantom import write_series
 
 from .corpus_case import REFUSED, CorpusCase, by_suffix
 from .nifti import COMPRESSED, PLAIN, patched, put, raw

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from data.dicom_phantom import OBLIQUE, POSITION, SHAPE, SPACING, VOXELS, write_series
+from dicom_phantom import OBLIQUE, POSITION, SHAPE, SPACING, VOXELS, write_series
 from pydicom.dataset import FileDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000Lossless, RTStructureSetStorage, SegmentationStorage, generate_uid

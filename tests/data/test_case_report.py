@@ -10,7 +10,7 @@ import pytest
 from conftest import ROOT
 
 from scripts.data import CaseError, CaseReport
-from scripts.data.image_file import Note
+from scripts.data.formats.image_file import Note
 
 WRITTEN = {"image": "/data/good.nii"}
 REFUSED = {"image": ["/data/Hüfte 1.nii", "/data/Hüfte 2.nii"]}

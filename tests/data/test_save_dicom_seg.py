@@ -14,7 +14,7 @@ from pydicom import dcmread
 from pydicom.dataset import FileDataset
 
 from scripts.data.case_error import CaseError
-from scripts.data.dicom_series import open_series
+from scripts.data.formats.dicom_series import open_series
 from scripts.data.save_dicom_seg import SaveDicomSegd
 
 LABELS = {"0": "background", "1": "liver", "4": "left atrium", "300": "tumour"}

@@ -51,8 +51,15 @@ def test_embeddings_are_computed_once_for_all_trainings_and_the_checkpoint_is_as
     assert computed(bundle_run("caching", CACHED, encoder_seed=1, output_dir=tmp_path / "unused", **options)) == [ENTRIES]
 
 
-@pytest.mark.parametrize("num_workers", [0, 2])
-@pytest.mark.parametrize("cache_dir", ["disk", "memory"])
+@pytest.mark.parametrize(
+    ("cache_dir", "num_workers"),
+    [
+        ("disk", 2),
+        ("memory", 0),
+        pytest.param("disk", 0, marks=pytest.mark.slow),
+        pytest.param("memory", 2, marks=pytest.mark.slow),
+    ],
+)
 def test_a_resumed_cached_training_is_the_uninterrupted_one(
     bundle_run: Command, phantoms: Path, tmp_path: Path, num_workers: int, cache_dir: str
 ) -> None:

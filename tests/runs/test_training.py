@@ -47,7 +47,7 @@ def test_training_logs_loss_and_dice_of_every_class_to_tensorboard(trained: Path
     assert len(accumulator.Scalars("train_loss")) == 2
 
 
-@pytest.mark.parametrize("num_workers", [0, 2])
+@pytest.mark.parametrize("num_workers", [pytest.param(0, marks=pytest.mark.slow), 2])
 def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(
     bundle_run: Command, phantoms: Path, tmp_path: Path, num_workers: int
 ) -> None:
@@ -61,6 +61,7 @@ def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(
     assert_identical(tmp_path / "whole", tmp_path / "parts")
 
 
+@pytest.mark.slow  # tests/faults kills trainings by the dozen, without the time to start of each
 def test_a_killed_training_goes_on_exactly(
     bundle_run: Command, phantoms: Path, tmp_path: Path, environment: dict[str, str]
 ) -> None:

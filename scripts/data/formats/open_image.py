@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from .case_error import CaseError, first_line
+from ..case_error import CaseError, first_line
 from .dicom_series import open_series
 from .grid import LONGEST, SHORTEST, places_every_voxel, right_angled, shear, spacing_of
 from .image_file import ImageFile, Note

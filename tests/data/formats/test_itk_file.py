@@ -9,8 +9,8 @@ import SimpleITK as sitk
 from scipy.spatial.transform import Rotation
 
 from scripts.data import CaseError
-from scripts.data.image_file import ImageFile
-from scripts.data.itk_file import open_itk
+from scripts.data.formats.image_file import ImageFile
+from scripts.data.formats.itk_file import open_itk
 
 SHAPE = (5, 4, 3)
 SPACING, ORIGIN = (0.7, 1.3, 2.9), (-91.3, 126.1, -72.7)

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from .case_error import CaseError
-from .label_values import LARGEST
-from .open_image import open_image
-from .read_case import WHOLE
+from ..case_error import CaseError
+from ..formats.open_image import open_image
+from ..label_values import LARGEST
+from ..read_case import WHOLE
 
 NO_NAME = ("$", "@", "%")  # at a name's start: MONAI would take it for an expression
 

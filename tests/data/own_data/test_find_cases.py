@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.data.find_cases import FoundCases, find_cases
+from scripts.data.own_data.find_cases import FoundCases, find_cases
 
 LAYOUTS = {
     "decathlon": (["imagesTr/a.nii.gz", "imagesTs/b.nii.gz"], ["labelsTr/a.nii.gz"]),

@@ -21,7 +21,7 @@ from monai.transforms import (
 from torch import nn
 
 from scripts.data import EmbeddingCache, EmbeddingStore, ReadCased, read_datalist
-from scripts.data.embedding_cache import name_of
+from scripts.data.embeddings.embedding_cache import name_of
 from scripts.data.phantoms import LABELS
 from scripts.networks import SAMSliceEncoder
 from scripts.weights.sam_checkpoint import fill_at_random

@@ -3,7 +3,7 @@
 import nibabel as nib
 import numpy as np
 
-from .case_error import CaseError, first_line
+from ..case_error import CaseError, first_line
 from .grid import axcodes, displacement, places_every_voxel, same_place, spacing_of
 from .image_file import Note
 

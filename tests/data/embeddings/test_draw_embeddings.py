@@ -9,7 +9,7 @@ from monai.losses import DiceCELoss
 from monai.transforms import Compose, RandCropByPosNegLabeld, ScaleIntensityd, SpatialPadd
 
 from scripts.data import DrawEmbeddingsd, EmbeddingCache, EmbeddingStore, ReadCased, read_datalist
-from scripts.data.embedding_cache import name_of
+from scripts.data.embeddings.embedding_cache import name_of
 from scripts.data.phantoms import LABELS
 from scripts.losses import DeepSupervision
 from scripts.networks import SAM3D, EmbeddingsToLogits

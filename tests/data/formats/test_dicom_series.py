@@ -32,7 +32,7 @@ from pydicom.uid import (
 )
 
 from scripts.data.case_error import CaseError
-from scripts.data.dicom_series import divided_series, find_series, open_series
+from scripts.data.formats.dicom_series import divided_series, find_series, open_series
 
 
 def keyword(name: str, *values: object) -> Edit:

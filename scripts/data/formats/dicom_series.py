@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .case_error import CaseError
+from ..case_error import CaseError
 from .dicom_grid import regular_grid
 from .dicom_slice import Slice, is_dicom, numbers_of, read_pixels, read_slice
 from .image_file import ImageFile, Note

@@ -13,7 +13,7 @@ from pydicom import Dataset, dcmread
 from pydicom.pixels import apply_modality_lut
 from pydicom.uid import UID, ImplicitVRLittleEndian, RLELossless
 
-from .case_error import CaseError
+from ..case_error import CaseError
 
 logging.getLogger("pydicom").setLevel(logging.ERROR)  # it logs each of its warnings once more
 sitk.ProcessObject.GlobalWarningDisplayOff()  # what ITK warns of names no file

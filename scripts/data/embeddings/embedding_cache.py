@@ -12,12 +12,12 @@ from torch import nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from ..file_digest import file_digest
-from .case_error import CaseError
-from .datalist import Case
+from ...file_digest import file_digest
+from ..case_error import CaseError
+from ..datalist import Case
+from ..open_case import case_files
+from ..recipe import digest, recipe_digest
 from .embedding_store import EmbeddingStore
-from .open_case import case_files
-from .recipe import digest, recipe_digest
 
 logger = logging.getLogger(__name__)
 

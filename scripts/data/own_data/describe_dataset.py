@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .datalist import Case
+from ..datalist import Case
 from .find_cases import FoundCase
 from .split_subjects import split_subjects, subject_in
 

@@ -9,13 +9,13 @@ import nibabel as nib
 import numpy as np
 from tqdm import tqdm
 
-from .case_error import CaseError
-from .datalist import Case, as_list, read_datalist, read_json
-from .grid import spacing_of
+from ..case_error import CaseError
+from ..datalist import Case, as_list, read_datalist, read_json
+from ..formats.grid import spacing_of
+from ..formats.open_image import open_image
+from ..open_case import open_case
+from ..read_case import ReadCased
 from .label_names import modalities_of, name_values, names_of
-from .open_case import open_case
-from .open_image import open_image
-from .read_case import ReadCased
 
 SAMPLE = 20  # cases whose voxels are read
 VOXELS = 100_000  # drawn from each of them

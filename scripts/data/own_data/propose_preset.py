@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .case_error import printable
+from ..case_error import printable
 from .estimate_cost import estimate_cost
 from .measure_dataset import Measured
 from .preset_yaml import Line, preset_yaml

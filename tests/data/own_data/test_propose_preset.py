@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import yaml
 
-from scripts.data.measure_dataset import Measured
-from scripts.data.propose_preset import propose_preset
+from scripts.data.own_data.measure_dataset import Measured
+from scripts.data.own_data.propose_preset import propose_preset
 
 MRI = {"modalities": ["T1"], "minimum": 0.0, "foreground": (10.0, 900.0)}
 

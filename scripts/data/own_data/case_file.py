@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from .open_image import SUFFIXES
+from ..formats.open_image import SUFFIXES
 
 IMAGE = r"images?|imgs?|imaging|volumes?|vols?|scans?"
 LABEL = r"labels?|lbls?|masks?|segs?|dseg|segmentations?|gts?|ground_?truths?|annotations?|rois?"

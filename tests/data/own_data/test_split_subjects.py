@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from scripts.data.split_subjects import split_subjects, subject_in, subjects_of
+from scripts.data.own_data.split_subjects import split_subjects, subject_in, subjects_of
 
 CASES = [{"image": f"/data/images/patient{i:03d}_frame{j:02d}.nii.gz"} for i in range(30) for j in (1, 12)]
 

@@ -10,8 +10,8 @@ from raw_nifti import Edit, write_nifti
 from scipy.spatial.transform import Rotation
 
 from scripts.data import CaseError
-from scripts.data.image_file import ImageFile
-from scripts.data.nifti_file import open_nifti
+from scripts.data.formats.image_file import ImageFile
+from scripts.data.formats.nifti_file import open_nifti
 
 AFFINE = np.eye(4)
 AFFINE[:3, :3] = Rotation.from_euler("xyz", (10, -7, 13), degrees=True).as_matrix() * (0.7, 1.3, 2.9)

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .case_error import CaseError
+from ..case_error import CaseError
+from ..formats.open_image import SUFFIXES
 from .case_file import IMAGE, LABEL, SEPARATORS, CaseFile, folded, original_stem
-from .open_image import SUFFIXES
 
 Channels = dict[str, list[CaseFile]]  # what an image's name adds to its label's -> the images that add it
 

@@ -10,7 +10,7 @@ import pytest
 from raw_nifti import SHAPE, VOXELS, write_nifti
 
 from scripts.data import CaseError
-from scripts.data.nifti_file import SURPLUS, open_nifti
+from scripts.data.formats.nifti_file import SURPLUS, open_nifti
 
 DTYPES = ("u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8")
 AFFINE = np.diag([1.0, 2.0, 3.0, 1.0])

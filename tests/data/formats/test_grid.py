@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from scripts.data.grid import (
+from scripts.data.formats.grid import (
     axcodes,
     displacement,
     places_every_voxel,
