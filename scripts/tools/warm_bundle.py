@@ -21,18 +21,22 @@ _forking = multiprocessing.get_context("forkserver")
 _forking.set_forkserver_preload(list(IMPORTED_ONCE))
 
 
-def start_bundle(arguments: Sequence[object], log: Path) -> BaseProcess:
-    """Runs in the bundle's folder; what it prints is appended to `log`. Its exit code is that of the command."""
-    process = _forking.Process(target=_run, args=([str(argument) for argument in arguments], log.absolute()))
+def start_bundle(arguments: Sequence[object], log: Path, errors: Path | None = None) -> BaseProcess:
+    """Runs in the bundle's folder; its output is appended to `log`, and stderr to `errors`. Its exit code is that of the command.
+
+    errors: `log` if None.
+    """
+    words = [str(argument) for argument in arguments]
+    process = _forking.Process(target=_run, args=(words, log.absolute(), (errors or log).absolute()))
     process.start()
     return process
 
 
-def _run(arguments: list[str], log: Path) -> None:
+def _run(arguments: list[str], log: Path, errors: Path) -> None:
     os.chdir(BUNDLE_ROOT)
-    with log.open("a") as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
+    for descriptor, path in ((1, log), (2, errors)):
+        with path.open("a") as file:
+            os.dup2(file.fileno(), descriptor)
     sys.argv = ["monai.bundle", *arguments]
     try:
         runpy.run_module("monai.bundle", run_name="__main__")

@@ -28,7 +28,7 @@ def test_embeddings_are_computed_once_for_all_trainings_and_the_checkpoint_is_as
     bundle_run: Command, phantoms: Path, trained: Path, tmp_path: Path
 ) -> None:
     options = {"dataset_dir": phantoms, "cache_dir": tmp_path / "cache"}
-    result = bundle_run("caching", CACHED, output_dir=tmp_path / "unused", **options)
+    result = bundle_run("caching", CACHED, as_a_user=True, output_dir=tmp_path / "unused", **options)
     assert computed(result) == [ENTRIES]
     assert "encoding: 100%" in result.stderr
     result = bundle_run("training", CACHED, output_dir=tmp_path / "run", **options)
