@@ -22,9 +22,9 @@ _forking.set_forkserver_preload(list(IMPORTED_ONCE))
 
 
 def start_bundle(arguments: Sequence[object], log: Path, errors: Path | None = None) -> BaseProcess:
-    """Runs in the bundle's folder; its output is appended to `log`, and stderr to `errors`. Its exit code is that of the command.
+    """Runs in the bundle's folder; stdout is appended to `log`, stderr to `errors`, or to `log` too if that is None.
 
-    errors: `log` if None.
+    Its exit code is that of the command.
     """
     words = [str(argument) for argument in arguments]
     process = _forking.Process(target=_run, args=(words, log.absolute(), (errors or log).absolute()))

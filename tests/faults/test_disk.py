@@ -1,6 +1,7 @@
 """A disk that is full or may not be written: one sentence, nothing half written, and what was there stays."""
 
 import os
+import random
 import resource
 import shutil
 import subprocess
@@ -56,6 +57,21 @@ def test_a_training_that_may_write_no_more_keeps_what_it_has_and_goes_on_later(
     assert ended(with_files_up_to(size // 2, train(folder))) == 1
     assert f"{folder / 'last.pt'} cannot be written: File too large" in (tmp_path / LOG).read_text()
     assert_nothing_half_written(folder)
+    assert ended(train(folder)) == 0
+    assert_same_training(folder, left_alone)
+
+
+@pytest.mark.slow
+def test_twenty_times_out_of_room_at_any_size_leave_whole_files_and_the_training_goes_on(
+    train: Start, left_alone: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    interrupted(train, folder)
+    size, generator = (folder / "last.pt").stat().st_size, random.Random(0)
+    for number in range(20):
+        assert ended(with_files_up_to(round(size * generator.uniform(0.01, 0.99)), train(folder))) == 1, number
+        assert_nothing_half_written(folder)
+    assert (tmp_path / LOG).read_text().count("cannot be written: File too large") >= 20
     assert ended(train(folder)) == 0
     assert_same_training(folder, left_alone)
 
