@@ -11,7 +11,7 @@ MB = 10**6
 
 
 def peak(*arguments: object, **options: object) -> int:
-    """The largest of three: the system may take back a library's pages meanwhile, which lowers a resident set, never raises it."""
+    """The largest of three: the system may take back pages of libraries meanwhile, which lowers what is resident."""
     return max(peak_memory(*arguments, **options) for _ in range(3))
 
 
