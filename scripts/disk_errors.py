@@ -16,7 +16,7 @@ REMEDIES = {
     errno.EROFS: MAY_NOT,
     errno.EACCES: MAY_NOT,
     errno.EPERM: MAY_NOT,
-    errno.ENOENT: "its folder must stay where it is as long as the run lasts",
+    errno.ENOENT: "its folder must be one that can be made, and stay",
 }
 
 

@@ -19,7 +19,10 @@ from scripts.disk_errors import disk_errors_in_words
         (errno.EROFS, "Read-only file system, 4.2 GB free; choose a folder that you may write to"),
         (errno.EACCES, "Permission denied, 4.2 GB free; choose a folder that you may write to"),
         (errno.EPERM, "Operation not permitted, 4.2 GB free; choose a folder that you may write to"),
-        (errno.ENOENT, "No such file or directory, 4.2 GB free; its folder must stay where it is as long as the run lasts"),
+        (
+            errno.ENOENT,
+            "No such file or directory, 4.2 GB free; its folder must be one that can be made, and stay",
+        ),
         (errno.EIO, "Input/output error, 4.2 GB free; choose another folder"),
     ],
 )

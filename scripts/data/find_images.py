@@ -14,6 +14,7 @@ from .mask_records import has_own_record
 logger = logging.getLogger(__name__)
 
 MASK = ".nii.gz"
+IN_TWO_FILES = (".nhdr", ".mhd")  # images that are refused, not other files
 LONGEST_NAME = 255  # bytes, of a file's name on nearly every file system
 
 
@@ -26,7 +27,7 @@ def find_images(source: str | Path, output_dir: str | Path) -> list[Case]:
 
     Raises FileNotFoundError or CaseError when there is nothing to segment.
     """
-    source = Path(source).absolute()
+    source = Path(os.path.abspath(source))  # without ".."
     if source.is_dir():
         cases = _in_folder(source, Path(output_dir).absolute())
     elif source.suffix == ".json":
@@ -71,7 +72,7 @@ def _in_folder(folder: Path, output_dir: Path) -> list[Case]:
         others += [path for path in (Path(place, name) for name in folders) if path.is_symlink()]  # not entered
         folders[:] = [name for name in folders if name[0] != "." and not _is_output(Path(place, name), output_dir, folder)]
         for path in (Path(place, name) for name in names if name[0] != "."):
-            if not path.name.lower().endswith(SUFFIXES):
+            if not path.name.lower().endswith((*SUFFIXES, *IN_TWO_FILES)):
                 if path.parent not in series and path.name not in ("dataset.json", "report.json"):
                     others.append(path)
             elif os.path.realpath(path) in labels or _is_own_mask(path):

@@ -81,7 +81,7 @@ class MaskRecords:
         if not same or saved != _as_saved(record):
             return None
         logger.info("%s is there already, made from the same", printable(str(mask)))
-        return str(mask)
+        return str(mask.resolve())
 
     def write(self, case: Case, record: dict[str, Any], mask: str) -> None:
         content = {

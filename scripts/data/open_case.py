@@ -33,7 +33,8 @@ def open_case(case: Mapping[Any, Any], modalities: int) -> OpenCase:
     channels = sum(image.channels for image in images)
     if channels != modalities:
         found = f"it has {channels} channel{'s' * (channels != 1)} ({len(images)} file{'s' * (len(images) != 1)})"
-        raise CaseError(first.path, f"the preset expects {modalities} modalities", found, "choose the preset it belongs to")
+        remedy = "choose the preset it belongs to; split a time series into volumes"
+        raise CaseError(first.path, f"the preset expects {modalities} modalities", found, remedy)
     for image in images[1:]:
         _require_grid(image, first)
     notes = [(image.path, note) for image in images for note in image.notes]
@@ -66,7 +67,7 @@ def _on_grid_of(image: ImageFile, label: ImageFile) -> tuple[ImageFile, list[Not
 
 
 def _require_grid(file: ImageFile, image: ImageFile) -> None:
-    rule, remedy = f"it must lie on the grid of {image.path}", "resample it onto that image"
+    rule, remedy = "all files of a case must lie on one grid", f"resample it onto {image.path}"
     if file.shape != image.shape:
         found = f"its shape is {' x '.join(map(str, file.shape))}, the other's {' x '.join(map(str, image.shape))}"
         raise CaseError(file.path, rule, found, remedy)

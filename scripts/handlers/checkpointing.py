@@ -61,6 +61,7 @@ class Checkpointing:
             remove_partials(self.folder)
             self.evaluator.add_event_handler(Events.COMPLETED, self._save_if_best)
             self.trainer.add_event_handler(Events.EPOCH_COMPLETED, self._save_last)
+            self.trainer.add_event_handler(Events.COMPLETED, self._say_where)
 
     def _save_if_best(self, evaluator: Engine) -> None:
         if evaluator.state.best_metric_epoch == evaluator.state.epoch:
@@ -78,6 +79,10 @@ class Checkpointing:
         state["best_metric"] = float(self.evaluator.state.best_metric)
         state["best_metric_epoch"] = self.evaluator.state.best_metric_epoch
         self._save(state, LAST)
+
+    def _say_where(self, trainer: Engine) -> None:
+        best = self.evaluator.state
+        logger.info("the best network, %.4f in epoch %s: %s", best.best_metric, best.best_metric_epoch, self.folder / BEST)
 
     def _save(self, state: dict[str, Any], name: str) -> None:
         for key, tensor in self.objects["network"].state_dict().items():

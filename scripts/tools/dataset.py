@@ -24,6 +24,7 @@ from scripts.data.own_data.find_cases import FoundCases, find_cases
 from scripts.data.own_data.label_names import modalities_of, name_values, names_of, values_in
 
 KEPT = "dataset_original.json"
+RARE = 0.1  # of the label files: a value in fewer may be a mistake
 
 
 def main() -> None:
@@ -45,7 +46,7 @@ def write_dataset(options: argparse.Namespace) -> None:
     modalities = modality_names(found, modalities_of(known))
     content = describe_dataset(root, found.cases, labels, modalities, options.val_fraction, options.seed, options.subject)
     write(root / "dataset.json", content)
-    report(root, content, found, [path for path, inside in values.items() if inside == {0}])
+    report(root, content, found, values)
 
 
 def parse_options() -> argparse.Namespace:
@@ -132,19 +133,30 @@ def write(path: Path, content: dict[str, Any]) -> None:
         temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def report(root: Path, content: dict[str, Any], found: FoundCases, empty: list[Path]) -> None:
+def report(root: Path, content: dict[str, Any], found: FoundCases, values: dict[Path, set[int]]) -> None:
     for part in ("training", "validation"):
         print(f"{part:10}  {len(content[part]):5} cases of {len({case['subject'] for case in content[part]}):5} subjects")
-    print(f"{'test':10}  {len(content['test']):5} cases" + (", images without a label" if content["test"] else ""))
+    unlabelled = [path for case in found.cases if not case.label for path in case.images]
+    print(f"{'test':10}  {len(content['test']):5} cases{_listed(', images without a label', unlabelled)}")
     print(f"labels      {', '.join(f'{value} {name}' for value, name in content['labels'].items())}")
+    for value in content["labels"]:
+        holders = [path for path, inside in values.items() if int(value) in inside]
+        if 0 < len(holders) <= RARE * len(values):
+            where = f"stands in {len(holders)} of {len(values)} label files alone"
+            print(f"IN DOUBT    the value {value} {where}{_listed('', holders)}; is it a slip of the pen?")
     print(f"modalities  {', '.join(content['modality'].values())}")
     ((subject, most),) = Counter(case["subject"] for case in content["training"]).most_common(1)
     example = f"{subject}, for example, has {most} cases" if most > 1 else "each case is taken for a subject of its own"
     print(f"subjects    {example}; if that is wrong, say by --subject what names a subject")
+    empty = [path for path, inside in values.items() if inside == {0}]
     for what, files in (("are of no case and left out", found.left_out), ("show no structure; training refuses them", empty)):
         if files:
-            print(f"{len(files)} files {what}: {', '.join(map(str, files[:5]))}{', ...' if len(files) > 5 else ''}")
+            print(f"{len(files)} files {_listed(what, files)}")
     print(f"wrote {root / 'dataset.json'}\nnext: python -m scripts.tools.preset {shlex.quote(str(root))}")
+
+
+def _listed(what: str, files: list[Path]) -> str:
+    return f"{what}: {', '.join(map(str, files[:5]))}{', ...' if len(files) > 5 else ''}" if files else ""
 
 
 if __name__ == "__main__":

@@ -28,7 +28,8 @@ def main() -> None:
         sys.exit(f"{error}\nnothing was written")
     with atomic_write(options.output) as temporary:
         temporary.write_text(text, encoding="utf-8")
-    command = f"python -m monai.bundle run training --config_file \"['configs/train.json','{options.output}']\""
+    configs = f"['configs/train.json','configs/overlays/cached.yaml','{options.output}']"
+    command = f'python -m monai.bundle run training --config_file "{configs}"'
     print(f"{text}\nwrote {options.output}; read it, change what you know better, then from the bundle's folder:")
     print(f"{command} --dataset_dir {shlex.quote(str(options.dataset_dir))} --output_dir runs/mine")
 

@@ -199,7 +199,7 @@ DOUBTS = {
     "one_slice.mha": (meta(VALUES[: 22 * 19 * 2], DimSize="22 19 1"), "several slices"),
 }
 
-LONE = {  # a header without its voxels is no image
+LONE = {  # a header whose voxels lie in another file
     "pair.mhd": meta(b"", ElementDataFile=SECRET),
     "pair.nhdr": nrrd(b"", fields={"data file": SECRET}),
 }
@@ -212,5 +212,5 @@ CASES = [
     ),
     *(CorpusCase(f"itk/{by_suffix(path)}", REFUSED, raw(data), rule) for path, (data, rule) in REFUSALS.items()),
     *(CorpusCase(f"itk/{by_suffix(path)}", DOUBT, raw(data), rule) for path, (data, rule) in DOUBTS.items()),
-    *(CorpusCase(f"itk/pointers/{by_suffix(path)}", LEFT_OUT, raw(data)) for path, data in LONE.items()),
+    *(CorpusCase(f"itk/pointers/{by_suffix(path)}", REFUSED, raw(data), "in one file") for path, data in LONE.items()),
 ]

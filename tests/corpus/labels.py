@@ -40,7 +40,7 @@ def _moved(millimetres: float) -> np.ndarray:
     return AFFINE + np.array([[0, 0, 0, millimetres], *[[0] * 4] * 3])
 
 
-VALUES, WHOLE_NUMBERS, GRID = "may hold the values", "whole numbers", "on the grid"
+VALUES, WHOLE_NUMBERS, GRID = "may hold the values", "whole numbers", "on one grid"
 PARTS: dict[str, tuple[str, bytes, str]] = {
     "plain": (WRITTEN, image(LABEL).to_bytes(), ""),
     "as_float": (WRITTEN, image(LABEL.astype(np.float64)).to_bytes(), ""),

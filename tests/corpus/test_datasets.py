@@ -77,9 +77,9 @@ def test_evaluation_refuses_the_same_labels_but_empty_ones(tmp_path: Path, case:
 @pytest.mark.parametrize(
     ("second", "rule"),
     [
-        (image(VOXELS, AFFINE @ np.diag([1, 1, 1.1, 1])), "on the grid"),
-        (image(VOXELS[:-1]), "on the grid"),
-        (image(VOXELS, AFFINE @ np.diag([-1, 1, 1, 1])), "on the grid"),
+        (image(VOXELS, AFFINE @ np.diag([1, 1, 1.1, 1])), "on one grid"),
+        (image(VOXELS[:-1]), "on one grid"),
+        (image(VOXELS, AFFINE @ np.diag([-1, 1, 1, 1])), "on one grid"),
         (image(np.stack([VOXELS, VOXELS], -1)), "expects 2 modalities"),
         (None, "expects 2 modalities"),
     ],

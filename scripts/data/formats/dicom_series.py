@@ -117,7 +117,8 @@ def _slices(folder: Path) -> Iterator[Slice]:
 
 def _uid_of(file: Path) -> str:
     if not is_dicom(file):
-        raise CaseError(str(file), "must be a DICOM file", "neither its name nor its first bytes say so", "convert it to NIfTI")
+        found = "neither its name nor its first bytes say so"
+        raise CaseError(str(file), "must be NIfTI, .nrrd, .mha or DICOM, in one file", found, "save it as one of these")
     image = read_slice(file)
     if image is None:
         raise CaseError(str(file), "must be a DICOM image", "it is an object of another kind", "choose an image file")

@@ -20,7 +20,7 @@ def estimate_cost(spatial_size: Sequence[int], roi_depth: int, depths: np.ndarra
     return (
         f"Estimates: a training step takes {_amount(step / 1e9)} GB beside the encoder. An epoch "
         f"takes {_time(encoding + decoding)} on 2 CPU cores; with cached.yaml {_time(decoding)}, after "
-        f"{_time(volumes / ENCODER_SPEED)} for {_amount(EMBEDDING_BYTES * volumes / 1e9)} GB of embeddings, once for each view."
+        f"{_time(volumes / ENCODER_SPEED)} for {_amount(EMBEDDING_BYTES * volumes / 1e9)} GB of embeddings, for each view."
     )
 
 
@@ -32,4 +32,4 @@ def _time(seconds: float) -> str:
 
 
 def _amount(value: float) -> str:
-    return f"{value:.0f}" if value >= 10 else f"{value:.1g}"
+    return f"{value:.0f}" if value >= 9.5 else f"{value:.1g}"

@@ -86,24 +86,34 @@ def _read_headers(cases: Sequence[Case]) -> tuple[np.ndarray, np.ndarray, int]:
             spacings.append(spacing_of(image.affine)[along_ras])
         except CaseError as error:
             errors.append(error)
-    if errors:
-        raise ValueError("\n".join([*map(str, errors), f"{len(errors)} of {len(cases)} cases cannot be used"]))
+    _refuse(errors, len(cases))
     return np.array(shapes), np.array(spacings), channels
+
+
+def _refuse(errors: list[CaseError], count: int) -> None:
+    """All of them at once."""
+    if errors:
+        raise ValueError("\n".join([*map(str, errors), f"{len(errors)} of {count} cases cannot be used"]))
 
 
 def _read_voxels(
     cases: Sequence[Case], channels: int, labels: dict[str, str], generator: np.random.Generator
 ) -> tuple[list[float], tuple[float, float], bool]:
     read = ReadCased(channels, labels, empty_labels=True)
-    minima, foreground, is_whole = [], [], True
+    minima, foreground, is_whole, errors = [], [], True, []
     chosen = generator.permutation(len(cases))[:SAMPLE]
     for position in tqdm(chosen, desc="reading voxels", unit="case", dynamic_ncols=True):
-        case = read(cases[position])
+        try:
+            case = read(cases[position])
+        except CaseError as error:
+            errors.append(error)
+            continue
         image, label = case["image"].numpy(), case["label"].numpy()[0]
         minima.append(float(image.min()))
         is_whole = is_whole and bool((image == np.rint(image)).all())
         under = image[:, label > 0].ravel()
         foreground.append(generator.choice(under, min(VOXELS, under.size), replace=False))
+    _refuse(errors, len(chosen))
     voxels = np.concatenate(foreground)
     if not voxels.size:
         rule, found = "labels must show a structure", f"in {len(chosen)} of them every voxel is background"
