@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .corpus_case import DOUBT, LEFT_OUT, REFUSED, WRITTEN, CorpusCase, by_suffix
+from .corpus_case import DOUBT, REFUSED, WRITTEN, CorpusCase, by_suffix
 from .nifti import AFFINE, SHAPE, VOXELS, raw
 
 VALUES = VOXELS.astype("<i2").T.tobytes()  # the first axis runs fastest
