@@ -44,12 +44,13 @@ def check_config() -> None:
     known = {key: value for name in RUNS for key, value in ConfigParser.load_config_file(str(CONFIGS / name)).items()}
     _check_ids(config, known)
     _check_values(parser, config, known)
-    for identifier, component in _components(config):
-        _check_component(identifier, component)
-    for identifier, reference in _references(parser, config):
-        if reference not in parser:
-            name = reference.replace(ID_SEP_KEY, "#")
-            raise ValueError(f"'{identifier}' refers to @{name}, which is no id of the configs{_hint(name, config)}")
+    locator = ComponentLocator()  # looks through all of MONAI, once
+    for identifier, node in _walk(config):
+        if isinstance(node, dict) and "_target_" in node:
+            _check_component(identifier, node, locator)
+    for identifier, node in _walk(config):
+        if isinstance(node, str):
+            _check_references(identifier, node, parser, config)
 
 
 def _check_ids(config: dict[str, Any], known: dict[str, Any]) -> None:
@@ -57,8 +58,7 @@ def _check_ids(config: dict[str, Any], known: dict[str, Any]) -> None:
     for identifier, value in config.items():
         is_used = re.search(rf"[@%]{re.escape(identifier)}\b", text) is not None
         runs = isinstance(value, list) and all(isinstance(step, str) and step.startswith("$") for step in value)
-        base = identifier.split("#")[0]
-        if base in known or is_used or runs or base in ("finalize",):
+        if identifier in known or is_used or runs or identifier == "finalize":
             continue
         overlay = next((path for path in sorted(CONFIGS.rglob("*.yaml")) if identifier in _load(path)), None)
         if overlay is None:
@@ -102,19 +102,19 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _components(node: Any, identifier: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    if isinstance(node, dict) and "_target_" in node:
-        yield identifier, node
+def _walk(node: Any, identifier: str = "") -> Iterator[tuple[str, Any]]:
+    """Every part of the config with its id."""
+    yield identifier, node
     for key, child in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
-        yield from _components(child, f"{identifier}#{key}" if identifier else str(key))
+        yield from _walk(child, f"{identifier}#{key}" if identifier else str(key))
 
 
-def _check_component(identifier: str, component: dict[str, Any]) -> None:
+def _check_component(identifier: str, component: dict[str, Any], locator: ComponentLocator) -> None:
     target = component["_target_"]
     if not isinstance(target, str) or target.startswith(("$", "@")):
         return
     try:
-        found = ComponentLocator().get_component_module_name(target) if "." not in target else target
+        found = locator.get_component_module_name(target) if "." not in target else target
         callable_ = locate(f"{found}.{target}" if found != target else target) if isinstance(found, str) else None
     except Exception as error:
         raise ValueError(f"'{identifier}': importing {target} failed ({error})") from error
@@ -132,13 +132,11 @@ def _check_component(identifier: str, component: dict[str, Any]) -> None:
         raise ValueError(f"'{identifier}#{key}' is no argument of {target}{_hint(key, parameters)}")
 
 
-def _references(parser: ConfigParser, node: Any, identifier: str = "") -> Iterator[tuple[str, str]]:
-    if isinstance(node, str) and ("$" in node or node.startswith("@")):
-        absolute = parser.resolve_relative_ids(identifier, node)
-        for reference in ReferenceResolver.match_refs_pattern(absolute):
-            yield identifier, reference
-    for key, child in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
-        yield from _references(parser, child, f"{identifier}#{key}" if identifier else str(key))
+def _check_references(identifier: str, text: str, parser: ConfigParser, config: dict[str, Any]) -> None:
+    for reference in ReferenceResolver.match_refs_pattern(text):
+        if reference not in parser:
+            name = reference.replace(ID_SEP_KEY, "#")
+            raise ValueError(f"'{identifier}' refers to @{name}, which is no id of the configs{_hint(name, config)}")
 
 
 def _hint(word: str, known: Any) -> str:

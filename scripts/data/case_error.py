@@ -15,6 +15,13 @@ class CaseError(ValueError):
         return f"{printable(self.file)}: {self.rule}; {self.found}; {self.remedy}"
 
 
+def cause_of(error: BaseException) -> BaseException:
+    """The CaseError among the causes of an error, which MONAI and ignite wrap in their own; else the first cause."""
+    while not isinstance(error, CaseError) and error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
 def printable(text: str) -> str:
     """File names may hold line breaks and bytes that no terminal can show: they are escaped, so that a line stays a line."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -1,6 +1,5 @@
 """What became of each case -> report.json, a table in the log, and the exit code."""
 
-import json
 import logging
 from collections import Counter
 from collections.abc import Sequence
@@ -11,9 +10,10 @@ import ignite.distributed as idist
 
 from ..atomic_write import atomic_write, remove_partials
 from ..folder_lock import lock_folder
-from .case_error import CaseError, first_line, printable
+from .case_error import CaseError, cause_of, first_line, printable
 from .datalist import Case, as_list
 from .formats.image_file import Note
+from .json_bytes import json_bytes
 
 logger = logging.getLogger(__name__)
 
@@ -52,8 +52,7 @@ class CaseReport:
 
     def refused(self, case: Case, error: BaseException) -> None:
         """`error` or what caused it becomes the reason; the log says it at once."""
-        while not isinstance(error, CaseError) and error.__cause__ is not None:
-            error = error.__cause__
+        error = cause_of(error)
         file = _file(case)
         if isinstance(error, CaseError):
             rule, reason = error.rule, f"{error.found}; {error.remedy}"
@@ -83,9 +82,8 @@ class CaseReport:
 
     def _save(self) -> None:
         if idist.get_rank() == 0:
-            text = json.dumps(self.entries, indent=2, ensure_ascii=False)
-            with atomic_write(self.path) as temporary:  # names may hold bytes that are no UTF-8: JSON can escape them
-                temporary.write_bytes(text.encode("utf-8", "backslashreplace"))
+            with atomic_write(self.path) as temporary:
+                temporary.write_bytes(json_bytes(self.entries))
 
 
 def _file(case: Case) -> str:

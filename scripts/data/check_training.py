@@ -15,11 +15,12 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from ..atomic_write import atomic_write
 from ..file_digest import file_digest
-from .case_error import CaseError, first_line
+from .case_error import CaseError, cause_of, first_line
 from .case_report import CaseReport
 from .check_headers import check_headers
 from .datalist import Case, as_list
 from .formats.image_file import Note
+from .formats.open_image import open_image
 from .open_case import case_files
 from .recipe import digest, recipe_digest
 
@@ -72,16 +73,17 @@ def _check(
     good = {part: check_headers(cases[part], modalities, report) for part in cases}
     listed = [(part, case) for part in good for case in good[part]]
     bar = tqdm(listed, desc="hashing files", unit="case", dynamic_ncols=True)
-    keys = [digest(recipe, *map(file_digest, case_files(case))) for _, case in bar]
+    contents = [_contents(case) for _, case in bar]
+    keys = [digest(recipe, *content) for content in contents]
     passed = set(_remembered(remember))
     new = [case for (_, case), key in zip(listed, keys, strict=True) if key not in passed]
     # A copy: use may leave something behind in transforms, by whose parameters cached embeddings are known.
     errors = iter(_errors(new, Compose(deepcopy(list(preprocessing))), num_workers))
     first: dict[str, tuple[str, str]] = {}
-    for (part, case), key in zip(listed, keys, strict=True):
+    for (part, case), (image, _), key in zip(listed, contents, keys, strict=True):
         error = None if key in passed else next(errors)
         if error is None:
-            report.noted(case, _seen_before(case, part, first))
+            report.noted(case, _seen_before(case, part, image, first))
             report.done(case)
             passed.add(key)
         else:
@@ -92,11 +94,16 @@ def _check(
     return good
 
 
-def _seen_before(case: Case, part: str, first: dict[str, tuple[str, str]]) -> list[tuple[str, Note]]:
+def _contents(case: Case) -> tuple[str, str]:
+    """Digests of the image's files and of the label's."""
+    image, label = case_files({"image": case["image"]}), open_image(case["label"]).files
+    return digest(*map(file_digest, image)), digest(*map(file_digest, label))
+
+
+def _seen_before(case: Case, part: str, image: str, first: dict[str, tuple[str, str]]) -> list[tuple[str, Note]]:
     """The same bytes under two names, in training and validation: public datasets have that."""
     file = as_list(case["image"])[0]
-    content = digest(*map(file_digest, case_files({"image": case["image"]})))
-    other, other_part = first.setdefault(content, (file, part))
+    other, other_part = first.setdefault(image, (file, part))
     if part == other_part:
         return []
     found = f"its bytes are those of {other}, which is in {other_part}: scores come out too good"
@@ -125,10 +132,8 @@ class _Tried:
         case = self.cases[index]
         try:
             self.preprocessing(case)
-        except Exception as error:  # MONAI wraps what a transform raises
-            cause: BaseException = error
-            while not isinstance(cause, CaseError) and cause.__cause__ is not None:
-                cause = cause.__cause__
+        except Exception as error:
+            cause = cause_of(error)
             if isinstance(cause, CaseError):
                 return cause
             file, rule = as_list(case["image"])[0], "every step of the preprocessing must succeed"

@@ -16,6 +16,7 @@ from ..running_config import running_settings
 from .case_error import CaseError, printable
 from .datalist import Case, as_list
 from .formats.open_image import open_image
+from .json_bytes import json_bytes
 from .recipe import digest
 from .save_mask import says_that_it_is_ours
 
@@ -90,7 +91,7 @@ class MaskRecords:
             "written": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         with atomic_write(self._path(case)) as temporary:
-            temporary.write_bytes(_json(content))
+            temporary.write_bytes(json_bytes(content))
 
     def discard(self, case: Case) -> None:
         """Removes the mask that an earlier run made for a case that is refused now."""
@@ -114,12 +115,8 @@ def has_own_record(mask: Path) -> bool:
         return False
 
 
-def _json(content: Any) -> bytes:
-    return json.dumps(content, indent=2, ensure_ascii=False).encode("utf-8", "backslashreplace")
-
-
 def _as_saved(record: dict[str, Any]) -> Any:
-    return json.loads(_json(record))
+    return json.loads(json_bytes(record))
 
 
 def _file(path: str | Path) -> dict[str, str]:
