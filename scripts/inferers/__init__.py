@@ -3,5 +3,6 @@
 from .case_by_case import run_case_by_case
 from .embedding_inferer import EmbeddingInferer
 from .temporary_store import TemporaryStore
+from .volume_inferer import VolumeInferer
 
-__all__ = ["EmbeddingInferer", "TemporaryStore", "run_case_by_case"]
+__all__ = ["EmbeddingInferer", "TemporaryStore", "VolumeInferer", "run_case_by_case"]

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from .depth_stream import DepthStore, NewStore
+from .traced_size import require_traced_size
 
 ENCODER_PREFIX = "encoder."
 DIGEST_KEY = "encoder_sha256"
@@ -30,10 +31,7 @@ class SAM3D(nn.Module):
         self.register_load_state_dict_pre_hook(_restore_frozen_encoder)
 
     def forward(self, volume: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
-        if torch.jit.is_tracing():
-            height, width, depth = (int(size) for size in volume.shape[2:])
-            volume = _require_traced_size(volume, height, width, depth)
-        embeddings = self.encoder(volume)
+        embeddings = self.encoder(require_traced_size(volume))
         return self.decode(embeddings, (volume.shape[2], volume.shape[3]))
 
     def stream(
@@ -95,25 +93,3 @@ def _restore_frozen_encoder(network: SAM3D, state: dict[str, Any], prefix: str, 
 
 def _hex(digest: Any) -> str:
     return bytes(digest.cpu().byte().tolist()).hex() if isinstance(digest, torch.Tensor) else repr(digest)
-
-
-@torch.jit.script
-def _require_traced_size(volume: torch.Tensor, height: int, width: int, depth: int) -> torch.Tensor:
-    """A trace holds for the size it was made with: other sizes would be cut or fail deep inside, so refuse them in words."""
-    if volume.size(2) != height or volume.size(3) != width or volume.size(4) != depth:
-        raise ValueError(
-            "this exported network holds for volumes of "
-            + str(height)
-            + " x "
-            + str(width)
-            + " x "
-            + str(depth)
-            + " voxels, got "
-            + str(volume.size(2))
-            + " x "
-            + str(volume.size(3))
-            + " x "
-            + str(volume.size(4))
-            + "; export it again with that --input_shape"
-        )
-    return volume
