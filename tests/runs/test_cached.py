@@ -13,7 +13,7 @@ from conftest import ROOT
 
 from .conftest import Command, command_line
 from .test_multi_gpu import TORCHRUN, curve
-from .test_training import STOP_AFTER_TWO_EPOCHS, assert_identical, weights
+from .test_training import assert_identical, stop_after, weights
 
 CACHED = ["train.json", "overlays/cached.yaml"]
 ENTRIES = 4 * 3  # cases and views
@@ -63,8 +63,7 @@ def test_embeddings_are_computed_once_for_all_trainings_and_the_checkpoint_is_as
 def test_a_resumed_cached_training_is_the_uninterrupted_one(
     bundle_run: Command, phantoms: Path, tmp_path: Path, num_workers: int, cache_dir: str
 ) -> None:
-    stop = tmp_path / "stop.yaml"
-    stop.write_text(STOP_AFTER_TWO_EPOCHS)
+    stop = stop_after(2, tmp_path)
     folder = cache_dir if cache_dir == "memory" else tmp_path / cache_dir
     options = {"dataset_dir": phantoms, "max_epochs": 4, "num_workers": num_workers, "cache_dir": folder}
     assert computed(bundle_run("training", CACHED, output_dir=tmp_path / "whole", **options)) == [ENTRIES]

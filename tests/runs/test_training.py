@@ -1,5 +1,6 @@
 """`run training`: what it writes, and that a resumed training is the uninterrupted one."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -13,12 +14,14 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from .conftest import Command, command_line
 
-STOP_AFTER_TWO_EPOCHS = """
-training:
-  - "$@checkpointing.attach()"
-  - "$@train#trainer.add_event_handler(ignite.engine.Events.EPOCH_COMPLETED(once=2), lambda engine: engine.terminate())"
-  - "$@train#trainer.run()"
-"""
+
+def stop_after(epochs: int, folder: Path) -> Path:
+    """An overlay that ends a training early."""
+    stop = f"ignite.engine.Events.EPOCH_COMPLETED(once={epochs}), lambda engine: engine.terminate()"
+    steps = ["$@checkpointing.attach()", f"$@train#trainer.add_event_handler({stop})", "$@train#trainer.run()"]
+    overlay = folder / "stop.json"
+    overlay.write_text(json.dumps({"training": steps}))
+    return overlay
 
 
 def weights(folder: Path, name: str = "last.pt") -> dict[str, torch.Tensor]:
@@ -51,8 +54,7 @@ def test_training_logs_loss_and_dice_of_every_class_to_tensorboard(trained: Path
 def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(
     bundle_run: Command, phantoms: Path, tmp_path: Path, num_workers: int
 ) -> None:
-    stop = tmp_path / "stop.yaml"
-    stop.write_text(STOP_AFTER_TWO_EPOCHS)
+    stop = stop_after(2, tmp_path)
     options = {"dataset_dir": phantoms, "max_epochs": 4, "num_workers": num_workers}
     bundle_run("training", ["train.json"], output_dir=tmp_path / "whole", **options)
     bundle_run("training", ["train.json", stop], output_dir=tmp_path / "parts", **options)
