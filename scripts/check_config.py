@@ -29,8 +29,9 @@ def check_config() -> None:
     """The first step of every run. MONAI accepts any option and only stumbles, or does not, where it would be used.
 
     Raises ValueError for an option or preset key that no config knows, an argument that its component does not take, a
-    component or reference that does not exist, a word where a number is asked for, a GPU that is not there, and a path that
-    MONAI would run as an expression. Spells `true` and `false` from the command line as what they mean.
+    component or reference that does not exist, a word where a number is asked for, a GPU that is not there, mixed precision
+    without one, and a path that MONAI would run as an expression. Spells `true` and `false` from the command line as what they
+    mean.
     """
     workflow = running_workflow()
     if workflow is None:
@@ -44,6 +45,11 @@ def check_config() -> None:
     known = {key: value for name in RUNS for key, value in ConfigParser.load_config_file(str(CONFIGS / name)).items()}
     _check_ids(config, known)
     _check_values(parser, config, known)
+    if parser.get("amp") is True and not _is_cuda(parser.get("device")):
+        raise ValueError(
+            "--amp true asks for mixed precision, which MONAI's engines have on CUDA only; leave it away to have it where "
+            "there is a GPU"
+        )
     locator = ComponentLocator()  # looks through all of MONAI, once
     for identifier, node in _walk(config):
         if isinstance(node, dict) and "_target_" in node:
@@ -76,8 +82,9 @@ def _check_ids(config: dict[str, Any], known: dict[str, Any]) -> None:
 def _check_values(parser: ConfigParser, config: dict[str, Any], known: dict[str, Any]) -> None:
     for identifier, default in known.items():
         value = config.get(identifier, default)
+        is_switch = isinstance(default, bool) or identifier == "amp"  # which by default follows the device
         if isinstance(value, str) and not value.startswith(("$", "@", "%")):
-            if isinstance(default, bool):
+            if is_switch:
                 if value.lower() not in SWITCHES:
                     raise ValueError(f"--{identifier} must be true or false, got {value!r}")
                 parser[identifier] = SWITCHES[value.lower()]
@@ -85,7 +92,7 @@ def _check_values(parser: ConfigParser, config: dict[str, Any], known: dict[str,
                 raise ValueError(f"--{identifier} must be a number, got {value!r} (in YAML, write 1e-4 as 1.0e-4)")
             elif identifier == "device":
                 parser[identifier] = f"$torch.device('{_device(value)}')"
-        elif isinstance(default, bool) and not isinstance(value, bool):
+        elif is_switch and not isinstance(value, bool) and str(value) != default:
             raise ValueError(f"--{identifier} must be true or false, got {value!r}")
 
 
@@ -100,6 +107,11 @@ def _device(name: str) -> torch.device:
             f"--device {name} asks for a GPU and torch sees {count or 'none'}; leave it away to run on what is there"
         )
     return device
+
+
+def _is_cuda(device: str) -> bool:
+    """Without evaluating the expression: `idist.device()` has to wait until a process knows its rank."""
+    return torch.cuda.is_available() and "cpu" not in device
 
 
 def _walk(node: Any, identifier: str = "") -> Iterator[tuple[str, Any]]:

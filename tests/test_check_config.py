@@ -18,7 +18,9 @@ RUNS = {"train": ("train.json",), "evaluate": ("train.json", "evaluate.json"), "
 PRESETS = sorted(path.relative_to(CONFIGS).as_posix() for path in (CONFIGS / "datasets").glob("*.yaml"))
 NETWORKS = sorted(path.relative_to(CONFIGS).as_posix() for path in (CONFIGS / "networks").glob("*.yaml"))
 OVERLAYS = sorted(path.relative_to(CONFIGS).as_posix() for path in (CONFIGS / "overlays").glob("*.yaml"))
-SERVES = {"cached": "train", "multi_gpu": "train", "joint_dice": "train", "dicom_seg": "inference"}  # the others: all runs
+ONLY_TRAIN = ("cached", "cost", "multi_gpu", "joint_dice", "two_stage")
+SERVES = {**dict.fromkeys(ONLY_TRAIN, "train"), "dicom_seg": "inference", "rollout": "inference"}  # the others: all runs
+OVER = {"dca": "networks/unet.yaml", "skip_control": "networks/unet.yaml", "rollout": "networks/transunet.yaml"}
 CHECK = {"initialize": [{"_target_": "scripts.check_config.check_config"}], "bundle_root": str(ROOT)}
 
 
@@ -59,14 +61,16 @@ def test_every_preset_and_network_passes_in_every_run(
     [(run, overlay) for run in RUNS for overlay in OVERLAYS if SERVES.get(Path(overlay).stem, run) == run],
 )
 def test_every_overlay_passes_where_it_is_documented(run: str, overlay: str, caplog: pytest.LogCaptureFixture) -> None:
-    checked(*RUNS[run], overlay)
-    checked(*RUNS[run], overlay, "datasets/hippocampus.yaml")
+    files = [*RUNS[run], *filter(None, [OVER.get(Path(overlay).stem)]), overlay]
+    checked(*files)
+    checked(*files, "datasets/hippocampus.yaml")
     assert "no effect" not in caplog.text
 
 
 def test_the_overlays_of_one_training_pass_together() -> None:
-    overlays = [overlay for overlay in OVERLAYS if SERVES.get(Path(overlay).stem, "train") == "train"]
-    checked("train.json", *overlays, "networks/original.yaml", "datasets/custom.yaml")
+    overlays = {Path(overlay).stem: overlay for overlay in OVERLAYS}
+    together = [overlay for name, overlay in overlays.items() if SERVES.get(name, "train") == "train" and name not in OVER]
+    checked("train.json", *together, "networks/original.yaml", "datasets/custom.yaml")
 
 
 @pytest.mark.parametrize("run", RUNS)
@@ -229,6 +233,32 @@ def test_a_path_that_would_be_run_as_an_expression_is_refused(
     (tmp_path / name).mkdir()
     monkeypatch.chdir(tmp_path)
     assert f"it is a path: write ./{name}" in refusal("inference.json", input=name)
+
+
+@pytest.mark.parametrize(("run", "word"), [("train", "false"), ("evaluate", "False"), ("inference", False)])
+def test_mixed_precision_is_there_on_a_gpu_and_can_be_switched_off(
+    run: str, word: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    on, off = checked(*RUNS[run], device="cuda").parser, checked(*RUNS[run], device="cuda", amp=word).parser
+    engines = ["evaluator"] if run == "inference" else ["train#trainer", "validate#evaluator"]
+    for identifier in ("amp", *(f"{engine}#amp" for engine in engines)):
+        assert on.get_parsed_content(identifier) is True
+        assert off.get_parsed_content(identifier) is False
+    assert checked(*RUNS[run], device="cpu").parser.get_parsed_content("amp") is False
+    assert checked(*RUNS[run], device="cuda", amp="true").parser.get_parsed_content("amp") is True
+
+
+@pytest.mark.parametrize("options", [{"amp": "true"}, {"amp": True}, {"amp": True, "device": "cpu"}])
+def test_mixed_precision_without_a_gpu_is_refused(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: "device" in options)
+    assert "--amp true asks for mixed precision, which MONAI's engines have on CUDA only" in refusal(**options)
+
+
+@pytest.mark.parametrize("word", ["bfloat16", 1, "$1 > 0"])
+def test_mixed_precision_takes_no_other_word(word: Any) -> None:
+    assert f"--amp must be true or false, got {word!r}" in refusal(amp=word)
 
 
 def test_outside_of_a_run_there_is_nothing_to_check() -> None:

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import nibabel as nib
@@ -25,12 +25,12 @@ def assert_lies_on_its_image(entry: dict[str, str]) -> None:
     np.testing.assert_array_equal(mask.affine, image.affine)
 
 
-def command_line(run_id: str, configs: list[str | Path], options: dict[str, object], last: Path | None = None) -> list[str]:
+def command_line(run_id: str, configs: list[str | Path], options: dict[str, object], last: Sequence[Path] = ()) -> list[str]:
     """`python -m monai.bundle run` with the narrow test overlay after `configs`, and `last` after that.
 
     Relative configs are the bundle's.
     """
-    files = [str(ROOT / "configs" / config) for config in [*configs, NARROW_CONFIG, *([last] if last else [])]]
+    files = [str(ROOT / "configs" / config) for config in [*configs, NARROW_CONFIG, *last]]
     words = [word for key, value in options.items() for word in (f"--{key}", str(value))]
     return ["-m", "monai.bundle", "run", run_id, "--config_file", str(files), "--bundle_root", str(ROOT), *words]
 
@@ -54,7 +54,7 @@ def bundle_run(environment: dict[str, str], tmp_path_factory: pytest.TempPathFac
         fails: bool = False,
         cwd: Path = ROOT,
         launcher: tuple[str, ...] = (),
-        last: Path | None = None,
+        last: Sequence[Path] = (),
         as_a_user: bool = False,
         **options: object,
     ) -> subprocess.CompletedProcess[str]:

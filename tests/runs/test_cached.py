@@ -118,7 +118,7 @@ def test_what_cannot_be_cached_is_said_in_a_sentence(
     bundle_run: Command, phantoms: Path, tmp_path: Path, extra: str, options: dict[str, float], message: str
 ) -> None:
     folders = {"dataset_dir": phantoms, "output_dir": tmp_path / "run"}
-    result = bundle_run("training", CACHED, fails=True, last=ROOT / "configs" / extra, **folders, **options)
+    result = bundle_run("training", CACHED, fails=True, last=[ROOT / "configs" / extra], **folders, **options)
     error = result.stderr[result.stderr.index("ERROR: ") :]
     assert message in error
     assert "Traceback" not in error

@@ -51,11 +51,11 @@ def test_real_volumes_go_through_training_and_inference(bundle_run: Command, tmp
     preset = tmp_path / "preset.yaml"  # after the narrow overlay, which is for phantoms
     preset.write_text((ROOT / "configs" / "datasets" / f"{name}.yaml").read_text() + "\nmax_epochs: 2\nval_interval: 1\n")
     training = tmp_path / "training"
-    bundle_run("training", ["train.json"], last=preset, dataset_dir=data, output_dir=training)
+    bundle_run("training", ["train.json"], last=[preset], dataset_dir=data, output_dir=training)
     bundle_run(
         "inference",
         ["inference.json"],
-        last=preset,
+        last=[preset],
         input=data / "dataset.json",
         output_dir=tmp_path / "masks",
         checkpoint=training / "model.pt",

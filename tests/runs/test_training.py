@@ -100,6 +100,6 @@ def test_missing_encoder_weights_are_an_error_with_the_download_command(
 )
 def test_every_overlay_trains(bundle_run: Command, phantoms: Path, tmp_path: Path, overlay: str) -> None:
     last = ROOT / "configs" / overlay
-    bundle_run("training", ["train.json"], last=last, dataset_dir=phantoms, output_dir=tmp_path / "run", max_epochs=1)
+    bundle_run("training", ["train.json"], last=[last], dataset_dir=phantoms, output_dir=tmp_path / "run", max_epochs=1)
     state = weights(tmp_path / "run")
     assert any(key.startswith("encoder.") for key in state) == ("train_encoder" in overlay)

@@ -1,0 +1,90 @@
+"""A pretrained part that is frozen in the first epochs and trained with all the rest, at a smaller rate, in the others."""
+
+import logging
+import math
+from collections.abc import Callable
+from difflib import get_close_matches
+
+from ignite.engine import Engine, Events
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+logger = logging.getLogger(__name__)
+
+
+class TwoStage:
+    """In the first stage the part is in `eval()` and gets no gradient, so the optimizer passes it over.
+
+    The stage follows from the epoch alone: a resumed training needs no state of this.
+
+    part: name of a module of the network, as in `named_modules`.
+    """
+
+    def __init__(self, network: nn.Module, part: str, first_stage_epochs: int) -> None:
+        modules = {name: module for name, module in network.named_modules() if name}
+        if part not in modules:
+            close = get_close_matches(str(part), modules, n=3, cutoff=0.5) or [name for name, _ in network.named_children()]
+            raise ValueError(
+                f"the network has no part {part!r} to freeze in the first stage; did you mean {' or '.join(close)}? "
+                "Name a module of it by --frozen_part"
+            )
+        self.part = part
+        self.first_stage_epochs = first_stage_epochs
+        self.parameters = [parameter for parameter in modules[part].parameters() if parameter.requires_grad]
+        if not self.parameters:
+            raise ValueError(
+                f"{part} has nothing to train in the second stage; name another --frozen_part, or for the slice encoder set "
+                "--encoder_trainable true"
+            )
+        for module in modules[part].modules():  # all, since of some parts only submodules are called
+            module.register_forward_pre_hook(self._keep_in_eval)
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.STARTED, _check_processes)
+        engine.add_event_handler(Events.EPOCH_STARTED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        frozen = engine.state.epoch <= self.first_stage_epochs
+        for parameter in self.parameters:
+            parameter.requires_grad_(not frozen)
+        if engine.state.epoch in (1, self.first_stage_epochs + 1):
+            logger.info("epoch %d: %s is %s", engine.state.epoch, self.part, "frozen" if frozen else "trained too from now on")
+
+    def _keep_in_eval(self, module: nn.Module, _: object) -> None:
+        if not self.parameters[0].requires_grad:
+            module.eval()  # the trainer calls `train()` before every iteration
+
+
+def warm_up_and_cosine_twice(
+    first_stage_epochs: int, max_epochs: int, iterations: int, warmup_fraction: float, factor: float
+) -> Callable[[int], float]:
+    """For `LambdaLR`: iteration -> multiple of the learning rate.
+
+    Each stage is a `WarmupCosineSchedule` of MONAI: a rise from 0 along a line, a fall to 0 along half a cosine.
+
+    iterations: of one epoch.
+    warmup_fraction: of each stage.
+    factor: the peak of the second stage, where that of the first is 1.
+    """
+    if not isinstance(first_stage_epochs, int) or not 0 < first_stage_epochs < max_epochs:
+        raise ValueError(
+            f"each of the two stages needs an epoch: of {max_epochs} epochs the first can have 1 to {max_epochs - 1}, got "
+            f"{first_stage_epochs!r}; change --first_stage_epochs or --max_epochs"
+        )
+    switch, total = first_stage_epochs * iterations, max_epochs * iterations
+
+    def multiple(iteration: int) -> float:
+        start, end, peak = (0, switch, 1.0) if iteration < switch else (switch, total, factor)
+        step, warmup = iteration - start, round(warmup_fraction * (end - start))
+        if step < warmup:
+            return peak * step / warmup
+        return peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, end - start - warmup)))
+
+    return multiple
+
+
+def _check_processes(engine: Engine) -> None:
+    if isinstance(engine.network, DistributedDataParallel) and not engine.network.find_unused_parameters:
+        raise ValueError(
+            "several processes would wait for gradients that a frozen part never has; add --network#find_unused_parameters True"
+        )

@@ -1,0 +1,198 @@
+"""A part stays as it is in the first stage, at no cost, and is trained in the second; each stage has its schedule."""
+
+import itertools
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from ignite.engine import Engine, Events
+from monai.data import DataLoader, Dataset, DistributedSampler
+from monai.engines import SupervisedEvaluator, SupervisedTrainer
+from monai.handlers import LrScheduleHandler
+from monai.optimizers import WarmupCosineSchedule
+from monai.utils import set_determinism
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.lr_scheduler import LambdaLR
+
+from scripts.handlers import Checkpointing, EpochSeed
+from scripts.handlers.two_stage import TwoStage, warm_up_and_cosine_twice
+
+CPU = torch.device("cpu")
+FIRST, EPOCHS, ITERATIONS = 2, 4, 3
+State = dict[str, torch.Tensor]
+
+
+class Blocks(nn.Module):
+    """A part that is never called as a whole, with layers whose behaviour and statistics depend on the mode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList([nn.Linear(4, 4), nn.Sequential(nn.BatchNorm1d(4), nn.Dropout(0.5))])
+
+
+class Network(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Linear(4, 4)
+        self.transformer = Blocks()
+        self.head = nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, 1))
+        self.embeddings: list[torch.Tensor] = []  # of the part, one for each forward pass
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        x = image
+        for block in self.transformer.blocks:
+            x = block(x)
+        self.embeddings.append(x)
+        return self.head(x + self.stem(image))
+
+
+class Interrupted(Exception):
+    pass
+
+
+def train(folder: Path, resume: bool = False, interrupted_after: int = 0) -> tuple[Network, list[State], torch.optim.Optimizer]:
+    """The network, its states before the first epoch and after each, and the optimizer as it was at the end."""
+    set_determinism(seed=0)
+    network = Network()
+    optimizer = torch.optim.AdamW(network.parameters(), lr=0.05)
+    data = [{"image": torch.rand(4), "label": torch.rand(1)} for _ in range(4 * ITERATIONS)]
+    dataset = Dataset(data)
+    loader = DataLoader(dataset, batch_size=4, sampler=DistributedSampler(dataset, num_replicas=1, rank=0))
+    lr_scheduler = LambdaLR(optimizer, warm_up_and_cosine_twice(FIRST, EPOCHS, ITERATIONS, 0.2, factor=0.1))
+    evaluator = SupervisedEvaluator(device=CPU, val_data_loader=loader, network=network)
+    trainer = SupervisedTrainer(
+        device=CPU,
+        max_epochs=EPOCHS,
+        train_data_loader=loader,
+        network=network,
+        optimizer=optimizer,
+        loss_function=nn.MSELoss(),
+        train_handlers=[
+            EpochSeed(0, loader),
+            LrScheduleHandler(lr_scheduler, print_lr=False, epoch_level=False),
+            TwoStage(network, "transformer", FIRST),
+        ],
+        decollate=False,
+    )
+    objects = {"network": network, "optimizer": optimizer, "lr_scheduler": lr_scheduler}
+    Checkpointing(folder, objects, trainer, evaluator, resume).attach()
+    states = [{key: value.clone() for key, value in network.state_dict().items()}]
+
+    @trainer.on(Events.EPOCH_COMPLETED)
+    def remember(engine: Engine) -> None:
+        states.append({key: value.clone() for key, value in network.state_dict().items()})
+        if engine.state.epoch == FIRST:
+            part = list(network.transformer.parameters())
+            assert all(parameter.grad is None for parameter in part)
+            assert not set(part) & optimizer.state.keys()
+        if engine.state.epoch == interrupted_after:
+            raise Interrupted
+
+    if interrupted_after:
+        with pytest.raises(Interrupted):
+            trainer.run()
+    else:
+        trainer.run()
+    return network, states, optimizer
+
+
+def test_the_part_stays_bit_for_bit_until_the_switch_and_is_trained_after(tmp_path: Path) -> None:
+    """Batch statistics too. The rest is trained from the start."""
+    _, states, _ = train(tmp_path)
+    for key in states[0]:
+        changes = [not torch.equal(before[key], after[key]) for before, after in itertools.pairwise(states)]
+        assert changes == [not key.startswith("transformer.")] * FIRST + [True] * (EPOCHS - FIRST), key
+
+
+def test_while_it_is_frozen_no_graph_is_built_through_the_part_and_it_is_in_evaluation(tmp_path: Path) -> None:
+    network, _, optimizer = train(tmp_path)
+    switch = FIRST * ITERATIONS
+    assert [e.requires_grad for e in network.embeddings] == [i >= switch for i in range(EPOCHS * ITERATIONS)]
+    dropped = [bool((e == 0).any()) for e in network.embeddings]
+    assert not any(dropped[:switch])
+    assert all(dropped[switch:])
+    assert {optimizer.state[p]["step"].item() for p in network.transformer.parameters()} == {(EPOCHS - FIRST) * ITERATIONS}
+    assert {optimizer.state[p]["step"].item() for p in network.head.parameters()} == {EPOCHS * ITERATIONS}
+
+
+@pytest.mark.parametrize("epoch", range(1, EPOCHS))
+def test_a_training_resumed_in_either_stage_or_at_the_switch_ends_as_the_uninterrupted_one(tmp_path: Path, epoch: int) -> None:
+    train(tmp_path / "whole")
+    train(tmp_path / "parts", interrupted_after=epoch)
+    assert torch.load(tmp_path / "parts/last.pt")["epoch"] == epoch
+    train(tmp_path / "parts", resume=True)
+    whole, parts = (torch.load(tmp_path / folder / "last.pt") for folder in ("whole", "parts"))
+    for got, expected in (
+        (parts["network"], whole["network"]),
+        (parts["optimizer"]["state"], whole["optimizer"]["state"]),
+        (parts["lr_scheduler"]["last_epoch"], whole["lr_scheduler"]["last_epoch"]),
+    ):
+        torch.testing.assert_close(got, expected, rtol=0, atol=0)
+
+
+def test_both_stages_are_monais_schedule_the_second_with_its_own_peak() -> None:
+    first, second, factor = 7 * 5, 13 * 5, 0.005
+    ours = warm_up_and_cosine_twice(7, 20, 5, 0.1, factor)
+
+    def monais(total: int) -> list[float]:
+        optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(()))], lr=1.0)
+        schedule = WarmupCosineSchedule(optimizer, warmup_steps=round(0.1 * total), t_total=total)
+        return [schedule.lr_lambda(step) for step in range(total)]
+
+    expected = monais(first) + [factor * multiple for multiple in monais(second)]
+    assert [ours(iteration) for iteration in range(first + second)] == pytest.approx(expected, rel=1e-12, abs=0)
+    assert max(expected[first:]) == factor
+    assert ours(first + second) == pytest.approx(0)  # LambdaLR asks for the iteration after the last, too
+
+
+@pytest.mark.parametrize("fraction", [0.0, 1.0])
+def test_a_stage_may_be_all_warm_up_or_have_none(fraction: float) -> None:
+    rate = warm_up_and_cosine_twice(1, 2, 4, fraction, 0.5)
+    assert all(math.isfinite(rate(iteration)) for iteration in range(9))
+    assert max(rate(i) for i in range(4)) == (0.75 if fraction else 1)
+
+
+@pytest.mark.parametrize("epochs", [0, 4, 5, -1, 1.5, "two"])
+def test_both_stages_need_an_epoch(epochs: object) -> None:
+    with pytest.raises(ValueError, match=r"of 4 epochs the first can have 1 to 3, got .*--first_stage_epochs"):
+        warm_up_and_cosine_twice(epochs, 4, 3, 0.05, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        ("transfomer", "no part 'transfomer' .* did you mean transformer"),
+        ("transformer.block", "did you mean transformer.blocks"),
+        ("xyzzy", "did you mean stem or transformer or head"),
+        ("", "did you mean stem or transformer or head"),
+        ("transformer.blocks.1.1", "has nothing to train in the second stage"),
+    ],
+)
+def test_a_part_that_cannot_be_frozen_is_refused_with_what_is_close(part: str, said: str) -> None:
+    with pytest.raises(ValueError, match=rf"{said}.*--frozen_part"):
+        TwoStage(Network(), part, 1)
+
+
+def test_what_was_frozen_before_stays_frozen_in_the_second_stage() -> None:
+    network = Network()
+    network.transformer.blocks[0].requires_grad_(False)
+    engine = Engine(lambda *_: None)
+    TwoStage(network, "transformer", 1).attach(engine)
+    engine.network = network
+    engine.run([0], max_epochs=2)
+    assert [p.requires_grad for p in network.transformer.parameters()] == [False, False, True, True]
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_processes_that_would_wait_for_gradients_of_the_frozen_part_are_refused(allowed: bool) -> None:
+    engine = Engine(lambda *_: None)
+    engine.network = DistributedDataParallel.__new__(DistributedDataParallel)
+    engine.network.__dict__["find_unused_parameters"] = allowed
+    TwoStage(Network(), "transformer", 1).attach(engine)
+    if allowed:
+        engine.run([0])
+    else:
+        with pytest.raises(ValueError, match="--network#find_unused_parameters True"):
+            engine.run([0])
