@@ -85,7 +85,7 @@ def _restore_frozen_encoder(network: SAM3D, state: dict[str, Any], prefix: str, 
         raise ValueError(
             f"this checkpoint was trained on the encoder with sha256 {_hex(saved)}, but the encoder at hand has {_hex(live)}; "
             "load the weights that it was trained with: encoder_weights (the same file, or 'random'), encoder_seed and the "
-            "encoder's variant"
+            "encoder's variant and blocks"
         )
     for key, value in network.encoder.state_dict(prefix=prefix + ENCODER_PREFIX).items():
         state.setdefault(key, value)

@@ -1,7 +1,7 @@
 """Volume -> slices -> SAM's ViT image encoder -> stacked slice embeddings."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -40,10 +40,16 @@ class SAMSliceEncoder(nn.Module):
     memory: GB (10^9 bytes) that the intermediate results of the slices encoded at once may take, where a single slice takes
         less; None: by device, `MEMORY`. Changes speed, not the result.
     trainable: False keeps the encoder in `eval()` and under `no_grad`.
+    blocks: indices of ViT blocks, rising, whose outputs (C channels, before the neck) are given too: (B, M * (256 + n * C),
+        h, w, D). Of each modality the neck's channels come first, then the blocks' in this order; see `channels`.
     """
 
     def __init__(
-        self, variant: str | Mapping[str, Any] = "vit_b", memory: float | None = None, trainable: bool = False
+        self,
+        variant: str | Mapping[str, Any] = "vit_b",
+        memory: float | None = None,
+        trainable: bool = False,
+        blocks: Sequence[int] = (),
     ) -> None:
         super().__init__()
         if isinstance(variant, str) and variant not in VARIANTS:
@@ -59,28 +65,42 @@ class SAMSliceEncoder(nn.Module):
             use_rel_pos=True,
             norm_layer=lambda channels: nn.LayerNorm(channels, eps=1e-6),  # SAM's checkpoints use eps 1e-6
         )
+        depth = len(self.image_encoder.blocks)
+        if list(blocks) != [index for index in range(depth) if index in blocks]:
+            raise ValueError(f"blocks must be rising indices below {depth}, the ViT's depth, got {list(blocks)}")
         self.memory = memory
         self.trainable = trainable
+        self.blocks = tuple(blocks)
         self.requires_grad_(trainable)
         self.train(self.training)
         self._sha256: torch.Tensor | None = None
         self.register_load_state_dict_pre_hook(_forget_digest)
 
     @property
+    def channels(self) -> list[int]:
+        """Of the parts of one modality's embedding, in their order: of the neck, then of each of `blocks`."""
+        return [self.image_encoder.neck[0].out_channels] + [self.image_encoder.pos_embed.shape[-1]] * len(self.blocks)
+
+    @property
     def out_channels(self) -> int:
         """Channels of the embedding of one modality."""
-        return self.image_encoder.neck[0].out_channels
+        return sum(self.channels)
 
     def train(self, mode: bool = True) -> "SAMSliceEncoder":
         return super().train(mode and self.trainable)
 
     def sha256(self) -> torch.Tensor:
-        """Digest of all parameters' names and fp32 bytes, a uint8 tensor of 32; the same on every device."""
+        """Digest of all parameters' names and fp32 bytes, and of the choice of `blocks`, if any: 32 bytes as a uint8 tensor.
+
+        The same on every device.
+        """
         if self._sha256 is None or self.trainable:
             digest = hashlib.sha256()
             for name, parameter in sorted(self.state_dict().items()):
                 digest.update(name.encode())
                 digest.update(parameter.detach().cpu().float().contiguous().numpy().tobytes())
+            if self.blocks:
+                digest.update(f"blocks {self.blocks}".encode())
             self._sha256 = torch.tensor(list(digest.digest()), dtype=torch.uint8)
         return self._sha256
 
@@ -107,13 +127,16 @@ class SAMSliceEncoder(nn.Module):
     def _encode(
         self, slices: torch.Tensor, patches: tuple[torch.Tensor, torch.Tensor], positions: torch.Tensor, tables: list[Tables]
     ) -> torch.Tensor:
-        """(N, 1, 16 h, 16 w) in [0, 1] -> (N, 256, h, w)."""
+        """(N, 1, 16 h, 16 w) in [0, 1] -> (N, 256, h, w), and the outputs of `blocks` after the 256."""
         tokens = F.conv2d(slices, *patches, stride=PATCH)  # (N, C, h, w)
         tokens = (tokens + positions).permute(0, 2, 3, 1)  # (N, h, w, C)
-        for block, table in zip(self.image_encoder.blocks, tables, strict=True):
+        outputs = []
+        for index, (block, table) in enumerate(zip(self.image_encoder.blocks, tables, strict=True)):
             tokens = tokens + attend(block.attn, block.norm1(tokens), table)
             tokens = tokens + block.mlp(block.norm2(tokens))
-        return self.image_encoder.neck(tokens.permute(0, 3, 1, 2))
+            if index in self.blocks:
+                outputs.append(tokens.permute(0, 3, 1, 2))
+        return torch.cat([self.image_encoder.neck(tokens.permute(0, 3, 1, 2)), *outputs], 1)
 
     def _grey_patch_embedding(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Kernel (C, 1, 16, 16) and bias (C) that do at once: repeat to 3 channels, x 255, - mean, / std, embed patches."""

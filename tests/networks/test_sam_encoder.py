@@ -10,11 +10,12 @@ from conftest import NARROW
 from torch import nn
 from torch.func import functional_call
 from torch.nn import functional as F
+from torch.nn.modules.module import register_module_forward_hook
 from torch.testing import assert_close
 
 from scripts.networks import SAMSliceEncoder, sam_encoder
 from scripts.networks.sam_encoder import VARIANTS
-from scripts.networks.segment_anything import ImageEncoderViT
+from scripts.networks.segment_anything import ImageEncoderViT, modeling
 from scripts.weights.sam_checkpoint import fill_at_random
 
 # (H, W): the attention windows are 14 tokens, 224 pixels, on a side.
@@ -166,6 +167,51 @@ def test_modalities_are_encoded_separately_and_concatenated_in_order(narrow_enco
     t1, t2 = torch.rand(2, 2, 1, 64, 48, 3)
     expected = torch.cat([narrow_encoder(t1), narrow_encoder(t2)], 1)
     assert_close(narrow_encoder(torch.cat([t1, t2], 1)), expected, atol=1e-5, rtol=0)
+
+
+def test_chosen_blocks_follow_the_neck_of_their_modality(narrow_encoder: SAMSliceEncoder) -> None:
+    """The outputs of segment_anything's own blocks, on two modalities."""
+    encoder, volume = SAMSliceEncoder(NARROW, memory=1e-9, blocks=[0, 2]), torch.rand(2, 2, 240, 100, 3)
+    encoder.load_state_dict(narrow_encoder.state_dict())
+    assert encoder.channels == [256, 32, 32]
+    assert encoder.out_channels == 320
+    embeddings = encoder(volume).unflatten(1, (2, 320))  # (B, M, 256 + 2 * 32, h, w, D)
+    neck, *blocks = embeddings.split(encoder.channels, 2)
+    assert_close(neck.flatten(1, 2), narrow_encoder(volume), atol=1e-5, rtol=0)
+    for sample, modality, depth in [(0, 0, 0), (1, 0, 2), (0, 1, 1)]:
+        expected = sam_block_outputs(narrow_encoder, volume[sample, modality, ..., depth])
+        for block, index in zip(blocks, (0, 2), strict=True):
+            assert_close(block[sample, modality, ..., depth], expected[index], atol=1e-4, rtol=0)
+
+
+def sam_block_outputs(encoder: SAMSliceEncoder, image: torch.Tensor) -> list[torch.Tensor]:
+    """(H, W) -> of every block (C, h, w), recorded while `sam_embeddings` runs."""
+    outputs: list[torch.Tensor] = []
+
+    def record(module: nn.Module, _: Any, output: torch.Tensor) -> None:
+        if isinstance(module, modeling.image_encoder.Block):
+            outputs.append(output[0].permute(2, 0, 1))
+
+    handle = register_module_forward_hook(record)
+    sam_embeddings(encoder, NARROW, image[None, None, ..., None])
+    handle.remove()
+    return outputs
+
+
+def test_a_choice_of_blocks_changes_the_digest_but_no_parameters(narrow_encoder: SAMSliceEncoder) -> None:
+    """So neither a cache nor a checkpoint made with other blocks is used."""
+    digests = {bytes(narrow_encoder.sha256().tolist())}
+    for blocks in ([0], [1], [0, 1]):
+        encoder = SAMSliceEncoder(NARROW, blocks=blocks)
+        encoder.load_state_dict(narrow_encoder.state_dict())
+        digests.add(bytes(encoder.sha256().tolist()))
+    assert len(digests) == 4
+
+
+@pytest.mark.parametrize("blocks", [[3], [-1], [1, 0], [1, 1]])
+def test_blocks_that_are_not_there_or_not_rising_are_refused_in_words(blocks: list[int]) -> None:
+    with pytest.raises(ValueError, match="blocks must be rising indices below 3, the ViT's depth, got"):
+        SAMSliceEncoder(NARROW, blocks=blocks)
 
 
 def test_a_frozen_encoder_stays_in_eval_and_out_of_the_graph(narrow_encoder: SAMSliceEncoder) -> None:
