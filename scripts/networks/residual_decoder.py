@@ -60,7 +60,7 @@ class ResidualDecoder(nn.Module):
         self.head_before_upsampling = head == "linear"
 
     def forward(self, embeddings: torch.Tensor) -> list[torch.Tensor]:
-        _require_several_positions(embeddings.shape[2:].numel())
+        require_several_positions(embeddings.shape[2:].numel())
         heads = [None] * (len(self.stages) - len(self.heads)) + list(self.heads)
         narrow, before = embeddings.movedim(-1, 2), unchanged  # (B, C, D, h, w)
         levels = []
@@ -76,7 +76,7 @@ class ResidualDecoder(nn.Module):
 
         embeddings: (B, C, D, h, w); new_store: makes an empty store for a layer's results; slices: in a part.
         """
-        _require_several_positions(embeddings.depth * embeddings.read(0, 1)[0, 0].numel())
+        require_several_positions(embeddings.depth * embeddings.read(0, 1)[0, 0].numel())
         store, before = embeddings, unchanged
         for stage in self.stages[:-1]:
             narrow, before = stage.stream(store, before, new_store, slices), self._enlarge
@@ -164,7 +164,8 @@ def convolutional_head(in_channels: int, out_channels: int) -> nn.Module:
     )
 
 
-def _require_several_positions(positions: int) -> None:
+def require_several_positions(positions: int) -> None:
+    """Instance normalisation has nothing to normalise over a single one. Raises ValueError."""
     if positions == 1:
         raise ValueError(
             "the decoder normalises over the positions of a volume and this one has a single position: it must be larger "

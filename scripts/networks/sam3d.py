@@ -40,7 +40,15 @@ class SAM3D(nn.Module):
         """`decode` in evaluation, `slices` at a time and in memory that does not grow with the depth: (B, K, H, W, d).
 
         embeddings: a store of (B, C, D, h, w); new_store: makes an empty one for a layer's results.
+
+        Raises ValueError for a decoder that cannot, as attention to all slices.
         """
+        if not hasattr(self.decoder, "stream"):
+            raise ValueError(
+                f"{type(self.decoder).__name__} mixes all slices that it is given, so it cannot decode them part by part where "
+                "memory is short; use the inferer's mode 'windows' with a smaller roi_depth (and train with that), or raise "
+                "its memory"
+            )
         for logits in self.decoder.stream(embeddings, new_store, slices):
             yield logits[:, :, : plane[0], : plane[1]]
 
