@@ -22,7 +22,16 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 RUNS = ("train.json", "evaluate.json", "inference.json")  # a preset serves all of them
 SPECIAL = {"_target_", "_mode_", "_requires_", "_disabled_", "_desc_", "_meta_"}
 SWITCHES = {"true": True, "false": False}
-PATHS = ("input", "dataset_dir", "output_dir", "checkpoint", "encoder_weights", "cache_dir", "bundle_root")
+PATHS = (
+    "input",
+    "dataset_dir",
+    "output_dir",
+    "checkpoint",
+    "encoder_weights",
+    "transformer_weights",
+    "cache_dir",
+    "bundle_root",
+)
 
 
 def check_config() -> None:
