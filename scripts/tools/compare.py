@@ -1,0 +1,136 @@
+"""Networks, one budget -> one table: each is trained and evaluated on the same data, split, loss, schedule and seed.
+
+    python -m scripts.tools.compare --dataset_dir DATA --preset configs/datasets/hippocampus.yaml \\
+        --networks sam3d+cached,unet,unet+dca --minutes 3 --encoder_weights random --output_dir runs/comparison
+
+A network is named by its file in configs/networks (sam3d: the one of train.json), with `+NAME` for each overlay of
+configs/overlays on top; a path to a YAML file serves as a name too. Any other option of the bundle is passed on: --device cuda.
+
+Tables and plot are written anew after each network. The same command goes on with what was interrupted, or tries again what
+failed; a longer list of networks adds to the table. Exit code 1 if a network failed.
+"""
+
+import argparse
+import os
+import platform
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from statistics import fmean
+
+from ..evaluation.compare_cases import mean_interval
+from ..folder_lock import lock_folder
+from ..plain_errors import show_plain_errors
+from .comparison import Budget, Contender, Row, Setting, read_row, write_tables
+
+SET_HERE = {"max_epochs", "val_interval", "output_dir", "checkpoint", "resume", "config_file", "epoch_length", "bundle_root"}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dataset_dir", type=Path, required=True, help="the folder with dataset.json")
+    parser.add_argument("--preset", type=Path, required=True, help="a file of configs/datasets, or your own")
+    parser.add_argument("--networks", required=True, help="separated by commas; the first one is what differences refer to")
+    parser.add_argument("--output_dir", type=Path, required=True)
+    parser.add_argument("--max_epochs", type=int, help="the same number of epochs, and so of crops, for all")
+    parser.add_argument("--minutes", type=float, help="the same time of training for all")
+    parser.add_argument("--encoder_weights", help="a file, or random")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--cache_dir", type=Path, help="of +cached, shared by all; OUTPUT_DIR/embeddings if not given")
+    parser.add_argument("--config_file", type=Path, action="append", default=[], help="goes last in the list; may be repeated")
+    options, others = parser.parse_known_args()
+    show_plain_errors()
+    try:
+        setting = _setting(options, others)
+        contenders = [Contender(name, setting) for name in options.networks.split(",")]
+        if len({contender.folder for contender in contenders}) < len(contenders):
+            raise ValueError(f"two networks of {options.networks} would share a folder; name each of them once")
+        for contender in contenders:
+            contender.require_the_same_request()
+    except ValueError as error:
+        parser.error(str(error))
+    lock_folder(setting.output_dir)
+    sys.exit(1 if any(row.failure for row in compare(contenders, setting)) else 0)
+
+
+def _setting(options: argparse.Namespace, others: Sequence[str]) -> Setting:
+    """Paths made absolute, since the bundle's commands run in its folder. Raises ValueError for what cannot be meant."""
+    for path in (options.preset, *options.config_file, options.dataset_dir / "dataset.json"):
+        if not path.is_file():
+            raise ValueError(f"no file {path}")
+    bundle_options = {"dataset_dir": options.dataset_dir.resolve(), "seed": options.seed}
+    if options.encoder_weights is not None:
+        path = Path(options.encoder_weights)
+        bundle_options["encoder_weights"] = path.resolve() if path.is_file() else options.encoder_weights
+    output_dir = options.output_dir.resolve()
+    cache_dir = options.cache_dir or output_dir / "embeddings"
+    return Setting(
+        output_dir=output_dir,
+        preset=options.preset.resolve(),
+        budget=Budget(options.max_epochs, options.minutes),
+        options=bundle_options | _pairs(others),
+        last_configs=tuple(path.resolve() for path in options.config_file),
+        shared={"remember": output_dir / "checked.json", "cache_dir": cache_dir.resolve()},
+    )
+
+
+def _pairs(words: Sequence[str]) -> dict[str, str]:
+    """`--id value` or `--id=value`, over and over."""
+    pairs = {}
+    words = [part for word in words for part in (word.split("=", 1) if word.startswith("--") else [word])]
+    for key, value in zip(words[::2], [*words[1::2], ""], strict=False):
+        if not key.startswith("--") or not value:
+            raise ValueError(f"options of the bundle come in pairs, --id value; got {key} {value}")
+        if key[2:] in SET_HERE:
+            raise ValueError(f"{key} is what this tool decides itself; leave it away")
+        pairs[key[2:]] = value
+    return pairs
+
+
+def compare(contenders: Sequence[Contender], setting: Setting) -> list[Row]:
+    """The rows of the tables; a network that fails costs itself alone."""
+    rows: list[Row] = []
+    took: list[float] = []  # seconds, of those that were run now
+    for number, contender in enumerate(contenders, 1):
+        left = timedelta(seconds=round(fmean(took) * (len(contenders) - number + 1))) if took else None
+        print(f"[{number} of {len(contenders)}] {contender.name}" + (f", about {left} left" if left else ""), flush=True)
+        start = time.monotonic()
+        try:
+            if not contender.is_finished:
+                contender.run(_say)
+                took.append(time.monotonic() - start)
+            rows.append(read_row(contender))
+            _say(f"mean Dice {mean_interval(rows[-1].values['dice'].values).value:.3f}; {contender.folder}")
+        except RuntimeError as error:
+            rows.append(Row(contender.name, failure=str(error)))
+            _say(f"failed: {error} (all of it: {contender.log})")
+        write_tables(rows, "Comparison", _about(rows, setting), setting.output_dir)
+    print(f"{setting.output_dir / 'comparison.md'}")
+    return rows
+
+
+def _say(what: str) -> None:
+    print(f"    {time.strftime('%H:%M')} {what}", flush=True)
+
+
+def _about(rows: Sequence[Row], setting: Setting) -> str:
+    """What the numbers rest on."""
+    parts = [
+        f"Budget: {setting.budget}; nothing is validated before its end, the last weights are measured.",
+        f"Seed {setting.options['seed']}, {os.cpu_count()} cores ({platform.machine()}).",
+    ]
+    for record in (row.made_by for row in rows if row.failure is None):
+        weights, versions = record["encoder_weights"], record["versions"]
+        parts += [
+            f"{record['device']}, torch {versions['torch']}, MONAI {versions['monai']}, {record['written'][:10]}.",
+            f"Encoder weights, of networks that have an encoder: {weights if isinstance(weights, str) else weights['file']}"
+            f"{' (**not pretrained**).' if str(weights).startswith('random') else '.'}",
+        ]
+    return " ".join(dict.fromkeys(parts)) + f"\n\n    python -m scripts.tools.compare {shlex.join(sys.argv[1:])}"
+
+
+if __name__ == "__main__":
+    main()

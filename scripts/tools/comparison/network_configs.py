@@ -1,0 +1,41 @@
+"""The name of a network in a comparison -> the config files that make it."""
+
+from difflib import get_close_matches
+from pathlib import Path
+
+CONFIGS = Path(__file__).parents[3] / "configs"
+OWN = "sam3d"  # the network of train.json, which needs no file
+
+
+def network_configs(name: str) -> list[Path]:
+    """`unet+dca`: configs/networks/unet.yaml, then configs/overlays/dca.yaml. A part that ends in .yaml or .json is a path.
+
+    Raises ValueError for a part that is no file, with the names there are.
+    """
+    network, *overlays = name.split("+")
+    found = [] if network == OWN else [_find(network, "networks")]
+    return found + [_find(overlay, "overlays") for overlay in overlays]
+
+
+def short_name(name: str) -> str:
+    """Paths shortened to what their files are called."""
+    return "+".join(Path(part).stem if _is_path(part) else part for part in name.split("+"))
+
+
+def _find(part: str, kind: str) -> Path:
+    if _is_path(part):
+        if not Path(part).is_file():
+            raise ValueError(f"no file {part}")
+        return Path(part).resolve()
+    path = CONFIGS / kind / f"{part}.yaml"
+    if path.parent.resolve() != (CONFIGS / kind).resolve() or not path.is_file():
+        known = sorted(path.stem for path in (CONFIGS / kind).glob("*.yaml"))
+        known = [OWN, *known] if kind == "networks" else known
+        close = get_close_matches(part, known, n=3, cutoff=0.5)
+        hint = f"; did you mean {' or '.join(close)}?" if close else ""
+        raise ValueError(f"{part!r} is none of configs/{kind}{hint} There are {', '.join(known)}")
+    return path
+
+
+def _is_path(part: str) -> bool:
+    return part.endswith((".yaml", ".json"))

@@ -1,0 +1,50 @@
+"""A contender that is finished, or failed -> what the tables say of it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ...evaluation.compare_cases import CaseValues, read_case_values
+from .contender import Contender
+
+MEASURES = ("dice", "hd95_mm", "hd95_voxels", "nsd")
+
+
+@dataclass(frozen=True)
+class Row:
+    name: str
+    values: dict[str, CaseValues] = field(default_factory=dict)  # by measure; HD95 in mm where the spacing is known
+    cost: dict[str, float | None] = field(default_factory=dict)
+    made_by: dict[str, Any] = field(default_factory=dict)  # the record beside one of its masks
+    failure: str | None = None  # in words
+
+
+def read_row(contender: Contender) -> Row:
+    """Of a contender that is finished."""
+    metrics = contender.evaluation / "metrics.csv"
+    values = {measure: read_case_values(metrics, measure) for measure in MEASURES}
+    del values["hd95_mm" if np.isnan(values["hd95_mm"].values).all() else "hd95_voxels"]
+    cost = _costs(
+        json.loads((contender.training / "cost.json").read_text()),
+        json.loads((contender.folder / "plan.json").read_text())["preparation_seconds"],
+    )
+    record = next((contender.evaluation / "masks").glob("*.json"))
+    return Row(contender.name, values, cost, json.loads(record.read_text()))
+
+
+def _costs(cost: Mapping[str, Any], probe_preparation_seconds: float) -> dict[str, float | None]:
+    """cost: of cost.json."""
+    peak = cost["peak_memory_bytes"]
+    return {
+        "steps": cost["steps"],
+        "training_minutes": cost["seconds"] / 60,
+        "preparation_minutes": round((cost["preparation_seconds"] + probe_preparation_seconds) / 60, 2),
+        "step_seconds": cost["median_step_seconds"],
+        "peak_memory_gb": None if peak is None else peak / 1e9,
+        "gmacs": cost["macs"] / 1e9,
+        "parameters_m": cost["parameters"] / 1e6,
+        "trained_parameters_m": cost["trained_parameters"] / 1e6,
+    }

@@ -1,0 +1,126 @@
+"""Rows -> comparison.md, comparison.csv and accuracy.png."""
+
+import csv
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...atomic_write import atomic_write
+from ...benchmarks import markdown_section
+from ...evaluation.accuracy_plot import draw_accuracy
+from ...evaluation.compare_cases import Interval, difference_interval, mean_interval
+from .row import Row
+
+MEASURES = {"dice": "Dice", "hd95_mm": "HD95, mm", "hd95_voxels": "HD95, voxels", "nsd": "NSD"}
+COSTS = {
+    "steps": "steps",
+    "training_minutes": "training, min",
+    "preparation_minutes": "before it, min",
+    "step_seconds": "s a step",
+    "peak_memory_gb": "peak memory, GB",
+    "gmacs": "GMAC a crop",
+    "parameters_m": "parameters, M",
+    "trained_parameters_m": "trained, M",
+}
+PLOTTED = ("step_seconds", "gmacs", "trained_parameters_m")
+INTERVALS = (
+    "In brackets 95 % intervals over the cases (percentile bootstrap, 10,000 resamples, seed 0; of differences paired, case by "
+    "case). They say how far other cases might move a number, not how far another seed would."
+)
+
+
+def write_tables(rows: Sequence[Row], title: str, about: str, folder: Path) -> None:
+    """rows: finished and failed; the first finished one is what the others are compared with."""
+    finished = [row for row in rows if row.failure is None]
+    failures = [f"* {row.name} did not finish: {row.failure}\n" for row in rows if row.failure is not None]
+    sections = [f"# {title}\n", f"{about}\n", *failures]
+    if finished:
+        sections += [_accuracy(finished), _classes(finished), _cost(finished), "![Accuracy against cost](accuracy.png)\n"]
+        _write_csv(finished, folder / "comparison.csv")
+        _draw(finished, folder / "accuracy.png")
+    with atomic_write(folder / "comparison.md") as temporary:
+        temporary.write_text("\n".join(sections))
+
+
+def _accuracy(rows: Sequence[Row]) -> str:
+    """Means over the classes."""
+    first = rows[0]
+    others = [measure for measure in first.values if measure != "dice"]
+    cells = []
+    for row in rows:
+        difference = "" if row is first else _shown(_difference(row, first), "+.3f")
+        means = [_shown(mean_interval(row.values[measure].values)) for measure in others]
+        cells.append([row.name, f"**{_shown(mean_interval(row.values['dice'].values))}**", difference, *means])
+    text = f"Means over the classes, {len(first.values['dice'].cases)} cases. {INTERVALS}"
+    columns = ["network", "mean Dice", f"difference to {first.name}", *(MEASURES[measure] for measure in others)]
+    return markdown_section("Accuracy", text, columns, cells)
+
+
+def _difference(row: Row, first: Row) -> Interval:
+    dice, reference = row.values["dice"], first.values["dice"]
+    if (dice.cases, dice.classes) != (reference.cases, reference.classes):
+        raise ValueError(f"{row.name} and {first.name} were evaluated on other cases; remove their folders and run again")
+    return difference_interval(dice.values, reference.values)
+
+
+def _classes(rows: Sequence[Row]) -> str:
+    cells = []
+    for index, name in enumerate(rows[0].values["dice"].classes):
+        for row in rows:
+            there = ~np.isnan(row.values["dice"].values[:, index])
+            shown = []
+            for measure, values in row.values.items():
+                of_class = values.values[:, index : index + 1]
+                missing = int(np.isnan(of_class[there]).sum()) if measure.startswith("hd95") else 0
+                shown.append(_shown(mean_interval(of_class)) + (f" ({missing} missing)" if missing else ""))
+            cells.append([name, row.name, *shown])
+    text = "A class that a case has neither in mask nor reference is left out; HD95 is missing where only one of them has it."
+    return markdown_section("Classes", text, ["class", "network", *(MEASURES[measure] for measure in rows[0].values)], cells)
+
+
+def _cost(rows: Sequence[Row]) -> str:
+    on_cpu = rows[0].made_by["device"] == "cpu"
+    memory = "resident set of the main process" if on_cpu else "memory of tensors on the GPU"
+    text = (
+        "Training: the sum of its steps, reading included. Before it: filling the embedding cache, if there is one; what one "
+        f"network fills, the next ones use. Memory: the largest {memory} during the steps. GMAC: convolutions, matrix products "
+        "and attention of one crop's forward pass."
+    )
+    cells = [[row.name, *("" if row.cost[key] is None else row.cost[key] for key in COSTS)] for row in rows]
+    return markdown_section("Cost", text, ["network", *COSTS.values()], cells)
+
+
+def _shown(interval: Interval, form: str = "#.3g") -> str:
+    """Nothing where a measure is missing in all cases."""
+    if math.isnan(interval.value):
+        return ""
+    return f"{interval.value:{form}} [{interval.low:{form}}, {interval.high:{form}}]"
+
+
+def _write_csv(rows: Sequence[Row], path: Path) -> None:
+    """A line for each network, numbers in full."""
+    lines = []
+    for row in rows:
+        line: dict[str, Any] = {"network": row.name}
+        for measure, values in row.values.items():
+            line |= _columns(measure, mean_interval(values.values))
+            for index, name in enumerate(values.classes):
+                line |= _columns(f"{measure} {name}", mean_interval(values.values[:, index : index + 1]))
+        lines.append(line | _columns(f"dice minus that of {rows[0].name}", _difference(row, rows[0])) | row.cost)
+    with atomic_write(path) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(lines[0]))
+        writer.writeheader()
+        writer.writerows(lines)
+
+
+def _columns(name: str, interval: Interval) -> dict[str, float]:
+    return {name: interval.value, f"{name} low": interval.low, f"{name} high": interval.high}
+
+
+def _draw(rows: Sequence[Row], path: Path) -> None:
+    accuracy = {row.name: mean_interval(row.values["dice"].values) for row in rows}
+    costs = {COSTS[key]: {row.name: row.cost[key] for row in rows} for key in PLOTTED}
+    draw_accuracy(accuracy, {name: values for name, values in costs.items() if None not in values.values()}, "mean Dice", path)
