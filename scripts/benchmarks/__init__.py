@@ -12,7 +12,7 @@ from .macs import (
     pointwise_stage_macs,
     residual_stage_macs,
 )
-from .markdown import markdown_section
+from .markdown import markdown_section, three_digits
 from .naive_attention import NaiveAttention
 from .peak_memory import peak_memory
 from .plain_decoder import plain_decoder, plain_stage
@@ -42,4 +42,5 @@ __all__ = [
     "relative_difference",
     "residual_stage_macs",
     "sam_embeddings",
+    "three_digits",
 ]

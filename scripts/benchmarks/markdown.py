@@ -20,8 +20,10 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _cell(value: Cell) -> str:
-    if not isinstance(value, float):
-        return str(value)
+    return three_digits(value) if isinstance(value, float) else str(value)
+
+
+def three_digits(value: float) -> str:
     if value and abs(value) < 1e-3:
         return f"{value:.1e}"
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:#.3g}"

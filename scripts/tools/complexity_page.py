@@ -5,7 +5,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from ..benchmarks import Curve, draw_comparison, markdown_section
+from ..benchmarks import Curve, draw_comparison, markdown_section, three_digits
 from .complexity_arithmetic import arithmetic, count, mac_crossing, stages
 from .complexity_growth import AT_LEAST, Sweep, sweeps
 from .complexity_systems import ALONE, CONVOLUTION, MATCHED, NAIVE, ONE_LAYER, ORIGINAL, PRESETS, Study, System
@@ -105,7 +105,7 @@ def speed(decoders: Mapping[str, System], found: list[Sweep]) -> str:
             grids = [grid for grid in sweep.grids if name in sweep.measured[str(grid)]["seconds"]]
             for grid in (grids[0], grids[-1]):
                 seconds = sweep.measured[str(grid)]["seconds"][name]
-                row.append(f"{system.macs(grid) * prod(grid) / seconds / 1e9:#.3g} (T = {prod(grid):,})")
+                row.append(f"{three_digits(system.macs(grid) * prod(grid) / seconds / 1e9)} (T = {prod(grid):,})")
         rows.append(row)
     return markdown_section(
         "Arithmetic per second",

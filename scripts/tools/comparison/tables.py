@@ -2,14 +2,14 @@
 
 import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ...atomic_write import atomic_write
-from ...benchmarks import markdown_section
+from ...benchmarks import markdown_section, three_digits
 from ...evaluation.accuracy_plot import draw_accuracy
 from ...evaluation.compare_cases import Interval, difference_interval, mean_interval
 from .row import Row
@@ -51,7 +51,7 @@ def _accuracy(rows: Sequence[Row]) -> str:
     others = [measure for measure in first.values if measure != "dice"]
     cells = []
     for row in rows:
-        difference = "" if row is first else _shown(_difference(row, first), "+.3f")
+        difference = "" if row is first else _shown(_difference(row, first), "{:+.3f}".format)
         means = [_shown(mean_interval(row.values[measure].values)) for measure in others]
         cells.append([row.name, f"**{_shown(mean_interval(row.values['dice'].values))}**", difference, *means])
     text = f"Means over the classes, {len(first.values['dice'].cases)} cases. {INTERVALS}"
@@ -93,11 +93,11 @@ def _cost(rows: Sequence[Row]) -> str:
     return markdown_section("Cost", text, ["network", *COSTS.values()], cells)
 
 
-def _shown(interval: Interval, form: str = "#.3g") -> str:
+def _shown(interval: Interval, form: Callable[[float], str] = three_digits) -> str:
     """Nothing where a measure is missing in all cases."""
     if math.isnan(interval.value):
         return ""
-    return f"{interval.value:{form}} [{interval.low:{form}}, {interval.high:{form}}]"
+    return f"{form(interval.value)} [{form(interval.low)}, {form(interval.high)}]"
 
 
 def _write_csv(rows: Sequence[Row], path: Path) -> None:
