@@ -4,6 +4,8 @@
                                                                                  training: -> losses
                                                                 inference: -> argmax -> data -> mask file
 
+Other decoders of the embeddings and whole other networks stand in networks/ too, behind AnySize: volume -> logits.
+
 The frozen encoder need not run in every step: data.EmbeddingCache stores embeddings once, data.DrawEmbeddingsd draws crops.
 
 The configs wire these parts together; nothing in here knows a config. The modules beside these folders serve all of them: whole

@@ -21,8 +21,8 @@ PRESET = (
 # Where things lie, how fast they go, in which order the parts are called: nothing of that changes a result.
 CIRCUMSTANCES = {
     *("imports", "initialize", "run", "training", "evaluating", "inference", "caching", "finalize", "progress_bar"),
-    *("bundle_root", "dataset_dir", "input", "output_dir", "checkpoint", "encoder_weights", "transformer_weights", "cache_dir"),
-    *("cache_limit", "num_workers", "device", "resume", "skip_bad", "_meta_"),
+    *("bundle_root", "dataset_dir", "input", "output_dir", "checkpoint", "encoder_weights", "cache_dir", "cache_limit"),
+    *("num_workers", "device", "resume", "skip_bad", "_meta_"),
 }
 
 

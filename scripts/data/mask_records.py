@@ -32,6 +32,7 @@ class MaskRecords:
     A record holds the sha256 of the image's files, of the checkpoint, of the encoder's weights (or the words `random, seed N`),
     of the configuration and of the mask; versions, device, and the time in UTC.
 
+    has_encoder: whether the network has one that takes `encoder_weights`; of another one the record holds null.
     reuse: whether a mask whose record says that it would come out the same counts as done.
     """
 
@@ -43,14 +44,15 @@ class MaskRecords:
         encoder_seed: int,
         device: torch.device,
         reuse: bool = True,
+        has_encoder: bool = True,
     ) -> None:
         self.folder = Path(output_dir)
         self.reuse = reuse
-        is_random = str(encoder_weights) == "random"
+        encoder = f"random, seed {encoder_seed}" if str(encoder_weights) == "random" else _file(encoder_weights)
         self.made_by: dict[str, Any] = {
             "software": SOFTWARE,
             "checkpoint": _file(checkpoint),
-            "encoder_weights": f"random, seed {encoder_seed}" if is_random else _file(encoder_weights),
+            "encoder_weights": encoder if has_encoder else None,
             "config_sha256": digest(json.dumps(running_settings(), sort_keys=True)),
             "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
             "device": str(device) if device.type == "cpu" else torch.cuda.get_device_name(device),

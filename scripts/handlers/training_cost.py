@@ -68,7 +68,7 @@ class TrainingCost:
 
     def _start_epoch(self, engine: Engine) -> None:
         self._step_seconds: list[float] = []
-        _reset_peak(engine.state.device)
+        self._peak_is_reset = _reset_peak(engine.state.device)
         self._last = time.monotonic()
 
     def _complete_step(self, engine: Engine) -> None:
@@ -78,7 +78,8 @@ class TrainingCost:
         self._step_seconds.append(now - self._last)
         self._last = now
         if engine.state.iteration % engine.state.epoch_length == 0:
-            self.epochs.append({"peak_memory_bytes": _peak(engine.state.device), "step_seconds": self._step_seconds})
+            peak = _peak(engine.state.device) if self._peak_is_reset else None
+            self.epochs.append({"peak_memory_bytes": peak, "step_seconds": self._step_seconds})
             self._write(engine)
 
     def _write(self, engine: Engine) -> None:
@@ -105,12 +106,15 @@ class TrainingCost:
             temporary.write_text(json.dumps(content))
 
 
-def _reset_peak(device: torch.device) -> None:
+def _reset_peak(device: torch.device) -> bool:
+    """False where it cannot be: no such file but on Linux, and not everywhere there."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    else:
-        with suppress(OSError):  # no such file but on Linux
-            Path("/proc/self/clear_refs").write_text(RESET_PEAK)
+        return True
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text(RESET_PEAK)
+        return True
+    return False
 
 
 def _peak(device: torch.device) -> int | None:

@@ -15,7 +15,7 @@ from .temporary_store import TemporaryStore
 
 logger = logging.getLogger(__name__)
 
-BYTES_PER_VOXEL = 110  # of the decoder at its widest point, measured (docs/performance.md)
+BYTES_PER_VOXEL = 110  # of a decoder that does not say it itself
 SLICES = 16  # decoded at once when streaming
 
 
@@ -66,7 +66,7 @@ class EmbeddingInferer(Inferer):
         return self._windows(volume, network, slices)
 
     def _whole(self, volume: torch.Tensor, network: nn.Module, slices: int | None) -> torch.Tensor:
-        if slices is None and self._fits(volume.shape, volume.device):
+        if slices is None and self._fits(network, volume):
             return network(volume)
         embeddings = TemporaryStore()
         for part in volume.split(slices or SLICES, -1):
@@ -86,7 +86,7 @@ class EmbeddingInferer(Inferer):
 
         def predict(window: torch.Tensor, coordinates: list[list[slice]]) -> torch.Tensor:
             embedded = embeddings(window, coordinates[0])  # one window at a time
-            if slices is None and self._fits(window.shape, window.device):
+            if slices is None and self._fits(network, window):
                 return network.decode(embedded, (height, width))
             store = TemporaryStore()
             store.append(embedded.movedim(-1, 2))
@@ -103,10 +103,11 @@ class EmbeddingInferer(Inferer):
             start += part.shape[-1]
         return logits
 
-    def _fits(self, shape: torch.Size, device: torch.device) -> bool:
-        batch, _, height, width, depth = shape
-        memory = self.memory * 1e9 if self.memory is not None else _free_memory(device) / 2
-        return BYTES_PER_VOXEL * batch * (height + -height % 16) * (width + -width % 16) * depth <= memory
+    def _fits(self, network: nn.Module, volume: torch.Tensor) -> bool:
+        batch, _, height, width, depth = volume.shape
+        memory = self.memory * 1e9 if self.memory is not None else _free_memory(volume.device) / 2
+        bytes_per_voxel = getattr(network.decoder, "bytes_per_voxel", BYTES_PER_VOXEL)
+        return bytes_per_voxel * batch * (height + -height % 16) * (width + -width % 16) * depth <= memory
 
 
 def _in_parts(encoder: nn.Module, slices: int) -> Callable[[torch.Tensor], torch.Tensor]:

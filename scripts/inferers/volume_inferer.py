@@ -25,7 +25,7 @@ class VolumeInferer(Inferer):
         self.on_embeddings = EmbeddingInferer(roi_depth, mode, overlap, memory)
 
     def __call__(self, inputs: torch.Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> torch.Tensor:
-        if hasattr(network, "encoder"):
+        if hasattr(network, "decode"):  # `SAM3D` and its like
             return self.on_embeddings(inputs, network)
         if self.on_embeddings.mode == "whole":
             return network(inputs)

@@ -15,13 +15,20 @@ class AnySize(nn.Module):
     multiple: of H, W and D that the network takes. Of H and W alone: a 2-D network, (N, M, H, W) -> (N, K, H, W), which gets
         the slices as a batch.
     minimum: of the padded sizes, where a single multiple is too small, as for instance normalisation of a single position.
+    maximum: of the padded sizes, where the network has an end, as learned positions have.
     slices: how many of them at once in evaluation; in training all, as batch normalisation wants it.
 
-    Of a network that answers with a list (MONAI's UNet++), the last is taken, which is its best.
+    Of MONAI's UNet++, which answers with a list, the last is taken, its finest. Raises ValueError for a volume that is too
+    large, and for a network whose logits have another size than its input.
     """
 
     def __init__(
-        self, network: nn.Module, multiple: Sequence[int], minimum: Sequence[int] | None = None, slices: int = 16
+        self,
+        network: nn.Module,
+        multiple: Sequence[int],
+        minimum: Sequence[int] | None = None,
+        maximum: Sequence[int] | None = None,
+        slices: int = 16,
     ) -> None:
         super().__init__()
         if len(multiple) not in (2, 3) or min(multiple) < 1:
@@ -32,6 +39,7 @@ class AnySize(nn.Module):
         self.network = network
         self.multiple = tuple(multiple)
         self.minimum = tuple(minimum)
+        self.maximum = None if maximum is None else tuple(maximum)
         self.slices = slices
 
     def forward(self, volume: torch.Tensor) -> torch.Tensor:
@@ -48,5 +56,23 @@ class AnySize(nn.Module):
         padding = []
         for size, multiple, minimum in reversed(list(zip(features.shape[2:], self.multiple, self.minimum, strict=True))):
             padding += [0, max(minimum - int(size), -int(size) % multiple)]
-        logits = self.network(F.pad(features, padding))
-        return logits[-1] if isinstance(logits, list | tuple) else logits
+        padded = F.pad(features, padding)
+        sizes = [int(size) for size in padded.shape[2:]]
+        if self.maximum is not None and any(size > most for size, most in zip(sizes, self.maximum, strict=True)):
+            raise ValueError(
+                f"this network takes at most {_product(self.maximum)} voxels, got {_product(sizes)}; leave the inferer's "
+                "mode at 'windows', or train it for a larger spatial_size and roi_depth"
+            )
+        logits = self.network(padded)
+        logits = logits[-1] if isinstance(logits, list | tuple) else logits
+        answered = [int(size) for size in logits.shape[2:]]
+        if answered != sizes:
+            raise ValueError(
+                f"{type(self.network).__name__} gave logits of {_product(answered)} for {_product(sizes)} voxels; a network "
+                "must answer at the size of its input, in one tensor"
+            )
+        return logits
+
+
+def _product(sizes: Sequence[int]) -> str:
+    return " x ".join(map(str, sizes))

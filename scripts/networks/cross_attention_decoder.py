@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import nn
 
-from .depth_stream import DepthStore, NewStore, keep, parts
+from .depth_stream import DepthStore, NewStore, keep, parts, require_stream
 
 
 class CrossAttentionDecoder(nn.Module):
@@ -41,6 +41,9 @@ class CrossAttentionDecoder(nn.Module):
         self.reductions = nn.ModuleList(nn.Conv3d(modalities * c, reduced_channels, 1) for c in blocks)
         self.attention = attention([reduced_channels] * len(blocks), spatial_dims)
         self.decoder = decoder
+        # The blocks' embeddings and what they are reduced to, fp32, a token for 256 voxels.
+        extra = modalities * sum(blocks) + len(blocks) * reduced_channels
+        self.bytes_per_voxel = getattr(decoder, "bytes_per_voxel", 0) + -(-4 * extra // 256)
 
     def forward(self, embeddings: torch.Tensor) -> list[torch.Tensor]:
         return self.decoder(self._refine(embeddings))
@@ -50,6 +53,7 @@ class CrossAttentionDecoder(nn.Module):
 
         Attention within the volume needs all embeddings at once; they are small beside the decoder's feature maps.
         """
+        require_stream(self.decoder)
         at_once = slices if self.spatial_dims == 2 else embeddings.depth
         refined = (self._refine(part.movedim(2, -1)).movedim(-1, 2) for part in parts(embeddings, at_once))
         return self.decoder.stream(keep(refined, new_store()), new_store, slices)

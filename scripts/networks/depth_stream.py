@@ -27,6 +27,15 @@ class DepthStore(Protocol):
 NewStore = Callable[[], DepthStore]
 
 
+def require_stream(decoder: object) -> None:
+    """Raises ValueError for a decoder that has no `stream`, as one of attention to all slices."""
+    if not hasattr(decoder, "stream"):
+        raise ValueError(
+            f"{type(decoder).__name__} cannot decode a volume part by part, and there is not memory enough for it at once; "
+            "leave the inferer's mode at 'windows' and train with a smaller roi_depth, or raise the inferer's memory if more is free"
+        )
+
+
 def unchanged(part: torch.Tensor) -> torch.Tensor:
     return part
 

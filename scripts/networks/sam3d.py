@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from .depth_stream import DepthStore, NewStore
+from .depth_stream import DepthStore, NewStore, require_stream
 from .traced_size import require_traced_size
 
 ENCODER_PREFIX = "encoder."
@@ -41,16 +41,11 @@ class SAM3D(nn.Module):
 
         embeddings: a store of (B, C, D, h, w); new_store: makes an empty one for a layer's results.
 
-        Raises ValueError for a decoder that cannot, as attention to all slices.
+        Raises ValueError for a decoder that cannot.
         """
-        if not hasattr(self.decoder, "stream"):
-            raise ValueError(
-                f"{type(self.decoder).__name__} mixes all slices that it is given, so it cannot decode them part by part where "
-                "memory is short; use the inferer's mode 'windows' with a smaller roi_depth (and train with that), or raise "
-                "its memory"
-            )
-        for logits in self.decoder.stream(embeddings, new_store, slices):
-            yield logits[:, :, : plane[0], : plane[1]]
+        require_stream(self.decoder)
+        parts = self.decoder.stream(embeddings, new_store, slices)
+        return (logits[:, :, : plane[0], : plane[1]] for logits in parts)
 
     def decode(self, embeddings: torch.Tensor, plane: tuple[int, int]) -> torch.Tensor | list[torch.Tensor]:
         """(B, C, h, w, D) -> logits for a plane of H x W pixels; when training a list of them, finest first."""

@@ -4,7 +4,8 @@
         --networks sam3d+cached,unet,unet+dca --minutes 3 --encoder_weights random --output_dir runs/comparison
 
 A network is named by its file in configs/networks (sam3d: the one of train.json), with `+NAME` for each overlay of
-configs/overlays on top; a path to a YAML file serves as a name too. Any other option of the bundle is passed on: --device cuda.
+configs/overlays on top; a path to a YAML file serves as a name too. Any other option of the bundle is passed on: --device cuda,
+--encoder_weights PATH.
 
 Tables and plot are written anew after each network. The same command goes on with what was interrupted, or tries again what
 failed; a longer list of networks adds to the table. Exit code 1 if a network failed.
@@ -30,14 +31,15 @@ SET_HERE = {"max_epochs", "val_interval", "output_dir", "checkpoint", "resume", 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     parser.add_argument("--dataset_dir", type=Path, required=True, help="the folder with dataset.json")
     parser.add_argument("--preset", type=Path, required=True, help="a file of configs/datasets, or your own")
     parser.add_argument("--networks", required=True, help="separated by commas; the first one is what differences refer to")
     parser.add_argument("--output_dir", type=Path, required=True)
     parser.add_argument("--max_epochs", type=int, help="the same number of epochs, and so of crops, for all")
     parser.add_argument("--minutes", type=float, help="the same time of training for all")
-    parser.add_argument("--encoder_weights", help="a file, or random")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cache_dir", type=Path, help="of +cached, shared by all; OUTPUT_DIR/embeddings if not given")
     parser.add_argument("--config_file", type=Path, action="append", default=[], help="goes last in the list; may be repeated")
@@ -62,9 +64,6 @@ def _setting(options: argparse.Namespace, others: Sequence[str]) -> Setting:
         if not path.is_file():
             raise ValueError(f"no file {path}")
     bundle_options = {"dataset_dir": options.dataset_dir.resolve(), "seed": options.seed}
-    if options.encoder_weights is not None:
-        path = Path(options.encoder_weights)
-        bundle_options["encoder_weights"] = path.resolve() if path.is_file() else options.encoder_weights
     output_dir = options.output_dir.resolve()
     cache_dir = options.cache_dir or output_dir / "embeddings"
     return Setting(
@@ -86,7 +85,7 @@ def _pairs(words: Sequence[str]) -> dict[str, str]:
             raise ValueError(f"options of the bundle come in pairs, --id value; got {key} {value}")
         if key[2:] in SET_HERE:
             raise ValueError(f"{key} is what this tool decides itself; leave it away")
-        pairs[key[2:]] = value
+        pairs[key[2:]] = str(Path(value).resolve()) if Path(value).is_file() else value
     return pairs
 
 
@@ -124,11 +123,10 @@ def _about(rows: Sequence[Row], setting: Setting) -> str:
     ]
     for record in (row.made_by for row in rows if row.failure is None):
         weights, versions = record["encoder_weights"], record["versions"]
-        parts += [
-            f"{record['device']}, torch {versions['torch']}, MONAI {versions['monai']}, {record['written'][:10]}.",
-            f"Encoder weights, of networks that have an encoder: {weights if isinstance(weights, str) else weights['file']}"
-            f"{' (**not pretrained**).' if str(weights).startswith('random') else '.'}",
-        ]
+        parts.append(f"{record['device']}, torch {versions['torch']}, MONAI {versions['monai']}, {record['written'][:10]}.")
+        if weights is not None:  # the network has an encoder
+            shown = f"{weights} (**not pretrained**)" if isinstance(weights, str) else weights["file"]
+            parts.append(f"Weights of SAM's encoder, where there is one: {shown}.")
     return " ".join(dict.fromkeys(parts)) + f"\n\n    python -m scripts.tools.compare {shlex.join(sys.argv[1:])}"
 
 

@@ -82,3 +82,15 @@ def test_a_multiple_that_is_none_is_refused(multiple: list[int]) -> None:
 def test_a_minimum_that_is_no_multiple_is_refused(minimum: list[int]) -> None:
     with pytest.raises(ValueError, match="whole multiples of"):
         AnySize(nn.Identity(), [16, 16], minimum)
+
+
+def test_a_volume_beyond_the_maximum_is_refused_with_the_remedy() -> None:
+    sized = AnySize(Watched(), [8, 8, 4], maximum=[16, 16, 4])
+    assert sized(torch.rand(1, 1, 9, 16, 3)).shape == (1, 1, 9, 16, 3)
+    with pytest.raises(ValueError, match=r"at most 16 x 16 x 4 voxels, got 16 x 16 x 8; leave the inferer's mode at 'windows'"):
+        sized(torch.rand(1, 1, 16, 16, 5))
+
+
+def test_logits_of_another_size_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"MaxPool3d gave logits of 4 x 4 x 2 for 8 x 8 x 4 voxels"):
+        AnySize(nn.MaxPool3d(2), [4, 4, 4])(torch.rand(1, 1, 7, 8, 3))

@@ -7,10 +7,9 @@ from monai.networks.blocks import ChannelSELayer
 from torch import nn
 
 from .encoder_decoder import EncoderDecoder, pool_between, require_a_stride_per_step
-from .layers import Stride, conv_norm_relu, conv_only, conv_relu, interpolate
+from .layers import REDUCTION, Stride, conv_norm_relu, conv_only, conv_relu, interpolate
 
 VGG19 = (2, 2, 4, 4, 4)  # convolutions at every level (Simonyan and Zisserman, arXiv:1409.1556)
-REDUCTION = 8  # of the channels inside squeeze-excitation
 
 
 class DoubleUNet(nn.Module):

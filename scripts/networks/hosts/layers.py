@@ -8,6 +8,7 @@ from monai.networks.layers.factories import Pool
 from torch import nn
 
 Stride = int | Sequence[int]  # of one step down or up, for all axes or for each
+REDUCTION = 8  # of the channels inside squeeze-excitation
 
 conv_only = partial(Convolution, conv_only=True)
 conv_relu = partial(Convolution, norm=None, act="relu")

@@ -7,9 +7,7 @@ from monai.networks.blocks import ChannelSELayer, UpSample
 from torch import nn
 
 from .encoder_decoder import EncoderDecoder, require_a_stride_per_step
-from .layers import Stride, conv_norm, conv_norm_relu, conv_only, max_pool, norm_relu
-
-REDUCTION = 8  # of the channels inside squeeze-excitation
+from .layers import REDUCTION, Stride, conv_norm, conv_norm_relu, conv_only, max_pool, norm_relu
 
 
 class ResUNetPlusPlus(EncoderDecoder):

@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from ...evaluation.compare_cases import CaseValues, read_case_values
 from .contender import Contender
 
@@ -16,7 +14,7 @@ MEASURES = ("dice", "hd95_mm", "hd95_voxels", "nsd")
 @dataclass(frozen=True)
 class Row:
     name: str
-    values: dict[str, CaseValues] = field(default_factory=dict)  # by measure; HD95 in mm where the spacing is known
+    values: dict[str, CaseValues] = field(default_factory=dict)  # by measure
     cost: dict[str, float | None] = field(default_factory=dict)
     made_by: dict[str, Any] = field(default_factory=dict)  # the record beside one of its masks
     failure: str | None = None  # in words
@@ -26,7 +24,6 @@ def read_row(contender: Contender) -> Row:
     """Of a contender that is finished."""
     metrics = contender.evaluation / "metrics.csv"
     values = {measure: read_case_values(metrics, measure) for measure in MEASURES}
-    del values["hd95_mm" if np.isnan(values["hd95_mm"].values).all() else "hd95_voxels"]
     cost = _costs(
         json.loads((contender.training / "cost.json").read_text()),
         json.loads((contender.folder / "plan.json").read_text())["preparation_seconds"],

@@ -3,6 +3,7 @@
 import csv
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ INTERVALS = (
 
 def write_tables(rows: Sequence[Row], title: str, about: str, folder: Path) -> None:
     """rows: finished and failed; the first finished one is what the others are compared with."""
-    finished = [row for row in rows if row.failure is None]
+    finished = _with_one_hd95([row for row in rows if row.failure is None])
     failures = [f"* {row.name} did not finish: {row.failure}\n" for row in rows if row.failure is not None]
     sections = [f"# {title}\n", f"{about}\n", *failures]
     if finished:
@@ -43,6 +44,13 @@ def write_tables(rows: Sequence[Row], title: str, about: str, folder: Path) -> N
         _draw(finished, folder / "accuracy.png")
     with atomic_write(folder / "comparison.md") as temporary:
         temporary.write_text("\n".join(sections))
+
+
+def _with_one_hd95(rows: Sequence[Row]) -> list[Row]:
+    """In mm, but for data whose spacing is not known: then no row has any."""
+    in_mm = any((~np.isnan(row.values["hd95_mm"].values)).any() for row in rows)
+    other = "hd95_voxels" if in_mm else "hd95_mm"
+    return [replace(row, values={name: values for name, values in row.values.items() if name != other}) for row in rows]
 
 
 def _accuracy(rows: Sequence[Row]) -> str:

@@ -2,10 +2,13 @@
 
 import pytest
 import torch
+from conftest import ROOT
+from monai.bundle import ConfigParser
 from plain_layers import fill_at_random
 from torch import nn
 from torch.testing import assert_close
 
+from scripts.networks.any_size import AnySize
 from scripts.networks.dual_cross_attention import DualCrossAttention
 from scripts.networks.hosts import DoubleUNet, MultiResUNet, R2UNet, ResUNetPlusPlus
 from scripts.networks.skip_network import SkipNetwork
@@ -102,3 +105,21 @@ def test_with_dual_cross_attention_it_has_the_published_number_of_parameters(hos
     inner = {"second_skips": DualCrossAttention} if host is DoubleUNet else {}
     network = SkipNetwork(host(2, in_channels=3, out_channels=1, **inner), DualCrossAttention)
     assert abs(sum(parameter.numel() for parameter in network.parameters()) / published - 1) < 0.005
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_a_host_becomes_2d_as_the_manual_says(host: type[nn.Module]) -> None:
+    """docs/networks.md; the parameters of the defaults are held by each host's own test."""
+    for path in (ROOT / "configs" / "networks").glob("*.yaml"):
+        definition = ConfigParser.load_config_file(str(path)).get("network_def", {})
+        options = definition.get("network", {}).get("host", {})
+        if options.get("_target_") == f"scripts.networks.{host.__name__}":
+            kept = options.keys() - {"_target_", "channels", "strides", "dilations", "second_skips"}
+            assert kept == {"spatial_dims", "in_channels", "out_channels"}
+            assert definition.keys() == {"_target_", "multiple", "minimum", "network"}
+            break
+    else:
+        pytest.fail("no overlay")
+    with torch.device("meta"):
+        network = AnySize(host(spatial_dims=2, in_channels=1, out_channels=3), multiple=[16, 16], minimum=[32, 32])
+        assert network(torch.rand(1, 1, 20, 33, 2)).shape == (1, 3, 20, 33, 2)

@@ -16,7 +16,7 @@ CASES = tuple(f"case_{i}" for i in range(12))
 
 def row(name: str, seed: int, cases: tuple[str, ...] = CASES, **values: np.ndarray) -> Row:
     generator = np.random.default_rng(seed)
-    drawn = {measure: generator.random((len(cases), 2)) for measure in ("dice", "hd95_mm", "nsd")} | values
+    drawn = {measure: generator.random((len(cases), 2)) for measure in ("dice", "hd95_mm", "hd95_voxels", "nsd")} | values
     cost = dict.fromkeys(COSTS, float(seed))
     measures = {measure: CaseValues(cases, ("liver", "kidney"), numbers) for measure, numbers in drawn.items()}
     return Row(name, measures, cost, {"device": "cpu"})
@@ -66,6 +66,20 @@ def test_a_missing_distance_is_counted_and_an_absent_class_is_not(tmp_path: Path
     liver, kidney = section((tmp_path / "comparison.md").read_text(), "Classes")
     assert liver["HD95, mm"] == "3.00 [3.00, 3.00] (1 missing)"
     assert kidney["HD95, mm"] == "3.00 [3.00, 3.00]"
+
+
+def test_a_network_that_finds_nothing_has_no_distance_and_leaves_the_others_theirs(tmp_path: Path) -> None:
+    nothing = {"dice": np.zeros((12, 2)), **dict.fromkeys(("hd95_mm", "hd95_voxels"), np.full((12, 2), math.nan))}
+    write_tables([row("sam3d", 1), row("unet", 2, **nothing)], "Comparison", "by hand", tmp_path)
+    found, lost = section((tmp_path / "comparison.md").read_text(), "Accuracy")
+    assert found["HD95, mm"]
+    assert lost["mean Dice"] == "**0.00 [0.00, 0.00]**"
+    assert lost["HD95, mm"].strip() == ""
+
+
+def test_without_spacing_distances_are_in_voxels(tmp_path: Path) -> None:
+    write_tables([row("sam3d", 1, hd95_mm=np.full((12, 2), math.nan))], "Comparison", "by hand", tmp_path)
+    assert section((tmp_path / "comparison.md").read_text(), "Accuracy")[0]["HD95, voxels"]
 
 
 def test_a_network_that_failed_is_said_and_is_not_what_others_are_compared_with(tmp_path: Path) -> None:
