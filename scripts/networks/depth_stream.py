@@ -32,7 +32,7 @@ def require_stream(decoder: object) -> None:
     if not hasattr(decoder, "stream"):
         raise ValueError(
             f"{type(decoder).__name__} cannot decode a volume part by part, and there is not memory enough for it at once; "
-            "leave the inferer's mode at 'windows' and train with a smaller roi_depth, or raise the inferer's memory if more is free"
+            "leave the inferer's mode at 'windows' and train with a smaller roi_depth, or raise the inferer's memory"
         )
 
 

@@ -76,6 +76,12 @@ def test_random_weights_are_known_by_their_seed(tmp_path: Path, case: dict[str, 
     assert json.loads((tmp_path / "out" / "scan_seg.json").read_text())["encoder_weights"] == "random, seed 3"
     assert finished(tmp_path, case, encoder_weights="random", encoder_seed=3)
     assert not finished(tmp_path, case, encoder_weights="random", encoder_seed=4)
+
+
+def test_the_record_of_a_network_without_an_encoder_names_none(tmp_path: Path, case: dict[str, Any]) -> None:
+    write_mask(tmp_path, case, encoder_weights="random", has_encoder=False)
+    assert json.loads((tmp_path / "out" / "scan_seg.json").read_text())["encoder_weights"] is None
+    assert finished(tmp_path, case, encoder_weights="random", encoder_seed=4, has_encoder=False)
     assert not finished(tmp_path, case)
 
 

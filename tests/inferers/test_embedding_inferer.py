@@ -133,3 +133,16 @@ def test_a_decoder_that_needs_all_slices_is_not_streamed_but_refused_in_words(na
         assert EmbeddingInferer(roi_depth=4)(volume, network).shape == (1, 4, 32, 32, 9)
         with pytest.raises(ValueError, match=r"AttentionDecoder cannot decode a volume part by part.*smaller roi_depth"):
             EmbeddingInferer(roi_depth=4, memory=0)(volume, network)
+
+
+@pytest.mark.parametrize(("bytes_per_voxel", "streams"), [(100, False), (300, True)])
+def test_what_fits_is_as_much_as_the_decoder_says_that_it_takes(
+    narrow_network: SAM3D, bytes_per_voxel: int, streams: bool
+) -> None:
+    volume = torch.rand(1, 1, 32, 32, 9)
+    decoded: list[int] = []
+    narrow_network.decoder.register_forward_hook(lambda _, inputs, output: decoded.append(1))
+    narrow_network.decoder.bytes_per_voxel = bytes_per_voxel
+    with torch.no_grad():
+        EmbeddingInferer(roi_depth=9, memory=200 * volume.numel() / 1e9)(volume, narrow_network)
+    assert (not decoded) == streams
