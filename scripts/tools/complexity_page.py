@@ -38,7 +38,7 @@ def introduction(study: Study, measured: Mapping[str, Any], command: str) -> str
     return f"""# How convolution and attention grow
 
 The decoder of this bundle mixes tokens by 3 x 3 x 3 convolutions (`scripts/networks/residual_decoder.py`); the comparator
-mixes them by self-attention (`scripts/networks/attention_decoder.py`) and is pointwise otherwise. Both turn the same
+mixes them by self-attention (`scripts/networks/attention/attention_decoder.py`) and is pointwise otherwise. Both turn the same
 embeddings, T = D h w tokens of 16 x 16 pixels of a slice, into logits of the same size. This page is written by
 
     {command}

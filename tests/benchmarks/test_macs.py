@@ -17,7 +17,7 @@ from scripts.benchmarks import (
     residual_stage_macs,
 )
 from scripts.networks import ResidualDecoder
-from scripts.networks.attention_decoder import AttentionDecoder
+from scripts.networks.attention.attention_decoder import AttentionDecoder
 
 CHANNELS = (128, 64, 32, 16)
 NARROW = (12, 8, 4, 2)

@@ -9,9 +9,9 @@ from torch import nn
 from torch.testing import assert_close
 
 from scripts.networks.any_size import AnySize
-from scripts.networks.dual_cross_attention import DualCrossAttention
 from scripts.networks.hosts import DoubleUNet, MultiResUNet, R2UNet, ResUNetPlusPlus
-from scripts.networks.skip_network import SkipNetwork
+from scripts.networks.skips.dual_cross_attention import DualCrossAttention
+from scripts.networks.skips.skip_network import SkipNetwork
 
 HOSTS = {
     R2UNet: (4, 5, 6, 7, 8),

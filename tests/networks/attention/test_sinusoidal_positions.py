@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from scripts.networks.sinusoidal_positions import sinusoidal_positions
+from scripts.networks.attention.sinusoidal_positions import sinusoidal_positions
 
 
 @pytest.mark.parametrize("width", [6, 8, 10, 256])

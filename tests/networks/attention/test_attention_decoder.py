@@ -12,8 +12,8 @@ from torch.testing import assert_close
 
 from scripts.benchmarks import NaiveAttention, count_macs
 from scripts.networks import ResidualDecoder
-from scripts.networks.attention_decoder import AttentionDecoder
-from scripts.networks.sinusoidal_positions import sinusoidal_positions
+from scripts.networks.attention.attention_decoder import AttentionDecoder
+from scripts.networks.attention.sinusoidal_positions import sinusoidal_positions
 
 NARROW = {"width": 12, "layers": 2, "heads": 2, "mlp_ratio": 2, "channels": (8, 8, 4, 4)}
 MIXING = ["full", "axial", "windowed"]

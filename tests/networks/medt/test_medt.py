@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from scripts.networks.medt import MedT
+from scripts.networks.medt.medt import MedT
 
 
 def narrow(**changes: int) -> MedT:

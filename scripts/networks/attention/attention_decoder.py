@@ -7,8 +7,8 @@ from monai.networks.blocks import MLPBlock
 from torch import nn
 from torch.nn import functional as F
 
-from .convolution import conv3d
-from .residual_decoder import require_several_positions
+from ..convolution import conv3d
+from ..residual_decoder import require_several_positions
 from .sinusoidal_positions import sinusoidal_positions
 from .token_mixing import TokenMixing, partition, size_of
 

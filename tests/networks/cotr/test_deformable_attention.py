@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from scripts.networks.deformable_attention import MultiScaleDeformableAttention
+from scripts.networks.cotr.deformable_attention import MultiScaleDeformableAttention
 
 CHANNELS, HEADS, POINTS = 6, 3, 2
 SIZES = [(4, 3, 2), (2, 1, 1)]

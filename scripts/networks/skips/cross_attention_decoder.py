@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import nn
 
-from .depth_stream import DepthStore, NewStore, keep, parts, require_stream
+from ..depth_stream import DepthStore, NewStore, keep, parts, require_stream
 
 
 class CrossAttentionDecoder(nn.Module):

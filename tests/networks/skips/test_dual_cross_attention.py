@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from scripts.networks.dual_cross_attention import DualCrossAttention, SkipControl, token_grid
+from scripts.networks.skips.dual_cross_attention import DualCrossAttention, SkipControl, token_grid
 
 CHANNELS = [4, 8, 12]
 VARIANTS = ["paper", "seed"]

@@ -10,8 +10,8 @@ from torch.testing import assert_close
 
 from scripts.inferers import TemporaryStore
 from scripts.networks import SAM3D, ResidualDecoder, SAMSliceEncoder
-from scripts.networks.cross_attention_decoder import CrossAttentionDecoder
-from scripts.networks.dual_cross_attention import DualCrossAttention
+from scripts.networks.skips.cross_attention_decoder import CrossAttentionDecoder
+from scripts.networks.skips.dual_cross_attention import DualCrossAttention
 
 ENCODER_CHANNELS = [5, 3, 3]  # of the neck and of two blocks
 MODALITIES, REDUCED = 2, 4

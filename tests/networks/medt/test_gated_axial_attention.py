@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from scripts.networks.gated_axial_attention import AxialAttention, GatedAxialAttention
+from scripts.networks.medt.gated_axial_attention import AxialAttention, GatedAxialAttention
 
 CHANNELS, HEADS, SIZE = 8, 2, 5
 

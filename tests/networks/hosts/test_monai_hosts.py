@@ -7,8 +7,8 @@ import torch
 from monai.networks.nets import UNet, VNet
 from torch.testing import assert_close
 
-from scripts.networks.monai_hosts import UNetHost, VNetHost
-from scripts.networks.skip_network import SkipHost, SkipNetwork
+from scripts.networks.hosts.monai_hosts import UNetHost, VNetHost
+from scripts.networks.skips.skip_network import SkipHost, SkipNetwork
 
 
 def unet(spatial_dims: int, units: int) -> UNet:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from scripts.networks.token_mixing import TokenMixing, partition
+from scripts.networks.attention.token_mixing import TokenMixing, partition
 
 WINDOW = (2, 4, 3)  # h, w, D tokens
 

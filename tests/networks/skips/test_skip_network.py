@@ -7,8 +7,8 @@ import torch
 from monai.bundle import ConfigParser
 from torch import nn
 
-from scripts.networks.dual_cross_attention import DualCrossAttention, SkipControl
-from scripts.networks.skip_network import SkipNetwork
+from scripts.networks.skips.dual_cross_attention import DualCrossAttention, SkipControl
+from scripts.networks.skips.skip_network import SkipNetwork
 
 
 class ToyHost(nn.Module):
@@ -57,8 +57,8 @@ def test_the_module_is_made_for_the_hosts_skips_and_changes_them_alone() -> None
 @pytest.mark.parametrize(
     ("config", "expected"),
     [
-        ({"_target_": "scripts.networks.dual_cross_attention.DualCrossAttention", "variant": "seed"}, DualCrossAttention),
-        ({"_target_": "scripts.networks.dual_cross_attention.SkipControl"}, SkipControl),
+        ({"_target_": "scripts.networks.skips.dual_cross_attention.DualCrossAttention", "variant": "seed"}, DualCrossAttention),
+        ({"_target_": "scripts.networks.skips.dual_cross_attention.SkipControl"}, SkipControl),
     ],
 )
 def test_a_config_hands_it_in_as_a_callable(config: dict[str, str], expected: type[nn.Module]) -> None:

@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from scripts.networks.cotr import CoTr, centres, sinusoids
+from scripts.networks.cotr.cotr import CoTr, centres, sinusoids
 
 
 def narrow(in_channels: int = 1) -> CoTr:

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from scripts.networks.cross_attention import ChannelCrossAttention, DepthwiseProjection, SpatialCrossAttention
+from scripts.networks.skips.cross_attention import ChannelCrossAttention, DepthwiseProjection, SpatialCrossAttention
 
 POSITIONS, LEVEL, CONTEXT, HEADS = 6, 4, 10, 2
 
