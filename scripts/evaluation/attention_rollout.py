@@ -45,10 +45,15 @@ class SaveRolloutd(Transform):
     labels: of each class, the background's first.
     network: has `attention_maps`, (N, M, h, w) -> of each layer (N, heads, T, T) between tokens of 16 x 16 pixels, row by row.
 
-    Raises ValueError for a name that leads out of `output_dir`.
+    Raises ValueError for a network without these, and for a name that leads out of `output_dir`.
     """
 
     def __init__(self, output_dir: str | Path, labels: Mapping[str, str], network: nn.Module) -> None:
+        if not hasattr(network, "attention_maps"):
+            raise ValueError(
+                f"attention rollout is drawn of TransUNet; {type(network).__name__} has no attention maps; leave "
+                "rollout.yaml away"
+            )
         self.output_dir = Path(output_dir)
         self.labels = list(labels.values())
         self.network = network

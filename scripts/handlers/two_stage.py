@@ -23,7 +23,8 @@ class TwoStage:
     def __init__(self, network: nn.Module, part: str, first_stage_epochs: int) -> None:
         modules = {name: module for name, module in network.named_modules() if name}
         if part not in modules:
-            close = get_close_matches(str(part), modules, n=3, cutoff=0.5) or [name for name, _ in network.named_children()]
+            upper = [name for name in modules if name.count(".") <= 1 and not name[-1].isdigit()]
+            close = get_close_matches(str(part), modules, n=3, cutoff=0.75) or upper
             raise ValueError(
                 f"the network has no part {part!r} to freeze in the first stage; did you mean {' or '.join(close)}? "
                 "Name a module of it by --frozen_part"

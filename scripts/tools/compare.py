@@ -55,7 +55,11 @@ def main() -> None:
     except ValueError as error:
         parser.error(str(error))
     lock_folder(setting.output_dir)
-    sys.exit(1 if any(row.failure for row in compare(contenders, setting)) else 0)
+    try:
+        rows = compare(contenders, setting)
+    except KeyboardInterrupt:
+        sys.exit("\ninterrupted; the same command goes on")
+    sys.exit(1 if any(row.failure for row in rows) else 0)
 
 
 def _setting(options: argparse.Namespace, others: Sequence[str]) -> Setting:
@@ -127,6 +131,10 @@ def _about(rows: Sequence[Row], setting: Setting) -> str:
         if weights is not None:  # the network has an encoder
             shown = f"{weights} (**not pretrained**)" if isinstance(weights, str) else weights["file"]
             parts.append(f"Weights of SAM's encoder, where there is one: {shown}.")
+    strayed = [row for row in rows if row.failure is None and setting.budget.is_missed_by(row.cost["training_minutes"])]
+    if strayed:
+        minutes = ", ".join(f"{row.name} {row.cost['training_minutes']:.2g}" for row in strayed)
+        parts.append(f"**Not comparable: the training took more than a quarter less or more than the budget: {minutes} min.**")
     return " ".join(dict.fromkeys(parts)) + f"\n\n    python -m scripts.tools.compare {shlex.join(sys.argv[1:])}"
 
 

@@ -54,12 +54,23 @@ def _require_the_same_preset(path: Path, preset: Mapping[str, Any]) -> None:
     if preset and not trained:
         logger.warning("%s does not say which preset it was trained with: see to it that it is this one", path)
         return
-    for name in preset.keys() & trained.keys():
+    for name in sorted(preset.keys() & trained.keys()):
         if preset[name] != trained[name]:
+            where, before, now = _first_difference(name, trained[name], preset[name])
             raise ValueError(
-                f"{path} was trained with another preset: {name} was {trained[name]}, now it is {preset[name]}; "
-                "give the configs of that training"
+                f"{path} was trained with another preset: {where} was {before}, now it is {now}; give the "
+                "configs of that training"
             )
+
+
+def _first_difference(name: str, before: Any, now: Any) -> tuple[str, Any, Any]:
+    """Of two settings that are not equal: the id furthest down of what differs first, and what stands there."""
+    if not (isinstance(before, Mapping) and isinstance(now, Mapping)):
+        return name, before, now
+    different = sorted(key for key in before.keys() & now.keys() if before[key] != now[key])  # `_target_` comes first
+    if before.keys() != now.keys() and different[:1] != ["_target_"]:
+        return name, before, now
+    return _first_difference(f"{name}#{different[0]}", before[different[0]], now[different[0]])
 
 
 def _require_the_same_classes(tensors: Mapping[str, Any], own: Mapping[str, torch.Tensor], path: Path) -> None:

@@ -139,3 +139,8 @@ def test_a_name_that_leads_out_of_the_output_folder_is_refused(tmp_path: Path) -
     with pytest.raises(ValueError, match="rename the case"):
         SaveRolloutd(tmp_path / "out", LABELS, Attends(to=0))(data)
     assert not (tmp_path / "case_rollout.png").exists()
+
+
+def test_a_network_without_attention_maps_is_refused_before_any_case(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"drawn of TransUNet; Identity has no attention maps; leave rollout\.yaml away"):
+        SaveRolloutd(tmp_path, LABELS, nn.Identity())

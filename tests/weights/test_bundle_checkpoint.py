@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import logging
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
+from scripts.checkpoint_file import write_checkpoint
 from scripts.networks import SAM3D, ResidualDecoder, SAMSliceEncoder
 from scripts.weights import load_checkpoint
 from scripts.weights.sam_checkpoint import fill_at_random
@@ -167,6 +169,21 @@ def test_a_checkpoint_of_another_preset_is_refused(narrow_network: SAM3D, tmp_pa
     torch.save(narrow_network.state_dict(), tmp_path / "model.pt")
     other = SAM3D(narrow_network.encoder, ResidualDecoder(256, 5, channels=(16, 8, 8, 4)))
     assert_refused(other, tmp_path / "model.pt", "another preset")
+
+
+def test_of_another_preset_the_first_difference_is_named(narrow_network: SAM3D, tmp_path: Path) -> None:
+    host = {"_target_": "UNet", "channels": [4, 8]}
+    trained = {"roi_depth": 8, "network_def": {"_target_": "AnySize", "network": {"host": host, "skips": None}}}
+    write_checkpoint(tmp_path / "model.pt", narrow_network.state_dict(), about=trained)
+    load_checkpoint(narrow_network, tmp_path / "model.pt", trained)
+    wider, other = {**host, "channels": [8, 8]}, {"_target_": "VNet"}
+    for changed, said in [
+        (wider, "network_def#network#host#channels was [4, 8], now it is [8, 8]"),
+        (other, "host#_target_ was UNet, now it is VNet"),
+    ]:
+        now = {**trained, "network_def": {"_target_": "AnySize", "network": {"host": changed, "skips": None}}}
+        with pytest.raises(ValueError, match=re.escape(said)):
+            load_checkpoint(narrow_network, tmp_path / "model.pt", now)
 
 
 def test_a_checkpoint_of_another_encoder_is_refused(narrow_network: SAM3D, tmp_path: Path) -> None:

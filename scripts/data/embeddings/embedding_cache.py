@@ -52,7 +52,8 @@ class EmbeddingCache:
             raise ValueError("this network has no slice encoder whose embeddings could be cached; leave cached.yaml away")
         if encoder.trainable:
             raise ValueError(
-                "embeddings can be cached only while the encoder is frozen; leave cached.yaml or train_encoder.yaml away"
+                "embeddings can be cached only while the encoder is frozen; leave cached.yaml away, or what trains it "
+                "(train_encoder.yaml, two_stage.yaml)"
             )
         if not views:
             raise ValueError("cached_views must hold at least one view; the volume as it is: [[]]")

@@ -7,6 +7,7 @@ from typing import Any
 
 PROBE_EPOCHS, PROBE_STEPS = 2, 4  # the first epoch warms up
 SHORTEST, SHARE = 5.0, 0.1  # seconds, and share of the budget, that the second one should last
+TOLERANCE = 0.25  # how far a training may stray from its minutes unmentioned
 Options = dict[str, Any]
 
 
@@ -29,6 +30,9 @@ class Budget:
 
     def __str__(self) -> str:
         return f"{self.minutes:g} min of training" if self.max_epochs is None else f"{self.max_epochs} epochs"
+
+    def is_missed_by(self, minutes: float) -> bool:
+        return self.minutes is not None and abs(minutes / self.minutes - 1) > TOLERANCE
 
     def longer_probe(self, probe: Mapping[str, Any]) -> int | None:
         """The steps of another probe, where this one was over so soon that its pace may be chance."""

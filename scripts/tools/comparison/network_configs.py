@@ -3,6 +3,9 @@
 from difflib import get_close_matches
 from pathlib import Path
 
+from monai.bundle import ConfigParser
+from yaml import YAMLError
+
 CONFIGS = Path(__file__).parents[3] / "configs"
 OWN = "sam3d"  # the network of train.json, which needs no file
 
@@ -10,11 +13,14 @@ OWN = "sam3d"  # the network of train.json, which needs no file
 def network_configs(name: str) -> list[Path]:
     """`unet+dca`: configs/networks/unet.yaml, then configs/overlays/dca.yaml. A part that ends in .yaml or .json is a path.
 
-    Raises ValueError for a part that is no file, with the names there are.
+    Raises ValueError for a part that is no file, with the names there are, and for a file that cannot be read.
     """
     network, *overlays = name.split("+")
     found = [] if network == OWN else [_find(network, "networks")]
-    return found + [_find(overlay, "overlays") for overlay in overlays]
+    found += [_find(overlay, "overlays") for overlay in overlays]
+    for path in found:
+        _require_readable(path)
+    return found
 
 
 def short_name(name: str) -> str:
@@ -35,6 +41,13 @@ def _find(part: str, kind: str) -> Path:
         hint = f"; did you mean {' or '.join(close)}?" if close else ""
         raise ValueError(f"{part!r} is none of configs/{kind}{hint} There are {', '.join(known)}")
     return path
+
+
+def _require_readable(path: Path) -> None:
+    try:
+        ConfigParser.load_config_file(str(path))
+    except (ValueError, YAMLError) as error:
+        raise ValueError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
 
 
 def _is_path(part: str) -> bool:

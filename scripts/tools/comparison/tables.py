@@ -60,7 +60,7 @@ def _accuracy(rows: Sequence[Row]) -> str:
     cells = []
     for row in rows:
         difference = "" if row is first else _shown(_difference(row, first), "{:+.3f}".format)
-        means = [_shown(mean_interval(row.values[measure].values)) for measure in others]
+        means = [_shown(mean_interval(row.values[measure].values)) + _missing(row, measure) for measure in others]
         cells.append([row.name, f"**{_shown(mean_interval(row.values['dice'].values))}**", difference, *means])
     text = f"Means over the classes, {len(first.values['dice'].cases)} cases. {INTERVALS}"
     columns = ["network", "mean Dice", f"difference to {first.name}", *(MEASURES[measure] for measure in others)]
@@ -78,15 +78,18 @@ def _classes(rows: Sequence[Row]) -> str:
     cells = []
     for index, name in enumerate(rows[0].values["dice"].classes):
         for row in rows:
-            there = ~np.isnan(row.values["dice"].values[:, index])
-            shown = []
-            for measure, values in row.values.items():
-                of_class = values.values[:, index : index + 1]
-                missing = int(np.isnan(of_class[there]).sum()) if measure.startswith("hd95") else 0
-                shown.append(_shown(mean_interval(of_class)) + (f" ({missing} missing)" if missing else ""))
-            cells.append([name, row.name, *shown])
+            only = slice(index, index + 1)
+            shown = {measure: _shown(mean_interval(values.values[:, only])) for measure, values in row.values.items()}
+            cells.append([name, row.name, *(text + _missing(row, measure, only) for measure, text in shown.items())])
     text = "A class that a case has neither in mask nor reference is left out; HD95 is missing where only one of them has it."
     return markdown_section("Classes", text, ["class", "network", *(MEASURES[measure] for measure in rows[0].values)], cells)
+
+
+def _missing(row: Row, measure: str, classes: slice = slice(None)) -> str:
+    """How often a class is on one side alone, where there is no distance: a mean without those looks too good."""
+    there = ~np.isnan(row.values["dice"].values[:, classes])
+    missing = int(np.isnan(row.values[measure].values[:, classes][there]).sum())
+    return f" ({missing} of {there.sum()} missing)" if missing else ""
 
 
 def _cost(rows: Sequence[Row]) -> str:

@@ -50,3 +50,10 @@ def test_a_budget_is_one_thing() -> None:
     for wrong in ({}, {"max_epochs": 3, "minutes": 1.0}, {"max_epochs": 0}, {"minutes": -1.0}):
         with pytest.raises(ValueError, match="budget"):
             Budget(**wrong)
+
+
+def test_a_training_that_strays_from_its_minutes_is_known() -> None:
+    assert not Budget(minutes=2).is_missed_by(2.3)
+    assert Budget(minutes=2).is_missed_by(1.4)
+    assert Budget(minutes=2).is_missed_by(2.6)
+    assert not Budget(max_epochs=2).is_missed_by(100)

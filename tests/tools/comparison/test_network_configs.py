@@ -47,3 +47,10 @@ def test_a_path_serves_as_a_name_and_is_is_shortened_in_tables(tmp_path: Path) -
 def test_an_unknown_name_is_refused_with_close_ones_and_the_list(name: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         network_configs(name)
+
+
+def test_a_file_that_cannot_be_read_is_refused_with_its_name_and_line(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("network_def:\n  multiple: [16, 16\n  network: x\n")
+    with pytest.raises(ValueError, match=r"mine\.yaml cannot be read: .*line 3"):
+        network_configs(str(mine))

@@ -64,8 +64,9 @@ def test_a_missing_distance_is_counted_and_an_absent_class_is_not(tmp_path: Path
     distance[5, 0] = math.nan  # on one side
     write_tables([row("sam3d", 1, dice=dice, hd95_mm=distance)], "Comparison", "by hand", tmp_path)
     liver, kidney = section((tmp_path / "comparison.md").read_text(), "Classes")
-    assert liver["HD95, mm"] == "3.00 [3.00, 3.00] (1 missing)"
+    assert liver["HD95, mm"] == "3.00 [3.00, 3.00] (1 of 9 missing)"
     assert kidney["HD95, mm"] == "3.00 [3.00, 3.00]"
+    assert section((tmp_path / "comparison.md").read_text(), "Accuracy")[0]["HD95, mm"].endswith("(1 of 21 missing)")
 
 
 def test_a_network_that_finds_nothing_has_no_distance_and_leaves_the_others_theirs(tmp_path: Path) -> None:
@@ -74,7 +75,7 @@ def test_a_network_that_finds_nothing_has_no_distance_and_leaves_the_others_thei
     found, lost = section((tmp_path / "comparison.md").read_text(), "Accuracy")
     assert found["HD95, mm"]
     assert lost["mean Dice"] == "**0.00 [0.00, 0.00]**"
-    assert lost["HD95, mm"].strip() == ""
+    assert lost["HD95, mm"].strip() == "(24 of 24 missing)"
 
 
 def test_without_spacing_distances_are_in_voxels(tmp_path: Path) -> None:
