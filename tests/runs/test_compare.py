@@ -124,8 +124,7 @@ def test_minutes_become_steps_and_an_interrupted_training_goes_on(
         run_bundle(command, log)
 
     monkeypatch.setattr(contender, "run_bundle", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        run(monkeypatch, *words)
+    assert "the same command goes on" in str(run(monkeypatch, *words))
     monkeypatch.setattr(contender, "run_bundle", run_bundle)
     folder = tmp_path / "out" / "narrow"
     plan = json.loads((folder / "plan.json").read_text())["options"]
