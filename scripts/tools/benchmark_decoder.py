@@ -103,7 +103,7 @@ def _without_output(network: nn.Module) -> SimpleNamespace:
         for part in network.stream(*args):
             yield part[:, :, :1, :1]
 
-    return SimpleNamespace(encoder=network.encoder, stream=stream)
+    return SimpleNamespace(encoder=network.encoder, decoder=network.decoder, stream=stream)
 
 
 def _features(channels: int, side: int, depth: int) -> torch.Tensor:
