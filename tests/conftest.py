@@ -16,6 +16,11 @@ SHARED = ROOT.parent / "shared" / "data"
 NARROW = {"embed_dim": 32, "depth": 3, "num_heads": 2, "global_attn_indexes": (1,)}
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest file first: begun last, it would keep one worker busy for minutes while the others have nothing to do."""
+    items.sort(key=lambda item: item.path.name != "test_networks.py")
+
+
 @pytest.fixture(autouse=True)
 def seed() -> None:
     torch.manual_seed(0)
