@@ -10,5 +10,5 @@ The frozen encoder need not run in every step: data.EmbeddingCache stores embedd
 
 The configs wire these parts together; nothing in here knows a config. The modules beside these folders serve all of them: whole
 files (atomic_write, checkpoint_file, file_digest), one run for a folder (folder_lock), errors in a sentence (plain_errors,
-disk_errors, end_on_signal), and what a run is configured to do (check_config, running_config).
+close_names, disk_errors, end_on_signal), and what a run is configured to do (check_config, running_config).
 """

@@ -4,7 +4,6 @@ import inspect
 import logging
 import re
 from collections.abc import Iterator
-from difflib import get_close_matches
 from pathlib import Path
 from pydoc import locate
 from typing import Any
@@ -14,6 +13,7 @@ from monai.bundle import ComponentLocator, ConfigParser
 from monai.bundle.reference_resolver import ReferenceResolver
 from monai.bundle.utils import ID_SEP_KEY
 
+from .close_names import did_you_mean
 from .running_config import running_workflow
 
 logger = logging.getLogger(__name__)
@@ -78,14 +78,15 @@ def _check_ids(config: dict[str, Any], known: dict[str, Any]) -> None:
         overlay = next((path for path in sorted(CONFIGS.rglob("*.yaml")) if identifier in _load(path)), None)
         if overlay is None:
             raise ValueError(
-                f"'{identifier}' is no option of this bundle and no id of its configs{_hint(identifier, {**known, **config})}"
+                f"'{identifier}' is no option of this bundle and no id of its configs"
+                + did_you_mean(identifier, {**known, **config})
             )
         name = overlay.relative_to(CONFIGS.parent)
         logger.warning("'%s' has no effect: it belongs to %s, which is not among the config files", identifier, name)
     for group in ("train", "validate"):
         for key in config.get(group, {}):
             if key not in known[group]:
-                raise ValueError(f"'{group}#{key}' is no id of the configs{_hint(key, known[group])}")
+                raise ValueError(f"'{group}#{key}' is no id of the configs{did_you_mean(key, known[group])}")
 
 
 def _check_values(parser: ConfigParser, config: dict[str, Any], known: dict[str, Any]) -> None:
@@ -150,19 +151,14 @@ def _check_component(identifier: str, component: dict[str, Any], locator: Compon
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return
     for key in component.keys() - SPECIAL - parameters.keys():
-        raise ValueError(f"'{identifier}#{key}' is no argument of {target}{_hint(key, parameters)}")
+        raise ValueError(f"'{identifier}#{key}' is no argument of {target}{did_you_mean(key, parameters)}")
 
 
 def _check_references(identifier: str, text: str, parser: ConfigParser, config: dict[str, Any]) -> None:
     for reference in ReferenceResolver.match_refs_pattern(text):
         if reference not in parser:
             name = reference.replace(ID_SEP_KEY, "#")
-            raise ValueError(f"'{identifier}' refers to @{name}, which is no id of the configs{_hint(name, config)}")
-
-
-def _hint(word: str, known: Any) -> str:
-    close = get_close_matches(word, [str(key) for key in known if key != word], n=3, cutoff=0.5)
-    return f"; did you mean {' or '.join(close)}?" if close else ""
+            raise ValueError(f"'{identifier}' refers to @{name}, which is no id of the configs{did_you_mean(name, config)}")
 
 
 def _load(path: Path) -> dict[str, Any]:

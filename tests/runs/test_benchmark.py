@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from markdown_tables import read_tables
 
 from scripts.tools.benchmark import SECTIONS, main
 
@@ -13,15 +14,6 @@ from scripts.tools.benchmark import SECTIONS, main
 def benchmark(environment: dict[str, str], *options: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "scripts.tools.benchmark", "--quick", *options]
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
-
-
-def tables(markdown: str) -> dict[str, list[dict[str, str]]]:
-    """Of every section, its rows by column."""
-    found = {}
-    for section in markdown.split("\n## ")[1:]:
-        columns, _, *rows = [line[2:-2].split(" | ") for line in section.splitlines() if line.startswith("|")]
-        found[section.splitlines()[0]] = [dict(zip(columns, row, strict=True)) for row in rows]
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +29,7 @@ def output(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 
 def test_every_section_has_a_table_and_the_header_says_where_and_when(output: Path) -> None:
     markdown = (output / "benchmark.md").read_text()
-    assert list(tables(markdown)) == [
+    assert list(read_tables(markdown)) == [
         "Encoder",
         "Global attention",
         "Whole forward",
@@ -51,13 +43,13 @@ def test_every_section_has_a_table_and_the_header_says_where_and_when(output: Pa
 
 
 def test_what_is_compared_computes_the_same(output: Path) -> None:
-    found = tables((output / "benchmark.md").read_text())
+    found = read_tables((output / "benchmark.md").read_text())
     for section, limit in {"Encoder": 1e-5, "Whole forward": 1e-4, "Memory in D": 1e-4}.items():
         assert all(float(row["difference"]) <= limit for row in found[section]), section
 
 
 def test_ratios_are_those_of_the_figures_beside_them(output: Path) -> None:
-    found = tables((output / "benchmark.md").read_text())
+    found = read_tables((output / "benchmark.md").read_text())
     for row in found["Encoder"]:
         expected = float(row["ours, slices/s"]) / float(row["segment_anything, slices/s"])
         assert float(row["ratio"]) == pytest.approx(expected, rel=0.02)
@@ -75,7 +67,7 @@ def test_size_is_drawn_against_depth_and_plane(output: Path) -> None:
 def test_peers_are_printed_with_ratios_to_ours(environment: dict[str, str]) -> None:
     result = benchmark(environment, "--only", "peers")
     assert result.returncode == 0, result.stderr[-3000:]
-    rows = tables(result.stdout)["Other networks"]
+    rows = read_tables(result.stdout)["Other networks"]
     assert [row["network"].split(",")[0] for row in rows] == [
         "ours",
         "UNet",

@@ -9,20 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import ROOT
+from markdown_tables import read_tables
 
 from scripts.tools.complexity import main, measure
 from scripts.tools.complexity_systems import QUICK, System
 
 Tables = dict[str, list[dict[str, str]]]
-
-
-def read_tables(markdown: str) -> Tables:
-    """Of every section, its rows by column."""
-    found = {}
-    for section in markdown.split("\n## ")[1:]:
-        columns, _, *rows = [line[2:-2].split(" | ") for line in section.splitlines() if line.startswith("|")]
-        found[section.splitlines()[0]] = [dict(zip(columns, row, strict=True)) for row in rows]
-    return found
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,11 @@
 """The name of a network in a comparison -> the config files that make it."""
 
-from difflib import get_close_matches
 from pathlib import Path
 
 from monai.bundle import ConfigParser
 from yaml import YAMLError
+
+from ...close_names import did_you_mean
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 OWN = "sam3d"  # the network of train.json, which needs no file
@@ -37,8 +38,7 @@ def _find(part: str, kind: str) -> Path:
     if path.parent.resolve() != (CONFIGS / kind).resolve() or not path.is_file():
         known = sorted(path.stem for path in (CONFIGS / kind).glob("*.yaml"))
         known = [OWN, *known] if kind == "networks" else known
-        close = get_close_matches(part, known, n=3, cutoff=0.5)
-        hint = f"; did you mean {' or '.join(close)}?" if close else ""
+        hint = did_you_mean(part, known)
         raise ValueError(f"{part!r} is none of configs/{kind}{hint} There are {', '.join(known)}")
     return path
 

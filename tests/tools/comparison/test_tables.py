@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from markdown_tables import read_tables
 
 from scripts.evaluation.compare_cases import CaseValues, difference_interval, mean_interval
 from scripts.tools.comparison.row import Row
@@ -22,17 +23,11 @@ def row(name: str, seed: int, cases: tuple[str, ...] = CASES, **values: np.ndarr
     return Row(name, measures, cost, {"device": "cpu"})
 
 
-def section(markdown: str, title: str) -> list[dict[str, str]]:
-    lines = [line for line in markdown.split(f"## {title}")[1].split("\n## ")[0].splitlines() if line.startswith("|")]
-    columns, _, *rows = [line[2:-2].split(" | ") for line in lines]
-    return [dict(zip(columns, cells, strict=True)) for cells in rows]
-
-
 def test_means_differences_and_costs_stand_beside_their_networks(tmp_path: Path) -> None:
     first, second = row("sam3d", 1), row("unet", 2)
     write_tables([first, second], "Comparison", "by hand", tmp_path)
     markdown = (tmp_path / "comparison.md").read_text()
-    accuracy = section(markdown, "Accuracy")
+    accuracy = read_tables(markdown)["Accuracy"]
     for found, expected in zip(accuracy, (first, second), strict=True):
         dice = mean_interval(expected.values["dice"].values)
         assert found["network"] == expected.name
@@ -43,8 +38,8 @@ def test_means_differences_and_costs_stand_beside_their_networks(tmp_path: Path)
         f"{difference.value:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]",
     ]
     kidney = mean_interval(second.values["nsd"].values[:, 1:])
-    assert section(markdown, "Classes")[3]["NSD"] == f"{kidney.value:#.3g} [{kidney.low:#.3g}, {kidney.high:#.3g}]"
-    assert [found["s a step"] for found in section(markdown, "Cost")] == ["1.00", "2.00"]
+    assert read_tables(markdown)["Classes"][3]["NSD"] == f"{kidney.value:#.3g} [{kidney.low:#.3g}, {kidney.high:#.3g}]"
+    assert [found["s a step"] for found in read_tables(markdown)["Cost"]] == ["1.00", "2.00"]
     assert (tmp_path / "accuracy.png").exists()
 
 
@@ -63,16 +58,16 @@ def test_a_missing_distance_is_counted_and_an_absent_class_is_not(tmp_path: Path
     dice[:3, 0] = distance[:3, 0] = math.nan  # on neither side
     distance[5, 0] = math.nan  # on one side
     write_tables([row("sam3d", 1, dice=dice, hd95_mm=distance)], "Comparison", "by hand", tmp_path)
-    liver, kidney = section((tmp_path / "comparison.md").read_text(), "Classes")
+    liver, kidney = read_tables((tmp_path / "comparison.md").read_text())["Classes"]
     assert liver["HD95, mm"] == "3.00 [3.00, 3.00] (1 of 9 missing)"
     assert kidney["HD95, mm"] == "3.00 [3.00, 3.00]"
-    assert section((tmp_path / "comparison.md").read_text(), "Accuracy")[0]["HD95, mm"].endswith("(1 of 21 missing)")
+    assert read_tables((tmp_path / "comparison.md").read_text())["Accuracy"][0]["HD95, mm"].endswith("(1 of 21 missing)")
 
 
 def test_a_network_that_finds_nothing_has_no_distance_and_leaves_the_others_theirs(tmp_path: Path) -> None:
     nothing = {"dice": np.zeros((12, 2)), **dict.fromkeys(("hd95_mm", "hd95_voxels"), np.full((12, 2), math.nan))}
     write_tables([row("sam3d", 1), row("unet", 2, **nothing)], "Comparison", "by hand", tmp_path)
-    found, lost = section((tmp_path / "comparison.md").read_text(), "Accuracy")
+    found, lost = read_tables((tmp_path / "comparison.md").read_text())["Accuracy"]
     assert found["HD95, mm"]
     assert lost["mean Dice"] == "**0.00 [0.00, 0.00]**"
     assert lost["HD95, mm"].strip() == "(24 of 24 missing)"
@@ -80,14 +75,14 @@ def test_a_network_that_finds_nothing_has_no_distance_and_leaves_the_others_thei
 
 def test_without_spacing_distances_are_in_voxels(tmp_path: Path) -> None:
     write_tables([row("sam3d", 1, hd95_mm=np.full((12, 2), math.nan))], "Comparison", "by hand", tmp_path)
-    assert section((tmp_path / "comparison.md").read_text(), "Accuracy")[0]["HD95, voxels"]
+    assert read_tables((tmp_path / "comparison.md").read_text())["Accuracy"][0]["HD95, voxels"]
 
 
 def test_a_network_that_failed_is_said_and_is_not_what_others_are_compared_with(tmp_path: Path) -> None:
     write_tables([Row("medt", failure="out of memory"), row("unet", 2), row("sam3d", 1)], "Comparison", "by hand", tmp_path)
     markdown = (tmp_path / "comparison.md").read_text()
     assert "medt did not finish: out of memory" in markdown
-    assert list(section(markdown, "Accuracy")[0])[2] == "difference to unet"
+    assert list(read_tables(markdown)["Accuracy"][0])[2] == "difference to unet"
     write_tables([Row("medt", failure="out of memory")], "Comparison", "by hand", tmp_path)
     assert "##" not in (tmp_path / "comparison.md").read_text()
 
