@@ -16,11 +16,15 @@ from scripts.plain_errors import plain_sentence
 CONFIGS = ROOT / "configs"
 RUNS = {"train": ("train.json",), "evaluate": ("train.json", "evaluate.json"), "inference": ("inference.json",)}
 PRESETS = sorted(path.relative_to(CONFIGS).as_posix() for path in (CONFIGS / "datasets").glob("*.yaml"))
-NETWORKS = sorted(path.relative_to(CONFIGS).as_posix() for path in (CONFIGS / "networks").glob("*.yaml"))
-OVERLAYS = sorted(path.relative_to(CONFIGS).as_posix() for path in (CONFIGS / "overlays").glob("*.yaml"))
+NETWORKS = sorted(path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob("networks/*.yaml"))
+OVERLAYS = sorted(path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob("overlays/*.yaml"))
 ONLY_TRAIN = ("cached", "cost", "multi_gpu", "joint_dice", "two_stage")
 SERVES = {**dict.fromkeys(ONLY_TRAIN, "train"), "dicom_seg": "inference", "rollout": "inference"}  # the others: all runs
-OVER = {"dca": "networks/unet.yaml", "skip_control": "networks/unet.yaml", "rollout": "networks/transunet.yaml"}
+OVER = {
+    "dca": "research/networks/unet.yaml",
+    "skip_control": "research/networks/unet.yaml",
+    "rollout": "research/networks/transunet.yaml",
+}
 CHECK = {"initialize": [{"_target_": "scripts.check_config.check_config"}], "bundle_root": str(ROOT)}
 
 
@@ -70,7 +74,7 @@ def test_every_overlay_passes_where_it_is_documented(run: str, overlay: str, cap
 def test_the_overlays_of_one_training_pass_together() -> None:
     overlays = {Path(overlay).stem: overlay for overlay in OVERLAYS}
     together = [overlay for name, overlay in overlays.items() if SERVES.get(name, "train") == "train" and name not in OVER]
-    checked("train.json", *together, "networks/original.yaml", "datasets/custom.yaml")
+    checked("train.json", *together, "research/networks/original.yaml", "datasets/custom.yaml")
 
 
 @pytest.mark.parametrize("run", RUNS)

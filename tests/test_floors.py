@@ -8,7 +8,7 @@ import pytest
 from conftest import ROOT
 
 SCRIPTS = ROOT / "scripts"
-FLOORS = ["benchmarks", "data", "evaluation", "handlers", "inferers", "losses", "networks", "weights"]  # beside each other
+FLOORS = ["data", "evaluation", "handlers", "inferers", "losses", "networks", "weights"]  # beside each other
 BELOW = ("atomic_write", "checkpoint_file", "disk_errors", "file_digest", "folder_lock", "running_config")  # all floors
 LEAVES = tuple(f"scripts.{name}." for name in BELOW)
 MODULES = sorted(SCRIPTS.rglob("*.py"))
@@ -34,7 +34,7 @@ def imported_modules(path: Path) -> Iterator[str]:
 
 def test_every_folder_of_scripts_has_its_floor() -> None:
     folders = {path.name for path in SCRIPTS.iterdir() if path.is_dir() and path.name != "__pycache__"}
-    assert folders == {*FLOORS, "tools"}
+    assert folders == {*FLOORS, "research", "tools"}
 
 
 @pytest.mark.parametrize("path", [path for path in MODULES if path.parts[len(SCRIPTS.parts)] in FLOORS], ids=name_of)
@@ -55,3 +55,9 @@ def test_networks_know_neither_files_nor_loggers(path: Path) -> None:
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_modules_are_named_by_what_they_do(path: Path) -> None:
     assert path.name not in {"utils.py", "helpers.py", "common.py"}
+
+
+def test_the_product_does_not_know_the_laboratory() -> None:
+    product = [path for path in MODULES if "research" not in path.relative_to(SCRIPTS).parts]
+    knows = {name_of(path) for path in product if any(m.startswith("scripts.research") for m in imported_modules(path))}
+    assert knows == set()

@@ -1,12 +1,11 @@
 """Ignite handlers of our own: seeding each epoch, checkpoints that resume exactly, stopping at the first NaN, freezing a part
-at first, saying how long it will take and what it cost, validating on time."""
+at first, saying how long it will take, validating on time."""
 
 from .before_training import BeforeTraining
 from .checkpointing import Checkpointing
 from .epoch_seed import EpochSeed
 from .stop_on_nan import StopOnNaN
 from .time_left import TimeLeft
-from .training_cost import TrainingCost
 from .two_stage import TwoStage, warm_up_and_cosine_twice
 from .validation_schedule import ValidationSchedule
 
@@ -16,7 +15,6 @@ __all__ = [
     "EpochSeed",
     "StopOnNaN",
     "TimeLeft",
-    "TrainingCost",
     "TwoStage",
     "ValidationSchedule",
     "warm_up_and_cosine_twice",

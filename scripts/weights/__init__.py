@@ -1,7 +1,6 @@
-"""Files -> parameters of a network that is handed in: SAM's and Google's official ones, the bundle's own, seeded random."""
+"""Files -> parameters of a network that is handed in: SAM's official ones, the bundle's own, seeded random."""
 
 from .bundle_checkpoint import load_checkpoint
 from .sam_checkpoint import load_sam_encoder
-from .vit_npz import load_vit_npz
 
-__all__ = ["load_checkpoint", "load_sam_encoder", "load_vit_npz"]
+__all__ = ["load_checkpoint", "load_sam_encoder"]

@@ -7,7 +7,8 @@ from monai.transforms import SpatialPad
 from torch import nn
 
 from scripts.inferers import EmbeddingInferer
-from scripts.networks import SAM3D, AttentionDecoder
+from scripts.networks import SAM3D
+from scripts.research.networks import AttentionDecoder
 
 
 def blended_windows(network: SAM3D, volume: torch.Tensor, roi_depth: int, overlap: float) -> torch.Tensor:

@@ -11,7 +11,7 @@ from torch import nn
 
 from scripts.losses import DeepSupervision
 from scripts.networks import SAM3D, AnySize, ResidualDecoder, SAMSliceEncoder
-from scripts.networks.transunet import TransUNet
+from scripts.research.networks.transunet import TransUNet
 from scripts.weights.sam_checkpoint import fill_at_random
 
 from .conftest import Command

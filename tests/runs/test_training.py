@@ -96,7 +96,13 @@ def test_missing_encoder_weights_are_an_error_with_the_download_command(
 
 
 @pytest.mark.parametrize(
-    "overlay", ["networks/unet.yaml", "networks/original.yaml", "overlays/joint_dice.yaml", "overlays/train_encoder.yaml"]
+    "overlay",
+    [
+        "research/networks/unet.yaml",
+        "research/networks/original.yaml",
+        "overlays/joint_dice.yaml",
+        "overlays/train_encoder.yaml",
+    ],
 )
 def test_every_overlay_trains(bundle_run: Command, phantoms: Path, tmp_path: Path, overlay: str) -> None:
     last = ROOT / "configs" / overlay

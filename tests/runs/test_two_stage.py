@@ -19,7 +19,7 @@ network_def:
   _target_: scripts.networks.AnySize
   multiple: [16, 16]
   network:
-    {_target_: scripts.networks.transunet.TransUNet, in_channels: 1, out_channels: 4, width: 32, units: [1, 1, 1],
+    {_target_: scripts.research.networks.transunet.TransUNet, in_channels: 1, out_channels: 4, width: 32, units: [1, 1, 1],
      hidden_size: 16, num_layers: 2, num_heads: 2, mlp_dim: 32, position_grid: 2, decoder_channels: [16, 16, 8, 8, 8]}
 frozen_part: network.transformer
 """

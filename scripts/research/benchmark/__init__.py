@@ -1,0 +1,1 @@
+"""Speed and memory of the product against other implementations: `python -m scripts.research.benchmark`."""

@@ -1,0 +1,127 @@
+"""One network of a comparison -> its training and its evaluation, in a folder of its own; whatever is done stays done."""
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ...atomic_write import atomic_write
+from ...file_digest import file_digest
+from .budget import Budget, Options, probe_options
+from .bundle_process import bundle_command, run_bundle
+from .network_configs import CONFIGS, network_configs, short_name
+
+TRAINING_ONLY = {"cached.yaml"}  # validation and evaluation run the whole network
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all networks of a comparison share."""
+
+    output_dir: Path
+    preset: Path
+    budget: Budget
+    options: Options  # of training and evaluating
+    last_configs: tuple[Path, ...] = ()  # after the preset
+    shared: Mapping[str, Path] = field(default_factory=dict)  # of training: what one network finds out for all
+
+
+class ComparedNetwork:
+    """Its folder: request.json (what was asked), plan.json (options of its training), training, evaluation, log.txt."""
+
+    def __init__(self, name: str, setting: Setting) -> None:
+        self.name = short_name(name)
+        self.setting = setting
+        self.configs = network_configs(name)
+        self.folder = setting.output_dir / self.name
+        self.training = self.folder / "training"
+        self.evaluation = self.folder / "evaluation"
+        self.log = self.folder / "log.txt"
+
+    @cached_property
+    def request(self) -> dict[str, Any]:
+        """All that was asked for, config files with the sha256 of their contents."""
+        configs = dict.fromkeys([*self._training_configs(), *self._evaluating_configs()])
+        return {
+            "budget": str(self.setting.budget),
+            **{str(path): file_digest(path) for path in configs},
+            **{f"--{key}": str(value) for key, value in self.setting.options.items()},
+        }
+
+    def require_the_same_request(self) -> None:
+        """Raises ValueError where the folder holds weights that another command trained."""
+        if (different := self._different()) and (self.training / "last.pt").exists():
+            raise ValueError(
+                f"{self.folder} holds a run of another command (different: {', '.join(different)}); remove that folder, or "
+                "choose another --output_dir"
+            )
+
+    def _different(self) -> list[str]:
+        """In what the request that the folder holds, if it holds one, is not ours."""
+        path = self.folder / "request.json"
+        saved = json.loads(path.read_text()) if path.exists() else self.request
+        return sorted(key for key in saved.keys() | self.request.keys() if saved.get(key) != self.request.get(key))
+
+    @property
+    def is_finished(self) -> bool:
+        return (self.folder / "finished").exists()
+
+    def run(self, say: Callable[[str], None]) -> None:
+        """Does what is not done yet. Raises RuntimeError with the reason of a command that failed."""
+        if self._different():
+            shutil.rmtree(self.folder)  # it came to nothing, else it would have been refused
+        _write(self.folder / "request.json", self.request)
+        if not (self.training / "model.pt").exists():  # it is written once, at the end of the last epoch
+            plan = self._plan(say)
+            resume = (self.training / "last.pt").exists()
+            say(f"{'training goes on' if resume else 'training'}, {plan['max_epochs']} epochs")
+            self._train(self.training, plan, resume=resume)
+        say("evaluating")
+        checkpoint = {"checkpoint": self.training / "model.pt", "output_dir": self.evaluation}
+        run_bundle(bundle_command("evaluating", self._evaluating_configs(), {**self.setting.options, **checkpoint}), self.log)
+        (self.folder / "finished").touch()
+
+    def _plan(self, say: Callable[[str], None]) -> Options:
+        """The options of the training; what the probe found is kept, since a training is resumed with the same ones only."""
+        path = self.folder / "plan.json"
+        if not path.exists():
+            budget, probe, preparation = self.setting.budget, None, 0.0
+            if budget.minutes is not None:
+                say("a few steps, to measure their pace")
+                probe = self._probe(probe_options())
+                preparation = probe["preparation_seconds"]
+                if steps := budget.longer_probe(probe):
+                    probe = self._probe(probe_options(steps))
+            _write(path, {"options": budget.options(probe), "preparation_seconds": preparation})
+        return json.loads(path.read_text())["options"]
+
+    def _probe(self, options: Options) -> dict[str, Any]:
+        """Its cost.json."""
+        folder = self.folder / "probe"
+        shutil.rmtree(folder, ignore_errors=True)
+        self._train(folder, options, resume=False)
+        cost = json.loads((folder / "cost.json").read_text())
+        shutil.rmtree(folder)
+        return cost
+
+    def _train(self, folder: Path, plan: Options, resume: bool) -> None:
+        options = {**self.setting.options, **plan, "cases#remember": self.setting.shared["remember"], "output_dir": folder}
+        if any(path.name == "cached.yaml" for path in self.configs):
+            options["cache_dir"] = self.setting.shared["cache_dir"]
+        run_bundle(bundle_command("training", self._training_configs(), {**options, "resume": resume}), self.log)
+
+    def _training_configs(self) -> list[Path]:
+        parts = [CONFIGS / "train.json", *self.configs, CONFIGS / "research" / "overlays" / "cost.yaml"]
+        return [*parts, self.setting.preset, *self.setting.last_configs]
+
+    def _evaluating_configs(self) -> list[Path]:
+        parts = [path for path in self.configs if path.name not in TRAINING_ONLY]
+        return [CONFIGS / "train.json", CONFIGS / "evaluate.json", *parts, self.setting.preset, *self.setting.last_configs]
+
+
+def _write(path: Path, content: Any) -> None:
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2))

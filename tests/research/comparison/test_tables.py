@@ -1,0 +1,94 @@
+"""Rows -> tables whose numbers are those of the cases."""
+
+import csv
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from markdown_tables import read_tables
+
+from scripts.research.comparison.compare_cases import CaseValues, difference_interval, mean_interval
+from scripts.research.comparison.result import NetworkResult
+from scripts.research.comparison.tables import COSTS, write_tables
+
+CASES = tuple(f"case_{i}" for i in range(12))
+
+
+def row(name: str, seed: int, cases: tuple[str, ...] = CASES, **values: np.ndarray) -> NetworkResult:
+    generator = np.random.default_rng(seed)
+    drawn = {measure: generator.random((len(cases), 2)) for measure in ("dice", "hd95_mm", "hd95_voxels", "nsd")} | values
+    cost = dict.fromkeys(COSTS, float(seed))
+    measures = {measure: CaseValues(cases, ("liver", "kidney"), numbers) for measure, numbers in drawn.items()}
+    return NetworkResult(name, measures, cost, {"device": "cpu"})
+
+
+def test_means_differences_and_costs_stand_beside_their_networks(tmp_path: Path) -> None:
+    first, second = row("sam3d", 1), row("unet", 2)
+    write_tables([first, second], "Comparison", "by hand", tmp_path)
+    markdown = (tmp_path / "comparison.md").read_text()
+    accuracy = read_tables(markdown)["Accuracy"]
+    for found, expected in zip(accuracy, (first, second), strict=True):
+        dice = mean_interval(expected.values["dice"].values)
+        assert found["network"] == expected.name
+        assert found["mean Dice"] == f"**{dice.value:#.3g} [{dice.low:#.3g}, {dice.high:#.3g}]**"
+    difference = difference_interval(second.values["dice"].values, first.values["dice"].values)
+    assert [found["difference to sam3d"].strip() for found in accuracy] == [
+        "",
+        f"{difference.value:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]",
+    ]
+    kidney = mean_interval(second.values["nsd"].values[:, 1:])
+    assert read_tables(markdown)["Classes"][3]["NSD"] == f"{kidney.value:#.3g} [{kidney.low:#.3g}, {kidney.high:#.3g}]"
+    assert [found["s a step"] for found in read_tables(markdown)["Cost"]] == ["1.00", "2.00"]
+    assert (tmp_path / "accuracy.png").exists()
+
+
+def test_the_same_numbers_in_full_are_in_the_csv(tmp_path: Path) -> None:
+    rows = [row("sam3d", 1), row("unet", 2)]
+    write_tables(rows, "Comparison", "by hand", tmp_path)
+    lines = list(csv.DictReader((tmp_path / "comparison.csv").open()))
+    assert [line["network"] for line in lines] == ["sam3d", "unet"]
+    assert float(lines[1]["dice liver"]) == pytest.approx(rows[1].values["dice"].values[:, 0].mean())
+    assert float(lines[1]["dice minus that of sam3d"]) == pytest.approx(float(lines[1]["dice"]) - float(lines[0]["dice"]))
+    assert float(lines[1]["hd95_mm low"]) < float(lines[1]["hd95_mm"]) < float(lines[1]["hd95_mm high"])
+
+
+def test_a_missing_distance_is_counted_and_an_absent_class_is_not(tmp_path: Path) -> None:
+    dice, distance = np.full((12, 2), 0.5), np.full((12, 2), 3.0)
+    dice[:3, 0] = distance[:3, 0] = math.nan  # on neither side
+    distance[5, 0] = math.nan  # on one side
+    write_tables([row("sam3d", 1, dice=dice, hd95_mm=distance)], "Comparison", "by hand", tmp_path)
+    liver, kidney = read_tables((tmp_path / "comparison.md").read_text())["Classes"]
+    assert liver["HD95, mm"] == "3.00 [3.00, 3.00] (1 of 9 missing)"
+    assert kidney["HD95, mm"] == "3.00 [3.00, 3.00]"
+    assert read_tables((tmp_path / "comparison.md").read_text())["Accuracy"][0]["HD95, mm"].endswith("(1 of 21 missing)")
+
+
+def test_a_network_that_finds_nothing_has_no_distance_and_leaves_the_others_theirs(tmp_path: Path) -> None:
+    nothing = {"dice": np.zeros((12, 2)), **dict.fromkeys(("hd95_mm", "hd95_voxels"), np.full((12, 2), math.nan))}
+    write_tables([row("sam3d", 1), row("unet", 2, **nothing)], "Comparison", "by hand", tmp_path)
+    found, lost = read_tables((tmp_path / "comparison.md").read_text())["Accuracy"]
+    assert found["HD95, mm"]
+    assert lost["mean Dice"] == "**0.00 [0.00, 0.00]**"
+    assert lost["HD95, mm"].strip() == "(24 of 24 missing)"
+
+
+def test_without_spacing_distances_are_in_voxels(tmp_path: Path) -> None:
+    write_tables([row("sam3d", 1, hd95_mm=np.full((12, 2), math.nan))], "Comparison", "by hand", tmp_path)
+    assert read_tables((tmp_path / "comparison.md").read_text())["Accuracy"][0]["HD95, voxels"]
+
+
+def test_a_network_that_failed_is_said_and_is_not_what_others_are_compared_with(tmp_path: Path) -> None:
+    write_tables(
+        [NetworkResult("medt", failure="out of memory"), row("unet", 2), row("sam3d", 1)], "Comparison", "by hand", tmp_path
+    )
+    markdown = (tmp_path / "comparison.md").read_text()
+    assert "medt did not finish: out of memory" in markdown
+    assert list(read_tables(markdown)["Accuracy"][0])[2] == "difference to unet"
+    write_tables([NetworkResult("medt", failure="out of memory")], "Comparison", "by hand", tmp_path)
+    assert "##" not in (tmp_path / "comparison.md").read_text()
+
+
+def test_networks_evaluated_on_other_cases_are_not_compared(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="unet and sam3d were evaluated on other cases"):
+        write_tables([row("sam3d", 1), row("unet", 2, cases=CASES[:-1])], "Comparison", "by hand", tmp_path)
