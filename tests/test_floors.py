@@ -4,21 +4,19 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from conftest import ROOT
 
 SCRIPTS = ROOT / "scripts"
-FLOORS = ["data", "evaluation", "handlers", "inferers", "losses", "networks", "weights"]  # beside each other
-BELOW = ("atomic_write", "checkpoint_file", "disk_errors", "file_digest", "folder_lock", "running_config")  # all floors
-LEAVES = tuple(f"scripts.{name}." for name in BELOW)
+GROUND = {"basics", "files", "run"}  # what all stand on
+FLOORS = {"data", "evaluation", "handlers", "inferers", "losses", "networks", "weights"}  # beside each other
+ABOVE = {"tools", "research"}  # these may name anything
 MODULES = sorted(SCRIPTS.rglob("*.py"))
-NETWORKS = [path for path in sorted((SCRIPTS / "networks").rglob("*.py")) if path.name != "segment_anything.py"]
 OUTSIDE = {"os", "pathlib", "logging", "io", "shutil", "tempfile"}  # what a network does not know
-FILE_READERS = {"open", "fopen", "read_text", "read_bytes", "write_text", "write_bytes"}
+FILE_READERS = {"open", "fopen", "read_text", "read_bytes", "write_text", "write_bytes", "torch.load", "torch.save"}
 
 
-def name_of(path: Path) -> str:
-    return path.relative_to(ROOT).as_posix()
+def room(path: Path) -> str:
+    return path.relative_to(SCRIPTS).parts[0]
 
 
 def imported_modules(path: Path) -> Iterator[str]:
@@ -32,32 +30,32 @@ def imported_modules(path: Path) -> Iterator[str]:
             yield from (".".join([*base, *filter(None, [node.module]), alias.name]) for alias in node.names)
 
 
-def test_every_folder_of_scripts_has_its_floor() -> None:
+def rooms_known_to(path: Path) -> set[str]:
+    return {f"{module}.".split(".")[1] for module in imported_modules(path) if module.split(".")[0] == "scripts"}
+
+
+def test_every_module_lies_in_a_room_and_is_named_by_what_it_does() -> None:
+    assert {path.name for path in SCRIPTS.glob("*.py")} <= {"__init__.py", "__main__.py"}
     folders = {path.name for path in SCRIPTS.iterdir() if path.is_dir() and path.name != "__pycache__"}
-    assert folders == {*FLOORS, "research", "tools"}
+    assert folders - {"research"} == (GROUND | FLOORS | ABOVE) - {"research"}
+    assert [path for path in MODULES if path.stem in ("utils", "helpers", "common")] == []
 
 
-@pytest.mark.parametrize("path", [path for path in MODULES if path.parts[len(SCRIPTS.parts)] in FLOORS], ids=name_of)
-def test_floors_do_not_import_each_other(path: Path) -> None:
-    own = f"scripts.{path.relative_to(SCRIPTS).parts[0]}"
-    ours = {module for module in imported_modules(path) if module.split(".")[0] == "scripts"}
-    assert {module for module in ours if not f"{module}.".startswith((f"{own}.", *LEAVES))} == set()
-
-
-@pytest.mark.parametrize("path", NETWORKS, ids=name_of)
-def test_networks_know_neither_files_nor_loggers(path: Path) -> None:
-    assert {module for module in imported_modules(path) if module.split(".")[0] in OUTSIDE} == set()
-    calls = [node.func for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
-    called = {ast.unparse(function).split(".")[-1] for function in calls} | {ast.unparse(function) for function in calls}
-    assert called & {*FILE_READERS, "torch.load", "torch.save"} == set()
-
-
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_modules_are_named_by_what_they_do(path: Path) -> None:
-    assert path.name not in {"utils.py", "helpers.py", "common.py"}
+def test_floors_know_the_ground_and_themselves_alone() -> None:
+    allowed = {**{name: GROUND | {name} for name in FLOORS}, **dict.fromkeys(GROUND, GROUND)}
+    strays = {path: rooms_known_to(path) - allowed[room(path)] for path in MODULES if room(path) in allowed}
+    assert {path.relative_to(ROOT).as_posix(): known for path, known in strays.items() if known} == {}
 
 
 def test_the_product_does_not_know_the_laboratory() -> None:
-    product = [path for path in MODULES if "research" not in path.relative_to(SCRIPTS).parts]
-    knows = {name_of(path) for path in product if any(m.startswith("scripts.research") for m in imported_modules(path))}
-    assert knows == set()
+    product = [path for path in MODULES if room(path) != "research"]
+    assert [path for path in product if "research" in rooms_known_to(path)] == []
+
+
+def test_networks_know_neither_files_nor_loggers() -> None:
+    for path in (SCRIPTS / "networks").rglob("*.py"):
+        if path.name == "segment_anything.py":  # finds a package's folder
+            continue
+        assert {module for module in imported_modules(path) if module.split(".")[0] in OUTSIDE} == set(), path
+        functions = [ast.unparse(node.func) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+        assert FILE_READERS.isdisjoint([*functions, *(name.split(".")[-1] for name in functions)]), path

@@ -4,22 +4,22 @@ dataset.json, folder -> datalist, find_images -> cases -> check_headers (open_ca
 case -> ReadCased -> MONAI's transforms -> network ... -> mask -> ClassesToLabelsd -> SaveMaskd, MaskRecords
 """
 
-from .case_error import CaseError
-from .case_report import CaseReport
-from .check_contrast import CheckContrastd
-from .check_headers import check_headers
-from .check_training import check_training
-from .datalist import read_datalist
+from .cases.case_error import CaseError
+from .cases.check_headers import check_headers
+from .cases.check_training import check_training
+from .cases.datalist import read_datalist
+from .cases.find_images import find_images, read_references
+from .cases.label_values import ClassesToLabelsd
+from .cases.read_case import ReadCased
 from .embeddings.draw_embeddings import DrawEmbeddingsd
 from .embeddings.embedding_cache import EmbeddingCache
 from .embeddings.embedding_store import EmbeddingStore
-from .find_images import find_images, read_references
 from .formats.open_image import open_image
-from .label_values import ClassesToLabelsd
-from .mask_records import MaskRecords
-from .read_case import ReadCased
-from .resize_in_plane import ResizeInPlane, ResizeInPlaned
-from .save_mask import SaveMaskd
+from .masks.case_report import CaseReport
+from .masks.mask_records import MaskRecords
+from .masks.save_mask import SaveMaskd
+from .preprocessing.check_contrast import CheckContrastd
+from .preprocessing.resize_in_plane import ResizeInPlane, ResizeInPlaned
 
 __all__ = [
     "CaseError",

@@ -1,6 +1,5 @@
 """A seed -> labelled volumes that look a little like abdominal scans, as NIfTI files in Decathlon layout."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -8,6 +7,8 @@ import nibabel as nib
 import numpy as np
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
+
+from ..files.atomic_write import write_json
 
 LABELS = {"0": "background", "1": "liver", "2": "kidney", "3": "vessel"}
 SPACING = (1.0, 1.2, 3.0)  # mm, anisotropic as clinical scans are
@@ -36,7 +37,7 @@ def write_phantoms(folder: Path, counts: Mapping[str, int], shape: Sequence[int]
             content[part].append({"image": f"./images/{name}", "label": f"./labels/{name}"})
             number += 1
     path = folder / "dataset.json"
-    path.write_text(json.dumps(content, indent=2))
+    write_json(path, content)
     return path
 
 

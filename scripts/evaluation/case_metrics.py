@@ -1,16 +1,16 @@
 """Metrics of case after case -> metrics.csv (every case and class), metrics.json (means), and a line for each class."""
 
 import csv
-import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
-from ..atomic_write import atomic_write
+from ..basics.geometry import spacing_of
+from ..files.atomic_write import atomic_write, write_json
 from .overlays import draw_overlays
-from .segmentation_metrics import segmentation_metrics, spacing_of
+from .segmentation_metrics import segmentation_metrics
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class CaseMetrics:
             "reference": str(reference.meta["filename_or_obj"]),
             "mask": str(output["mask"]),
         }
-        spacing = spacing_of(reference.affine) if self.spacing_known else None
+        spacing = spacing_of(reference.affine).tolist() if self.spacing_known else None
         for value, name in self.labels.items():
             metrics = segmentation_metrics(mask[0].as_tensor(), reference[0].as_tensor(), value, spacing, **self.nsd)
             self.rows.append({"case": case, "class": name, **metrics})
@@ -70,8 +70,7 @@ class CaseMetrics:
             writer.writeheader()
             writer.writerows({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()} for row in self.rows)
         summary = self.summary()
-        with atomic_write(self.folder / "metrics.json") as temporary:
-            temporary.write_text(json.dumps(summary, indent=2, ensure_ascii=False))
+        write_json(self.folder / "metrics.json", summary)
         for name, values in summary["classes"].items():
             shown = ", ".join(f"{key} {values[key]['mean']:.4g}" for key in MEASURES if values[key]["mean"] is not None)
             logger.info("%s: %s", name, shown)

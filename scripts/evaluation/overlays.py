@@ -4,16 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib
 import nibabel as nib
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ..atomic_write import atomic_write
-
-COLOURS = matplotlib.colormaps["tab10"].colors
+from ..basics.figures import colour_of, fill, new_figure, save_figure
+from ..basics.geometry import spacing_of
 
 
 def draw_overlays(cases: Sequence[Mapping[str, str]], labels: Mapping[int, str], path: Path) -> None:
@@ -26,8 +22,7 @@ def draw_overlays(cases: Sequence[Mapping[str, str]], labels: Mapping[int, str],
         return
     columns = min(len(cases), 6)
     rows = -(-len(cases) // columns)
-    figure = Figure(figsize=(3 * columns, 3.3 * rows + 0.4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(3 * columns, 3.3 * rows + 0.4)
     for axes, case in zip(figure.subplots(rows, columns, squeeze=False).flat, cases, strict=False):
         image, mask, reference = (_read(case[key]) for key in ("image", "mask", "reference"))
         shown = reference if reference.voxels.any() else mask
@@ -37,16 +32,14 @@ def draw_overlays(cases: Sequence[Mapping[str, str]], labels: Mapping[int, str],
         low, high = np.percentile(picture, (1, 99))
         axes.imshow(_upright(picture), cmap="gray", vmin=low, vmax=max(high, low + 1e-6), aspect=extent_ratio)
         for value in labels:
-            colour = COLOURS[(value - 1) % len(COLOURS)]
-            filled = _upright(mask.voxels[:, :, fullest] == value)
-            axes.imshow(np.dstack([*(np.full(filled.shape, c) for c in colour), 0.4 * filled]), aspect=extent_ratio)
+            fill(axes, _upright(mask.voxels[:, :, fullest] == value), colour_of(value), 0.4, extent_ratio)
             outlined = _upright(reference.voxels[:, :, fullest] == value)
             if outlined.any() and not outlined.all():
-                axes.contour(outlined, levels=[0.5], colors=[colour], linewidths=1.2)
+                axes.contour(outlined, levels=[0.5], colors=[colour_of(value)], linewidths=1.2)
         axes.set_title(f"{case['title']}\nslice {fullest + 1} of {image.voxels.shape[2]}", fontsize=9)
     for axes in figure.axes:
         axes.axis("off")
-    handles = [Line2D([], [], color=COLOURS[(v - 1) % len(COLOURS)], lw=3, label=name) for v, name in labels.items()]
+    handles = [Line2D([], [], color=colour_of(v), lw=3, label=name) for v, name in labels.items()]
     figure.legend(
         handles=handles,
         loc="outside lower center",
@@ -54,8 +47,7 @@ def draw_overlays(cases: Sequence[Mapping[str, str]], labels: Mapping[int, str],
         fontsize=9,
         title="line: reference, filled: mask",
     )
-    with atomic_write(path) as temporary:
-        figure.savefig(temporary, dpi=110)
+    save_figure(figure, path)
 
 
 @dataclass(frozen=True)
@@ -68,7 +60,7 @@ def _read(file: str) -> Volume:
     """A file in RAS order; of several channels the first."""
     image = nib.as_closest_canonical(nib.load(file))
     voxels = np.asanyarray(image.dataobj)
-    return Volume(voxels if voxels.ndim == 3 else voxels[..., 0], np.linalg.norm(image.affine[:3, :3], axis=0))
+    return Volume(voxels if voxels.ndim == 3 else voxels[..., 0], spacing_of(image.affine))
 
 
 def _upright(plane: np.ndarray) -> np.ndarray:

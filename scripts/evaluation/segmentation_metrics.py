@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from monai.metrics import compute_dice, compute_hausdorff_distance, compute_surface_dice
 
@@ -57,8 +56,3 @@ def segmentation_metrics(
 
 def _hd95(y_pred: torch.Tensor, y: torch.Tensor, spacing: Sequence[float]) -> float:
     return compute_hausdorff_distance(y_pred, y, include_background=True, percentile=95, spacing=list(spacing)).item()
-
-
-def spacing_of(affine: torch.Tensor) -> list[float]:
-    """Edge lengths of a voxel in mm: the norms of the affine's columns."""
-    return np.linalg.norm(np.asarray(affine, dtype=float)[:3, :3], axis=0).tolist()

@@ -11,8 +11,8 @@ import torch
 from ignite.engine import Engine, Events
 from monai.engines import Evaluator, Trainer
 
-from ..atomic_write import remove_partials
-from ..checkpoint_file import read_about, read_checkpoint, write_checkpoint
+from ..files.atomic_write import remove_partials
+from ..files.checkpoint_file import read_about, read_checkpoint, write_checkpoint
 
 logger = logging.getLogger(__name__)
 

@@ -10,6 +10,7 @@ from monai.inferers import Inferer, SlidingWindowInferer
 from torch import nn
 from torch.nn import functional as F
 
+from ..basics.tokens import padded
 from .rolling_embeddings import RollingEmbeddings
 from .temporary_store import TemporaryStore
 
@@ -107,7 +108,7 @@ class EmbeddingInferer(Inferer):
         batch, _, height, width, depth = volume.shape
         memory = self.memory * 1e9 if self.memory is not None else _free_memory(volume.device) / 2
         bytes_per_voxel = getattr(network.decoder, "bytes_per_voxel", BYTES_PER_VOXEL)
-        return bytes_per_voxel * batch * (height + -height % 16) * (width + -width % 16) * depth <= memory
+        return bytes_per_voxel * batch * padded(height) * padded(width) * depth <= memory
 
 
 def _in_parts(encoder: nn.Module, slices: int) -> Callable[[torch.Tensor], torch.Tensor]:

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ..basics.tokens import PATCH, padded, tokens
 from .segment_anything import ImageEncoderViT, get_rel_pos
 
 # The three published encoders (segment_anything/build_sam.py). Shared: 1024 px, patch 16, window 14, 256 output channels.
@@ -16,7 +17,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "vit_l": {"embed_dim": 1024, "depth": 24, "num_heads": 16, "global_attn_indexes": (5, 11, 17, 23)},
     "vit_h": {"embed_dim": 1280, "depth": 32, "num_heads": 16, "global_attn_indexes": (7, 15, 23, 31)},
 }
-PATCH = 16  # pixels on a side of one token
 WINDOW = 14  # tokens on a side of one attention window
 PIXEL_MEAN = (123.675, 116.28, 103.53)  # of 0..255 RGB, from segment_anything/build_sam.py
 PIXEL_STD = (58.395, 57.12, 57.375)
@@ -108,8 +108,8 @@ class SAMSliceEncoder(nn.Module):
         batch, modalities, height, width, depth = volume.shape
         volume = volume.as_subclass(torch.Tensor)  # a MetaTensor's bookkeeping costs Python time in every operation
         slices = volume.permute(0, 1, 4, 2, 3).reshape(-1, 1, height, width)  # (B*M*D, 1, H, W)
-        slices = F.pad(slices, (0, -width % PATCH, 0, -height % PATCH))  # raw intensity 0
-        grid = (-(-height // PATCH), -(-width // PATCH))
+        slices = F.pad(slices, (0, padded(width) - width, 0, padded(height) - height))  # raw intensity 0
+        grid = (tokens(height), tokens(width))
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.trainable):
             patches, positions, tables = self._grey_patch_embedding(), self._position_embedding(*grid), self._tables(*grid)
             parts = slices.split(self._slices_at_once(*grid, slices.device.type))

@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from ..checkpoint_file import read_checkpoint
 from ..data.phantoms import write_phantoms
-from ..tools.unreadable_files import unreadable_files
-from ..tools.warm_bundle import BUNDLE_ROOT, start_bundle
+from ..files.checkpoint_file import read_checkpoint
+from ..files.unreadable_files import unreadable_files
+from ..run.warm_bundle import BUNDLE_ROOT, start_bundle
 from .measure import markdown_section
 
 OVERLAY = """\

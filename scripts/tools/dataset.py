@@ -8,7 +8,6 @@ case, and BIDS. All problems are listed at once; then nothing is written and the
 """
 
 import argparse
-import json
 import os
 import re
 import shlex
@@ -17,11 +16,11 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from scripts.atomic_write import atomic_write
-from scripts.data.datalist import read_json
-from scripts.data.own_data.describe_dataset import MADE_BY, describe_dataset
-from scripts.data.own_data.find_cases import FoundCases, find_cases
-from scripts.data.own_data.label_names import modalities_of, name_values, names_of, values_in
+from scripts.data.cases.datalist import read_json
+from scripts.data.onboarding.describe_dataset import MADE_BY, describe_dataset
+from scripts.data.onboarding.find_cases import FoundCases, find_cases
+from scripts.data.onboarding.label_names import modalities_of, name_values, names_of, values_in
+from scripts.files.atomic_write import write_json
 
 KEPT = "dataset_original.json"
 RARE = 0.1  # of the label files: a value in fewer may be a mistake
@@ -129,8 +128,7 @@ def modality_names(found: FoundCases, known: list[str]) -> list[str]:
 def write(path: Path, content: dict[str, Any]) -> None:
     if path.exists() and read_json(path).get("description") != MADE_BY:
         path.rename(path.with_name(KEPT))
-    with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(path, content)
 
 
 def report(root: Path, content: dict[str, Any], found: FoundCases, values: dict[Path, set[int]]) -> None:

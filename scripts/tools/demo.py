@@ -26,7 +26,7 @@ MARKER = ".sam3d_demo"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output_dir", type=Path, default=Path("demo"), help="an earlier demo in it is removed")
-    parser.add_argument("--max_epochs", type=int, help="overrides configs/overlays/demo.yaml")
+    parser.add_argument("--max_epochs", type=int, help="overrides configs/datasets/phantoms.yaml")
     options = parser.parse_args()
     folder = options.output_dir.resolve()
     if (folder / MARKER).exists():
@@ -43,21 +43,21 @@ def main() -> None:
     trained = {**shared, "checkpoint": folder / "training" / "model.pt"}
     run(
         "training",
-        ["train.json", "overlays/cached.yaml", "overlays/demo.yaml"],
+        ["train.json", "overlays/cached.yaml", "datasets/phantoms.yaml"],
         output_dir=folder / "training",
         **shared,
         **epochs,
     )
     run(
         "inference",
-        ["inference.json", "overlays/demo.yaml"],
+        ["inference.json", "datasets/phantoms.yaml"],
         input=folder / "phantoms" / "dataset.json",
         output_dir=folder / "masks",
         **trained,
     )
     run(
         "evaluating",
-        ["train.json", "evaluate.json", "overlays/demo.yaml"],
+        ["train.json", "evaluate.json", "datasets/phantoms.yaml"],
         part="test",
         output_dir=folder / "evaluation",
         **trained,

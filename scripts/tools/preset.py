@@ -8,9 +8,9 @@ import shlex
 import sys
 from pathlib import Path
 
-from scripts.atomic_write import atomic_write
-from scripts.data.own_data.measure_dataset import measure_dataset
-from scripts.data.own_data.propose_preset import propose_preset
+from scripts.data.onboarding.measure_dataset import measure_dataset
+from scripts.data.onboarding.propose_preset import propose_preset
+from scripts.files.atomic_write import atomic_write
 
 
 def main() -> None:

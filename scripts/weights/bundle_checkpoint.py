@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..checkpoint_file import read_about
-from ..file_digest import file_digest
-from .fits import require_names, require_values
-from .prefix import WRAPPERS, find_prefix
+from ..files.checkpoint_file import read_about
+from ..files.file_digest import file_digest
+from .check_tensors import require_names, require_values
+from .name_prefix import WRAPPERS, find_prefix
 from .tensor_file import read_tensors
 
 logger = logging.getLogger(__name__)

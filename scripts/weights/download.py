@@ -19,7 +19,7 @@ import requests
 import yaml
 from tqdm import tqdm
 
-from ..file_digest import file_digest
+from ..files.file_digest import file_digest
 
 logger = logging.getLogger(__name__)
 

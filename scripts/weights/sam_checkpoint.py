@@ -6,9 +6,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ..file_digest import file_digest
-from .fits import require_names, require_values
-from .prefix import WRAPPERS, find_prefix
+from ..files.file_digest import file_digest
+from .check_tensors import require_names, require_values
+from .name_prefix import WRAPPERS, find_prefix
 from .tensor_file import read_tensors
 
 logger = logging.getLogger(__name__)

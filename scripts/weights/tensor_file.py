@@ -7,7 +7,7 @@ from typing import Any
 
 from safetensors.torch import load_file
 
-from ..checkpoint_file import read_checkpoint
+from ..files.checkpoint_file import read_checkpoint
 
 logger = logging.getLogger(__name__)
 

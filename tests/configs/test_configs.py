@@ -11,7 +11,7 @@ import pytest
 from conftest import ROOT
 from monai.bundle import ComponentLocator, ConfigParser, ConfigWorkflow
 
-from scripts.data.label_values import label_values
+from scripts.data.cases.label_values import label_values
 
 CONFIGS = ROOT / "configs"
 ALL = sorted(path for path in CONFIGS.rglob("*") if path.suffix in (".json", ".yaml"))

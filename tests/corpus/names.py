@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scripts.data.mask_records import SOFTWARE
+from scripts.data.masks.mask_records import SOFTWARE
 
 from .corpus_case import LEFT_OUT, REFUSED, WRITTEN, CorpusCase
 from .itk import meta, nrrd

@@ -19,7 +19,7 @@ import SimpleITK as sitk
 from conftest import ROOT
 from runs.conftest import command_line
 
-from scripts.data.case_error import printable
+from scripts.data.cases.case_error import printable
 from scripts.data.phantoms import reorient
 
 from .corpus import IMAGES, write_corpus

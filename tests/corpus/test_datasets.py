@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from runs.conftest import Command
 
-from scripts.data import CaseError, CaseReport, ReadCased, check_headers, check_training, find_images, read_datalist
-from scripts.data.find_images import read_references
-from scripts.data.own_data.label_names import name_values
+from scripts.data import CaseError, CaseReport, ReadCased, read_datalist
+from scripts.data.cases import check_headers, check_training, find_images
+from scripts.data.cases.find_images import read_references
+from scripts.data.onboarding.label_names import name_values
 from scripts.data.phantoms import LABELS as NAMES
 
 from .corpus_case import CORRECTED, REFUSED

@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from scripts.data.datalist import list_cases, read_json
+from scripts.data.cases.datalist import list_cases, read_json
 from scripts.data.phantoms import LABELS, ORIENTATIONS, SPACING, phantom, write_phantoms
 
 PARTS = ("training", "validation", "test")

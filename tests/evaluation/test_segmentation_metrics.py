@@ -6,7 +6,6 @@ import torch
 from scipy.ndimage import binary_erosion, distance_transform_edt, gaussian_filter
 
 from scripts.evaluation import segmentation_metrics
-from scripts.evaluation.segmentation_metrics import spacing_of
 
 SPACING = (0.8, 1.1, 2.5)  # mm
 
@@ -108,10 +107,3 @@ def test_without_a_spacing_nothing_is_given_in_mm() -> None:
 def test_a_tolerance_without_a_meaning_is_refused(spacing: tuple[float, ...] | None, unit: str, named: str) -> None:
     with pytest.raises(ValueError, match=named):
         segmentation_metrics(cube(), cube(), 1, spacing, 1.0, unit)
-
-
-def test_the_spacing_of_an_oblique_grid_is_along_its_own_axes() -> None:
-    turn = torch.linalg.qr(torch.randn(3, 3, dtype=torch.float64)).Q
-    affine = torch.eye(4, dtype=torch.float64)
-    affine[:3, :3] = turn @ torch.diag(torch.tensor(SPACING, dtype=torch.float64))
-    assert spacing_of(affine) == pytest.approx(SPACING)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from runs.conftest import command_line
 
-from scripts.tools.unreadable_files import unreadable_files
-from scripts.tools.warm_bundle import start_bundle
+from scripts.files.unreadable_files import unreadable_files
+from scripts.run.warm_bundle import start_bundle
 
 Start = Callable[..., BaseProcess]
 LOG = "log.txt"  # beside the output folder

@@ -20,7 +20,7 @@ from monai.transforms import RandGaussianNoised
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from scripts.checkpoint_file import read_about, read_checkpoint
+from scripts.files.checkpoint_file import read_about, read_checkpoint
 from scripts.handlers import Checkpointing, EpochSeed
 
 SCORES = (0.2, 0.6, 0.5, 0.7)  # of the validations after epochs 1, 2, 3, 4

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from scripts.tools.warm_bundle import start_bundle
+from scripts.run.warm_bundle import start_bundle
 
 NARROW_CONFIG = ROOT / "tests" / "runs" / "narrow.yaml"
 Command = Callable[..., subprocess.CompletedProcess[str]]

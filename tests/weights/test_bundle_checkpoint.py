@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from scripts.checkpoint_file import write_checkpoint
+from scripts.files.checkpoint_file import write_checkpoint
 from scripts.networks import SAM3D, ResidualDecoder, SAMSliceEncoder
 from scripts.weights import load_checkpoint
 from scripts.weights.sam_checkpoint import fill_at_random

@@ -12,11 +12,11 @@ from torch import nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from ...file_digest import file_digest
-from ..case_error import CaseError
-from ..datalist import Case
-from ..open_case import case_files
-from ..recipe import digest, recipe_digest
+from ...files.file_digest import digest, file_digest
+from ..cases.case_error import CaseError
+from ..cases.datalist import Case
+from ..cases.open_case import case_files
+from ..preprocessing.preprocessing_digest import preprocessing_digest
 from .embedding_store import EmbeddingStore
 
 logger = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ class EmbeddingCache:
         self.num_workers = num_workers
         self.keys: dict[str, list[str]] = {}  # of each case the key of every view
         self._recipes = [
-            digest(device.type, recipe_digest(pipeline.transforms, self, *encoder.modules())) for pipeline in pipelines
+            digest(device.type, preprocessing_digest(pipeline.transforms, self, *encoder.modules())) for pipeline in pipelines
         ]
 
     def fill(self) -> None:

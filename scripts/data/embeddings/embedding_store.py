@@ -15,8 +15,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from ...atomic_write import atomic_write, remove_partials
-from ...disk_errors import disk_errors_in_words
+from ...files.atomic_write import atomic_write, remove_partials
+from ...files.disk_errors import disk_errors_in_words
 
 logger = logging.getLogger(__name__)
 

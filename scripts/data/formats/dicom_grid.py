@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from pydicom.multival import MultiValue
 
-from ..case_error import CaseError
+from ..cases.case_error import CaseError
 from .dicom_slice import Slice, check_slice
 
 ROUNDING = 0.02  # mm, of the difference of two positions: headers give them in hundredths

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..case_error import CaseError
+from ..cases.case_error import CaseError
 from .dicom_grid import regular_grid
-from .dicom_slice import Slice, is_dicom, numbers_of, read_pixels, read_slice
+from .dicom_slice import Slice, is_dicom, numbers_of, open_slice, read_pixels
 from .image_file import ImageFile, Note
 
 
@@ -112,14 +112,14 @@ def _dicom_files(folder: Path) -> Iterator[Path]:
 
 
 def _slices(folder: Path) -> Iterator[Slice]:
-    return filter(None, map(read_slice, _dicom_files(folder)))
+    return filter(None, map(open_slice, _dicom_files(folder)))
 
 
 def _uid_of(file: Path) -> str:
     if not is_dicom(file):
         found = "neither its name nor its first bytes say so"
         raise CaseError(str(file), "must be NIfTI, .nrrd, .mha or DICOM, in one file", found, "save it as one of these")
-    image = read_slice(file)
+    image = open_slice(file)
     if image is None:
         raise CaseError(str(file), "must be a DICOM image", "it is an object of another kind", "choose an image file")
     return image.header.SeriesInstanceUID

@@ -13,7 +13,7 @@ from pydicom import Dataset, dcmread
 from pydicom.pixels import apply_modality_lut
 from pydicom.uid import UID, ImplicitVRLittleEndian, RLELossless
 
-from ..case_error import CaseError
+from ..cases.case_error import CaseError
 
 logging.getLogger("pydicom").setLevel(logging.ERROR)  # it logs each of its warnings once more
 sitk.ProcessObject.GlobalWarningDisplayOff()  # what ITK warns of names no file
@@ -79,7 +79,7 @@ def is_dicom(file: Path) -> bool:
     return head[128:] == b"DICM" or (head[:2] in (b"\x02\0", b"\x08\0") and head[3:4] == b"\0")
 
 
-def read_slice(file: Path) -> Slice | None:
+def open_slice(file: Path) -> Slice | None:
     """None: a DICOM object that is no image (segmentation, structure set, report, ...). `check_slice` says if it is usable."""
     with _reading(file):
         header = dcmread(file, force=True, stop_before_pixels=True, specific_tags=list(TAGS))

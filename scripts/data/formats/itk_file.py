@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from ..case_error import CaseError, first_line
+from ..cases.case_error import CaseError, first_line
 from .image_file import ImageFile, Note
 
 READERS = {".nrrd": "NrrdImageIO", ".mha": "MetaImageIO"}

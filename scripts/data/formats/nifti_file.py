@@ -9,7 +9,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from ..case_error import CaseError, first_line
+from ..cases.case_error import CaseError, first_line
 from .image_file import ImageFile, Note
 from .nifti_placement import place
 

@@ -3,8 +3,8 @@
 import nibabel as nib
 import numpy as np
 
-from ..case_error import CaseError, first_line
-from .grid import axcodes, displacement, places_every_voxel, same_place, spacing_of
+from ...basics.geometry import axcodes, displacement, places_every_voxel, same_place, spacing_of
+from ..cases.case_error import CaseError, first_line
 from .image_file import Note
 
 MILLIMETRES = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}  # of NIfTI's codes of units: unknown, metre, millimetre, micrometre

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from ..case_error import CaseError, first_line
+from ...basics.geometry import LONGEST, SHORTEST, places_every_voxel, right_angled, shear, spacing_of
+from ..cases.case_error import CaseError, first_line
 from .dicom_series import open_series
-from .grid import LONGEST, SHORTEST, places_every_voxel, right_angled, shear, spacing_of
 from .image_file import ImageFile, Note
 from .itk_file import READERS, open_itk
 from .nifti_file import SUFFIXES as NIFTI

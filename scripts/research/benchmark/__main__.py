@@ -19,7 +19,7 @@ import monai
 import torch
 from tqdm import tqdm
 
-from ...atomic_write import atomic_write
+from ...files.atomic_write import atomic_write
 from .decoder import decoder, memory
 from .encoder import attention, encoder
 from .gpu import gpu_compiled, gpu_encoder

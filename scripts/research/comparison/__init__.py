@@ -1,8 +1,8 @@
 """Names of networks and a budget -> trainings, evaluations and the table of `python -m scripts.research.comparison.compare`."""
 
+from ...run.network_configs import network_configs
 from .budget import Budget
 from .compared_network import ComparedNetwork, Setting
-from .network_configs import network_configs
 from .result import NetworkResult, read_result
 from .tables import write_tables
 

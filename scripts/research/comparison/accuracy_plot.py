@@ -3,16 +3,12 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-import matplotlib
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullLocator
 
-from ...atomic_write import atomic_write
+from ...basics.figures import colour_of, new_figure, save_figure
 from .compare_cases import Interval
 
-COLOURS = matplotlib.colormaps["tab10"].colors
 WIDE = 50  # ratio of the largest to the smallest cost from which ticks at 1, 2 and 5 would run into each other
 
 
@@ -21,15 +17,14 @@ def draw_accuracy(accuracy: Mapping[str, Interval], costs: Mapping[str, Mapping[
 
     accuracy: of each network; costs: of each quantity, named with its unit, each network's.
     """
-    figure = Figure(figsize=(3.6 * len(costs) + 2, 4.6), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(3.6 * len(costs) + 2, 4.6)
     ranked = sorted(accuracy, key=lambda network: -accuracy[network].value)
     panels = figure.subplots(1, len(costs), squeeze=False, sharey=True)[0]
     for axes, (quantity, values) in zip(panels, costs.items(), strict=True):
         for rank, network in enumerate(ranked, 1):
             at, dice = values[network], accuracy[network]
-            axes.plot([at, at], [dice.low, dice.high], color=_colour(rank), lw=1, alpha=0.5)
-            axes.plot(at, dice.value, marker="o", color="white", markersize=11, markeredgecolor=_colour(rank), alpha=0.8)
+            axes.plot([at, at], [dice.low, dice.high], color=colour_of(rank), lw=1, alpha=0.5)
+            axes.plot(at, dice.value, marker="o", color="white", markersize=11, markeredgecolor=colour_of(rank), alpha=0.8)
             axes.plot(at, dice.value, zorder=3, **_number(rank))
         axes.set(xlabel=quantity, xscale="log")
         axes.margins(x=0.12)
@@ -41,13 +36,8 @@ def draw_accuracy(accuracy: Mapping[str, Interval], costs: Mapping[str, Mapping[
     panels[0].set_ylabel(measure)
     handles = [Line2D([], [], linestyle="none", label=network, **_number(rank)) for rank, network in enumerate(ranked, 1)]
     figure.legend(handles=handles, loc="outside right center", fontsize=9)
-    with atomic_write(path) as temporary:
-        figure.savefig(temporary, dpi=110)
+    save_figure(figure, path)
 
 
 def _number(rank: int) -> dict[str, object]:
-    return {"marker": f"${rank}$", "color": _colour(rank), "markersize": 6 if rank < 10 else 8}
-
-
-def _colour(rank: int) -> tuple[float, float, float]:
-    return COLOURS[(rank - 1) % len(COLOURS)]
+    return {"marker": f"${rank}$", "color": colour_of(rank), "markersize": 6 if rank < 10 else 8}

@@ -22,8 +22,8 @@ from datetime import timedelta
 from pathlib import Path
 from statistics import fmean
 
-from ...folder_lock import lock_folder
-from ...plain_errors import show_plain_errors
+from ...files.folder_lock import lock_folder
+from ...run.plain_errors import show_plain_errors
 from . import Budget, ComparedNetwork, NetworkResult, Setting, read_result, write_tables
 from .compare_cases import mean_interval
 

@@ -8,11 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ...atomic_write import atomic_write
-from ...file_digest import file_digest
+from ...files.atomic_write import write_json
+from ...files.file_digest import file_digest
+from ...run.network_configs import CONFIGS, network_configs, short_name
 from .budget import Budget, Options, probe_options
 from .bundle_process import bundle_command, run_bundle
-from .network_configs import CONFIGS, network_configs, short_name
 
 TRAINING_ONLY = {"cached.yaml"}  # validation and evaluation run the whole network
 
@@ -73,7 +73,7 @@ class ComparedNetwork:
         """Does what is not done yet. Raises RuntimeError with the reason of a command that failed."""
         if self._different():
             shutil.rmtree(self.folder)  # it came to nothing, else it would have been refused
-        _write(self.folder / "request.json", self.request)
+        write_json(self.folder / "request.json", self.request)
         if not (self.training / "model.pt").exists():  # it is written once, at the end of the last epoch
             plan = self._plan(say)
             resume = (self.training / "last.pt").exists()
@@ -95,7 +95,7 @@ class ComparedNetwork:
                 preparation = probe["preparation_seconds"]
                 if steps := budget.longer_probe(probe):
                     probe = self._probe(probe_options(steps))
-            _write(path, {"options": budget.options(probe), "preparation_seconds": preparation})
+            write_json(path, {"options": budget.options(probe), "preparation_seconds": preparation})
         return json.loads(path.read_text())["options"]
 
     def _probe(self, options: Options) -> dict[str, Any]:
@@ -120,8 +120,3 @@ class ComparedNetwork:
     def _evaluating_configs(self) -> list[Path]:
         parts = [path for path in self.configs if path.name not in TRAINING_ONLY]
         return [CONFIGS / "train.json", CONFIGS / "evaluate.json", *parts, self.setting.preset, *self.setting.last_configs]
-
-
-def _write(path: Path, content: Any) -> None:
-    with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2))

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ...atomic_write import atomic_write
+from ...files.atomic_write import atomic_write
 from ..measure import markdown_section, three_digits
 from .accuracy_plot import draw_accuracy
 from .compare_cases import Interval, difference_interval, mean_interval

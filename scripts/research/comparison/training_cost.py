@@ -13,7 +13,7 @@ import torch
 from ignite.engine import Engine, Events
 from torch import nn
 
-from ...atomic_write import atomic_write
+from ...files.atomic_write import write_json
 
 RESET_PEAK = "5"  # to /proc/self/clear_refs: the peak becomes the present resident set (man 5 proc)
 
@@ -102,8 +102,7 @@ class TrainingCost:
             "preparation_seconds": self.preparation_seconds,
             "epochs": self.epochs,
         }
-        with atomic_write(self.path) as temporary:
-            temporary.write_text(json.dumps(content))
+        write_json(self.path, content)
 
 
 def _reset_peak(device: torch.device) -> bool:

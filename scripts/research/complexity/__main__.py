@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from ...atomic_write import atomic_write
+from ...files.atomic_write import atomic_write, write_json
 from ..measure import interleaved_medians, peak_memory
 from .page import complexity_page
 from .systems import QUICK, Study, System, random_embeddings, systems
@@ -79,8 +79,7 @@ def measure(decoders: dict[str, System], study: Study, device: str, measured: di
             for name, s in tqdm(fitting.items(), desc="memory", leave=False, dynamic_ncols=True)
         }
         measured["sizes"][str(grid)] = {"seconds": seconds, "bytes": peaks}
-        with atomic_write(store) as temporary:
-            temporary.write_text(json.dumps(measured, indent=1))
+        write_json(store, measured)
 
 
 def where(device: str) -> str:

@@ -5,11 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, LogLocator, NullLocator
 
-from ...atomic_write import atomic_write
+from ...basics.figures import new_figure, save_figure
 from .growth_fit import Growth
 
 
@@ -25,8 +23,7 @@ def draw_growth(title: str, size: str, sizes: Sequence[int], measured: Mapping[s
 
     A dashed line from the first point shows growth in proportion to the size.
     """
-    figure = Figure(figsize=(4.2 * len(measured), 3.6), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(4.2 * len(measured), 3.6)
     figure.suptitle(title)
     for axes, (quantity, values) in zip(figure.subplots(1, len(measured), squeeze=False).flat, measured.items(), strict=True):
         axes.loglog(sizes, values, "o-", label="measured")
@@ -35,8 +32,7 @@ def draw_growth(title: str, size: str, sizes: Sequence[int], measured: Mapping[s
         _set_ticks(axes, sizes)
         axes.grid(which="both", alpha=0.3)
         axes.legend()
-    with atomic_write(path) as temporary:
-        figure.savefig(temporary, dpi=110)
+    save_figure(figure, path)
 
 
 def draw_comparison(
@@ -46,8 +42,7 @@ def draw_comparison(
 
     crossings: of a panel, the size at which two of its curves cross: a dotted line.
     """
-    figure = Figure(figsize=(max(5.6 * len(panels), 8), 5.4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(max(5.6 * len(panels), 8), 5.4)
     figure.suptitle(title)
     names = dict.fromkeys(name for curves in panels.values() for name in curves)
     colours = {name: f"C{index}" for index, name in enumerate(names)}
@@ -69,8 +64,7 @@ def draw_comparison(
         axes.grid(which="both", alpha=0.3)
     handles = {text: line for axes in figure.axes for line, text in zip(*axes.get_legend_handles_labels(), strict=True)}
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=3)
-    with atomic_write(path) as temporary:
-        figure.savefig(temporary, dpi=110)
+    save_figure(figure, path)
 
 
 def _set_ticks(axes: Axes, sizes: Sequence[int] | None) -> None:

@@ -31,7 +31,7 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from scripts.data.case_error import CaseError
+from scripts.data.cases.case_error import CaseError
 from scripts.data.formats.dicom_series import divided_series, find_series, open_series
 
 

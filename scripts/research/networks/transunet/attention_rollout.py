@@ -7,17 +7,14 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from monai.transforms import Transform
 from torch import nn
 from torch.nn import functional as F
 
-from ....atomic_write import atomic_write
-from ....evaluation.overlays import COLOURS
-
-PATCH = 16  # pixels on a side of one token
+from ....basics.figures import colour_of, fill, new_figure, save_figure
+from ....basics.geometry import spacing_of
+from ....basics.tokens import PATCH, padded
 
 
 def attention_rollout(attentions: Iterable[torch.Tensor]) -> torch.Tensor:
@@ -75,7 +72,7 @@ class SaveRolloutd(Transform):
     def _shares(self, plane: torch.Tensor, foreground: torch.Tensor) -> torch.Tensor:
         """(M, H, W) and (H, W) -> (H, W): times an even share."""
         height, width = foreground.shape
-        padding = (0, -width % PATCH, 0, -height % PATCH)
+        padding = (0, padded(width) - width, 0, padded(height) - height)
         rollout = attention_rollout(self.network.attention_maps(F.pad(plane, padding)[None]))[0]  # (T, T)
         weights = F.avg_pool2d(F.pad(foreground.float(), padding)[None], PATCH)[0]  # (h, w)
         if not foreground.any():
@@ -87,29 +84,25 @@ class SaveRolloutd(Transform):
     def _draw(
         self, path: Path, title: str, affine: torch.Tensor, plane: np.ndarray, labelled: np.ndarray, shares: np.ndarray
     ) -> None:
-        spacing = np.linalg.norm(np.asarray(affine)[:3, :3], axis=0)
+        spacing = spacing_of(affine)
         pictures = [upright(array, affine) for array in (plane, labelled, shares)]
         extent_ratio = spacing[1] / spacing[0]
         shown = [number for number in range(1, len(self.labels)) if (labelled == number).any()]
-        figure = Figure(figsize=(11, 4.2), layout="constrained")
-        FigureCanvasAgg(figure)
+        figure = new_figure(11, 4.2)
         axes = figure.subplots(1, 3)
         for axis, name in zip(axes, ("image", "prediction", "attention rollout"), strict=True):
             axis.imshow(pictures[0], cmap="gray", aspect=extent_ratio)
             axis.set_title(name, fontsize=10)
             axis.axis("off")
         for number in shown:
-            filled = pictures[1] == number
-            colour = COLOURS[(number - 1) % len(COLOURS)]
-            axes[1].imshow(np.dstack([*(np.full(filled.shape, c) for c in colour), 0.5 * filled]), aspect=extent_ratio)
-        handles = [Patch(color=COLOURS[(number - 1) % len(COLOURS)], label=self.labels[number]) for number in shown]
+            fill(axes[1], pictures[1] == number, colour_of(number), 0.5, extent_ratio)
+        handles = [Patch(color=colour_of(number), label=self.labels[number]) for number in shown]
         if handles:
             figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 8), fontsize=9)
         rollout = axes[2].imshow(pictures[2], cmap="inferno", alpha=0.6, aspect=extent_ratio)
         figure.colorbar(rollout, ax=axes[2], label="times an even share", shrink=0.8)
         figure.suptitle(title, fontsize=10)
-        with atomic_write(path) as temporary:
-            figure.savefig(temporary, dpi=110)
+        save_figure(figure, path)
 
 
 def fullest_slice(foreground: torch.Tensor) -> int:

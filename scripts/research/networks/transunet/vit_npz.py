@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from ....file_digest import file_digest
-from ....weights.fits import require_names, require_values
+from ....files.file_digest import file_digest
+from ....weights.check_tensors import require_names, require_values
 
 logger = logging.getLogger(__name__)
 

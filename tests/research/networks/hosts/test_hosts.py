@@ -113,7 +113,7 @@ def test_a_host_becomes_2d_as_the_manual_says(host: type[nn.Module]) -> None:
     for path in (ROOT / "configs" / "research" / "networks").glob("*.yaml"):
         definition = ConfigParser.load_config_file(str(path)).get("network_def", {})
         options = definition.get("network", {}).get("host", {})
-        if options.get("_target_") == f"scripts.networks.{host.__name__}":
+        if options.get("_target_") == f"scripts.research.networks.{host.__name__}":
             kept = options.keys() - {"_target_", "channels", "strides", "dilations", "second_skips"}
             assert kept == {"spatial_dims", "in_channels", "out_channels"}
             assert definition.keys() == {"_target_", "multiple", "minimum", "network"}

@@ -1,0 +1,149 @@
+"""The lists of a dataset -> the cases that may be trained on: every voxel looked at before the first step."""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import ignite.distributed as idist
+from monai.transforms import Compose, Transform
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from ...files.atomic_write import write_json
+from ...files.file_digest import digest, file_digest
+from ..formats.image_file import Note
+from ..formats.open_image import open_image
+from ..masks.case_report import CaseReport
+from ..preprocessing.preprocessing_digest import preprocessing_digest
+from .case_error import CaseError, cause_of, first_line
+from .check_headers import check_headers
+from .datalist import Case, as_list
+from .open_case import case_files
+
+logger = logging.getLogger(__name__)
+
+
+def check_training(
+    cases: Mapping[str, Sequence[Case]],
+    modalities: int,
+    preprocessing: Sequence[Transform],
+    report: CaseReport,
+    remember: str | Path,
+    skip_bad: bool = False,
+    num_workers: int = 0,
+) -> dict[str, list[Case]]:
+    """The cases of each part (training, validation) that are in order; with `skip_bad` the others are left out.
+
+    First all headers, in seconds; then each case goes through the preprocessing once, as in training, so that nothing is found
+    in the night. What passed is remembered in the file `remember` by the sha256 of image and label and of the preprocessing.
+    Of several processes the first one looks.
+
+    Raises CaseError when a case is bad, after all of them are in the log and in the report, unless `skip_bad`; and when
+    nothing is left.
+    """
+    found = _check(cases, modalities, preprocessing, report, Path(remember), num_workers) if idist.get_rank() == 0 else None
+    if idist.get_world_size() > 1:
+        found = json.loads(idist.broadcast(json.dumps(found), safe_mode=True))
+    total = {part: len(cases[part]) for part in cases}
+    bad = sum(total.values()) - sum(len(part) for part in found.values())
+    if bad and not skip_bad:
+        remedy = "correct them, or leave them out by --skip_bad true"
+        raise CaseError(
+            str(report.path), "training starts on good cases alone", f"{bad} of {sum(total.values())} are refused", remedy
+        )
+    for part, good in found.items():
+        if not good:
+            raise CaseError(str(report.path), f"there must be cases for {part}", "none is in order", "correct them")
+    return found
+
+
+def _check(
+    cases: Mapping[str, Sequence[Case]],
+    modalities: int,
+    preprocessing: Sequence[Transform],
+    report: CaseReport,
+    remember: Path,
+    num_workers: int,
+) -> dict[str, list[Case]]:
+    recipe = preprocessing_digest(preprocessing)
+    good = {part: check_headers(cases[part], modalities, report) for part in cases}
+    listed = [(part, case) for part in good for case in good[part]]
+    bar = tqdm(listed, desc="hashing files", unit="case", dynamic_ncols=True)
+    contents = [_contents(case) for _, case in bar]
+    keys = [digest(recipe, *content) for content in contents]
+    passed = set(_remembered(remember))
+    new = [case for (_, case), key in zip(listed, keys, strict=True) if key not in passed]
+    # A copy: use may leave something behind in transforms, by whose parameters cached embeddings are known.
+    errors = iter(_errors(new, Compose(deepcopy(list(preprocessing))), num_workers))
+    first: dict[str, tuple[str, str]] = {}
+    for (part, case), (image, _), key in zip(listed, contents, keys, strict=True):
+        error = None if key in passed else next(errors)
+        if error is None:
+            report.noted(case, _seen_before(case, part, image, first))
+            report.done(case)
+            passed.add(key)
+        else:
+            report.refused(case, error)
+            good[part].remove(case)
+    write_json(remember, sorted(passed))
+    return good
+
+
+def _contents(case: Case) -> tuple[str, str]:
+    """Digests of the image's files and of the label's."""
+    image, label = case_files({"image": case["image"]}), open_image(case["label"]).files
+    return digest(*map(file_digest, image)), digest(*map(file_digest, label))
+
+
+def _seen_before(case: Case, part: str, image: str, first: dict[str, tuple[str, str]]) -> list[tuple[str, Note]]:
+    """The same bytes under two names, in training and validation: public datasets have that."""
+    file = as_list(case["image"])[0]
+    other, other_part = first.setdefault(image, (file, part))
+    if part == other_part:
+        return []
+    found = f"its bytes are those of {other}, which is in {other_part}: scores come out too good"
+    return [(file, Note("training and validation should not share images", found, corrected=False))]
+
+
+def _errors(cases: list[Case], preprocessing: Compose, num_workers: int) -> list[CaseError | None]:
+    if not cases:
+        return []
+    results = DataLoader(_Tried(cases, preprocessing), batch_size=None, num_workers=num_workers)
+    with logging_redirect_tqdm():
+        return list(tqdm(results, desc="checking voxels", unit="case", total=len(cases), dynamic_ncols=True))
+
+
+class _Tried:
+    """Case -> its error, if preprocessing raises one."""
+
+    def __init__(self, cases: list[Case], preprocessing: Compose) -> None:
+        self.cases = cases
+        self.preprocessing = preprocessing
+
+    def __len__(self) -> int:
+        return len(self.cases)
+
+    def __getitem__(self, index: int) -> CaseError | None:
+        case = self.cases[index]
+        try:
+            self.preprocessing(case)
+        except Exception as error:
+            cause = cause_of(error)
+            if isinstance(cause, CaseError):
+                return cause
+            file, rule = as_list(case["image"])[0], "every step of the preprocessing must succeed"
+            return CaseError(file, rule, first_line(cause), "look at this case")
+        return None
+
+
+def _remembered(path: Path) -> list[Any]:
+    """Of a damaged file nothing is remembered."""
+    try:
+        keys = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return []
+    return [key for key in keys if isinstance(key, str)] if isinstance(keys, list) else []

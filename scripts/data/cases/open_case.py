@@ -1,0 +1,76 @@
+"""A case -> the headers of its files, checked against each other; no voxel is read."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ...basics.geometry import displacement, reoriented, same_place
+from ..formats.image_file import ImageFile, Note
+from ..formats.open_image import open_image
+from .case_error import CaseError
+from .datalist import as_list
+
+LABELS = ("label", "reference")
+
+
+@dataclass(frozen=True)
+class OpenCase:
+    """images: one for each file; label: on the grid of the images, `reorientation` of axes aside; notes: of all files."""
+
+    images: tuple[ImageFile, ...]
+    label: ImageFile | None
+    notes: tuple[tuple[str, Note], ...]  # with the file that each concerns
+
+
+def open_case(case: Mapping[Any, Any], modalities: int) -> OpenCase:
+    """case: `image`, a path or one for each modality; `label` or `reference`, a path, where there is one.
+
+    Raises CaseError unless there are `modalities` channels in all and all files lie on one grid. A label stored along other
+    axes than its image is put right, if its voxels then lie on the image's.
+    """
+    images = [open_image(str(file)) for file in as_list(case["image"])]
+    first = images[0]
+    channels = sum(image.channels for image in images)
+    if channels != modalities:
+        found = f"it has {channels} channel{'s' * (channels != 1)} ({len(images)} file{'s' * (len(images) != 1)})"
+        remedy = "choose the preset it belongs to; split a time series into volumes"
+        raise CaseError(first.path, f"the preset expects {modalities} modalities", found, remedy)
+    for image in images[1:]:
+        _require_grid(image, first)
+    notes = [(image.path, note) for image in images for note in image.notes]
+    key = next((key for key in LABELS if case.get(key)), None)
+    if key is None:
+        return OpenCase(tuple(images), None, tuple(notes))
+    label, note = _on_grid_of(first, open_image(str(case[key])))
+    notes += [(label.path, note) for note in (*label.notes, *note) if note not in first.notes]
+    return OpenCase(tuple(images), label, tuple(notes))
+
+
+def case_files(case: Mapping[Any, Any]) -> list[str]:
+    """All files of its images, then those of its label."""
+    paths = [*as_list(case["image"]), *(case[key] for key in LABELS if case.get(key))]
+    return [file for path in paths for file in open_image(path).files]
+
+
+def _on_grid_of(image: ImageFile, label: ImageFile) -> tuple[ImageFile, list[Note]]:
+    if label.channels != 1:
+        found = f"it has {label.channels} channels"
+        raise CaseError(label.path, "a label must hold one value for each voxel", found, "write one volume of label values")
+    affine, shape = reoriented(label.affine, label.shape, image.affine)
+    if label.shape == image.shape and same_place(image.affine, label.affine, image.shape):
+        return label, []
+    if shape == image.shape and same_place(image.affine, affine, image.shape):
+        found = f"they are not those of {image.path}, on whose voxels it lies; it is turned"
+        return label, [Note("a label should be stored along its image's axes", found, corrected=True)]
+    _require_grid(label, image)
+    return label, []
+
+
+def _require_grid(file: ImageFile, image: ImageFile) -> None:
+    rule, remedy = "all files of a case must lie on one grid", f"resample it onto {image.path}"
+    if file.shape != image.shape:
+        found = f"its shape is {' x '.join(map(str, file.shape))}, the other's {' x '.join(map(str, image.shape))}"
+        raise CaseError(file.path, rule, found, remedy)
+    if not same_place(image.affine, file.affine, image.shape):
+        found = f"they lie up to {displacement(image.affine, file.affine, image.shape):.3g} mm apart"
+        raise CaseError(file.path, rule, found, remedy)

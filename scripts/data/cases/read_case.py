@@ -1,0 +1,103 @@
+"""A case's files -> its volumes with their geometry, every voxel checked: the one way in which voxels are read."""
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from monai.transforms import Transform
+from monai.utils.enums import MetaKeys, SpaceKeys
+
+from ...basics.geometry import reorientation
+from ..formats.image_file import ImageFile
+from .case_error import CaseError
+from .datalist import as_list
+from .label_values import label_values, to_classes
+from .open_case import LABELS, open_case
+
+WHOLE = 1e-3  # how far a stored label may be from a whole number: scaled integers are not exact
+
+
+class ReadCased(Transform):
+    """`image` -> MetaTensor (M, H, W, D), and `label` or `reference`, where there is one, (1, H, W, D) on the same grid.
+
+    A `label`, for training, holds class numbers 0, 1, ... in place of the values; a `reference`, for evaluation, keeps them.
+    `filename_or_obj` in `meta` is the path, of several modalities the first.
+
+    modalities: number of image channels M.
+    labels: label value -> name; a label may hold no other value.
+    empty_labels: accept labels without any structure. A `reference` may always be empty.
+
+    Raises CaseError, which names the file, for whatever is wrong in the headers (`open_case`) or among the voxels.
+    """
+
+    def __init__(self, modalities: int, labels: Mapping[str, str], empty_labels: bool = False) -> None:
+        self.modalities = modalities
+        self.values = label_values(labels)
+        self.empty_labels = empty_labels
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        case = open_case(data, self.modalities)
+        image = np.concatenate([self._read_image(file) for file in case.images])
+        read = {"image": _tensor(image, str(as_list(data["image"])[0]), case.images[0].affine)}
+        if case.label is not None:
+            key = next(key for key in LABELS if data.get(key))
+            label = _turned(self._read_label(case.label, key == "reference"), case.label, case.images[0])
+            if key == "label":
+                label = to_classes(label, self.values)
+            read[key] = _tensor(label, case.label.path, case.images[0].affine)
+        return {**data, **read}
+
+    def _read_image(self, file: ImageFile) -> np.ndarray:
+        voxels = file.read()
+        wrong = voxels.size - int(np.isfinite(voxels).sum())
+        if wrong:
+            found = f"{wrong} voxels are NaN, infinite, or too large for single precision"
+            raise CaseError(file.path, "intensities must be finite", found, "export the image again or replace those values")
+        for channel in voxels:
+            if channel.min() == channel.max():
+                found = f"every voxel is {channel.min():g}"
+                raise CaseError(file.path, "an image must have contrast", found, "export it again")
+        return voxels
+
+    def _read_label(self, file: ImageFile, may_be_empty: bool) -> np.ndarray:
+        stored = file.read()
+        if not np.isfinite(stored).all():
+            raise CaseError(file.path, "labels must be whole numbers", "some voxels are NaN or infinite", "correct the label")
+        label = np.rint(stored)
+        if np.abs(stored - label).max() > WHOLE:
+            found = f"found {stored.flat[np.abs(stored - label).argmax()]:g}"
+            raise CaseError(file.path, "labels must be whole numbers", found, "resample it by nearest neighbours")
+        found_values = np.unique(label)
+        wrong = [f"{value:g}" for value in found_values if value not in self.values]
+        if wrong:
+            rule = f"a label may hold the values of the preset, {', '.join(map(str, self.values))}"
+            found = f"found {', '.join(wrong[:5])}{', ...' if len(wrong) > 5 else ''}"
+            raise CaseError(file.path, rule, found, "correct the label or the preset's list of labels")
+        if not (may_be_empty or self.empty_labels) and len(found_values) == 1 and found_values[0] == 0:
+            remedy = "label it, leave it out, or give --empty_labels true"
+            raise CaseError(file.path, "a label must show a structure", "every voxel is background", remedy)
+        return label
+
+
+def _turned(label: np.ndarray, file: ImageFile, image: ImageFile) -> np.ndarray:
+    """(1, H, W, D) along the axes of the image."""
+    return np.moveaxis(nib.apply_orientation(np.moveaxis(label, 0, -1), reorientation(file.affine, image.affine)), -1, 0)
+
+
+def _tensor(voxels: np.ndarray, path: str, affine: np.ndarray) -> MetaTensor:
+    meta = {
+        MetaKeys.ORIGINAL_AFFINE: affine.copy(),
+        MetaKeys.SPATIAL_SHAPE: np.array(voxels.shape[1:]),
+        MetaKeys.ORIGINAL_CHANNEL_DIM: 0,
+        MetaKeys.SPACE: SpaceKeys.RAS,
+        "filename_or_obj": path,
+    }
+    return MetaTensor(torch.from_numpy(np.ascontiguousarray(voxels)), affine=torch.from_numpy(affine.copy()), meta=meta)
+
+
+def file_of(tensor: MetaTensor) -> str:
+    """The file that a tensor was read from."""
+    return str(tensor.meta.get("filename_or_obj", "a tensor without a file"))

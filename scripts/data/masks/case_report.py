@@ -1,0 +1,88 @@
+"""What became of each case -> report.json, a table in the log, and the exit code."""
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import ignite.distributed as idist
+
+from ...files.atomic_write import remove_partials, write_json
+from ...files.folder_lock import lock_folder
+from ..cases.case_error import CaseError, cause_of, first_line, printable
+from ..cases.datalist import Case, as_list
+from ..formats.image_file import Note
+
+logger = logging.getLogger(__name__)
+
+
+class CaseReport:
+    """Entries {file, status, rule, reason, mask}, saved to `output_dir`/report.json after every case.
+
+    status: `written`, or `accepted` where no mask is asked for; `corrected` if something in a header was put right; `refused`.
+    What is in doubt, but has no one right answer, stands as rule and reason of a case that was written.
+    Of several processes the first one writes the report.
+    """
+
+    def __init__(self, output_dir: str | Path) -> None:
+        self.path = Path(output_dir) / "report.json"
+        self.entries: list[dict[str, Any]] = []
+        self.notes: dict[str, Sequence[tuple[str, Note]]] = {}
+        if idist.get_rank() == 0:
+            lock_folder(output_dir)  # two runs would overwrite each other's files
+            remove_partials(Path(output_dir))
+        self._save()  # an output folder that cannot be written is found before the work starts
+
+    def noted(self, case: Case, notes: Sequence[tuple[str, Note]]) -> None:
+        """What is odd about a case that goes on; it becomes part of its entry, and the log says it at once."""
+        self.notes[_file(case)] = [*self.notes.get(_file(case), ()), *notes]
+        for file, note in notes:
+            logger.warning("%s: %s; %s", printable(file), note.rule, note.found)
+
+    def done(self, case: Case, mask: str | None = None) -> None:
+        notes = self.notes.get(_file(case), ())
+        status = "accepted" if mask is None else "written"
+        if any(note.corrected for _, note in notes):
+            status = "corrected"
+        rule = "; ".join(note.rule for _, note in notes) or None
+        reason = "; ".join(note.found for _, note in notes) or None
+        self._add(file=_file(case), status=status, rule=rule, reason=reason, mask=mask)
+
+    def refused(self, case: Case, error: BaseException) -> None:
+        """`error` or what caused it becomes the reason; the log says it at once."""
+        error = cause_of(error)
+        file = _file(case)
+        if isinstance(error, CaseError):
+            rule, reason = error.rule, f"{error.found}; {error.remedy}"
+            if error.file != file:
+                reason = f"{error.file}: {reason}"
+        else:
+            rule, reason = "every step must succeed", first_line(error)
+        logger.error("refused %s: %s; %s", printable(file), rule, printable(reason))
+        self._add(file=file, status="refused", rule=rule, reason=reason, mask=None)
+
+    def finish(self) -> None:
+        """Logs every case that has something to say, and the counts; exit code 1 if any case was refused."""
+        for entry in self.entries:
+            if entry["rule"]:
+                level = logging.ERROR if entry["status"] == "refused" else logging.WARNING
+                logger.log(
+                    level, "%-9s %s: %s; %s", entry["status"], *(printable(entry[key]) for key in ("file", "rule", "reason"))
+                )
+        counts = Counter(entry["status"] for entry in self.entries)
+        logger.info("%s; %s", ", ".join(f"{counts[status]} {status}" for status in sorted(counts)) or "no cases", self.path)
+        if counts["refused"]:
+            raise SystemExit(1)
+
+    def _add(self, **entry: Any) -> None:
+        self.entries.append(entry)
+        self._save()
+
+    def _save(self) -> None:
+        if idist.get_rank() == 0:
+            write_json(self.path, self.entries)
+
+
+def _file(case: Case) -> str:
+    return str(as_list(case["image"])[0])

@@ -1,0 +1,130 @@
+"""A mask -> the record beside it of what it was made from, by which a run that was interrupted knows what is done."""
+
+import json
+import logging
+import platform
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ...files.atomic_write import write_json
+from ...files.file_digest import digest, file_digest
+from ...run.running_config import running_settings
+from ..cases.case_error import CaseError, printable
+from ..cases.datalist import Case, as_list
+from ..formats.open_image import open_image
+from .save_mask import says_that_it_is_ours
+
+logger = logging.getLogger(__name__)
+
+PACKAGES = ("monai", "torch", "nibabel", "numpy", "pytorch-ignite", "segment-anything", "SimpleITK", "pydicom")
+SOFTWARE = "SAM-3D, a MONAI bundle"
+
+
+class MaskRecords:
+    """Writes `output_dir`/NAME.json for the mask `output_dir`/NAME.nii.gz.
+
+    A record holds the sha256 of the image's files, of the checkpoint, of the encoder's weights (or the words `random, seed N`),
+    of the configuration and of the mask; versions, device, and the time in UTC.
+
+    has_encoder: whether the network has one that takes `encoder_weights`; of another one the record holds null.
+    reuse: whether a mask whose record says that it would come out the same counts as done.
+    """
+
+    def __init__(
+        self,
+        output_dir: str | Path,
+        checkpoint: str | Path,
+        encoder_weights: str | Path,
+        encoder_seed: int,
+        device: torch.device,
+        reuse: bool = True,
+        has_encoder: bool = True,
+    ) -> None:
+        self.folder = Path(output_dir)
+        self.reuse = reuse
+        encoder = f"random, seed {encoder_seed}" if str(encoder_weights) == "random" else _file(encoder_weights)
+        self.made_by: dict[str, Any] = {
+            "software": SOFTWARE,
+            "checkpoint": _file(checkpoint),
+            "encoder_weights": encoder if has_encoder else None,
+            "config_sha256": digest(json.dumps(running_settings(), sort_keys=True)),
+            "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+            "device": str(device) if device.type == "cpu" else torch.cuda.get_device_name(device),
+        }
+
+    def begin(self, case: Case) -> dict[str, Any]:
+        """What the mask of this case is going to be made from: the image as it is now.
+
+        Raises CaseError when another's files have the names of the mask and its record.
+        """
+        mask, record = self._mask(case), self._path(case)
+        if (mask.exists() or record.exists()) and not (has_own_record(mask) or says_that_it_is_ours(mask)):
+            found = f"{mask if mask.exists() else record} is there and was not written by this bundle"
+            remedy = "choose another --output_dir, or move that file"
+            raise CaseError(str(as_list(case["image"])[0]), "a mask must not overwrite another file", found, remedy)
+        images = [{"file": path, "sha256": _image_digest(path)} for path in as_list(case["image"])]
+        return {"image": images, **self.made_by}
+
+    def finished(self, case: Case, record: dict[str, Any]) -> str | None:
+        """The mask of this case, if it is there, undamaged, and made from the same."""
+        mask = self._mask(case)
+        if not self.reuse or not mask.is_file():
+            return None
+        try:
+            saved = json.loads(self._path(case).read_text(encoding="utf-8"))
+            same = saved.pop("mask_sha256") == file_digest(str(mask)) and saved.pop("written") is not None
+        except (OSError, ValueError, KeyError, AttributeError, TypeError):
+            return None
+        if not same or saved != _as_saved(record):
+            return None
+        logger.info("%s is there already, made from the same", printable(str(mask)))
+        return str(mask.resolve())
+
+    def write(self, case: Case, record: dict[str, Any], mask: str) -> None:
+        content = {
+            **record,
+            "mask_sha256": file_digest(mask),
+            "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        write_json(self._path(case), content)
+
+    def discard(self, case: Case) -> None:
+        """Removes the mask that an earlier run made for a case that is refused now."""
+        if has_own_record(self._mask(case)):  # else the file is not ours
+            self._mask(case).unlink(missing_ok=True)
+            self._path(case).unlink()
+
+    def _mask(self, case: Case) -> Path:
+        return self.folder / f"{case['name']}.nii.gz"
+
+    def _path(self, case: Case) -> Path:
+        return self.folder / f"{case['name']}.json"
+
+
+def has_own_record(mask: Path) -> bool:
+    """Whether beside it lies what `MaskRecords` writes beside every mask."""
+    try:
+        record = json.loads(mask.with_name(f"{mask.name.removesuffix('.nii.gz')}.json").read_text(encoding="utf-8"))
+        return record["software"] == SOFTWARE
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False
+
+
+def _as_saved(record: dict[str, Any]) -> Any:
+    return json.loads(json.dumps(record).encode("utf-8", "backslashreplace"))
+
+
+def _file(path: str | Path) -> dict[str, str]:
+    return {"file": str(path), "sha256": file_digest(str(path))} if Path(path).is_file() else {"file": str(path)}
+
+
+def _image_digest(path: str) -> str:
+    try:
+        files = open_image(path).files
+        return file_digest(files[0]) if len(files) == 1 else digest(*map(file_digest, files))
+    except OSError as error:
+        raise CaseError(path, "an image must be readable", str(error), "check its permissions") from error

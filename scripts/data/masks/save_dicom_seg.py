@@ -1,0 +1,91 @@
+"""A mask in the grid of its DICOM series -> a DICOM Segmentation object that viewers lay over that series."""
+
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from highdicom import AlgorithmIdentificationSequence
+from highdicom.seg import SegmentAlgorithmTypeValues, Segmentation, SegmentationTypeValues, SegmentDescription
+from monai.data import MetaTensor
+from monai.transforms import Transform
+from pydicom import dcmread
+from pydicom.sr.codedict import codes
+from pydicom.uid import generate_uid
+
+from ...files.atomic_write import atomic_write
+from ..cases.case_error import CaseError
+from ..cases.label_values import label_values
+from ..cases.read_case import file_of
+from ..formats.dicom_series import open_series
+from ..formats.dicom_slice import is_dicom
+
+
+class SaveDicomSegd(Transform):
+    """Writes `pred` (1, H, W, D) of label values to `output_dir`/`name`.dcm and adds its path as `dicom_seg`.
+
+    To be used after `SaveMaskd`, which checks shape, place and name. An image that is no DICOM series is left as it is.
+    Segments are numbered 1, 2, ... in the order of the labels after the background, whether or not the mask shows them. All
+    are coded as "Anatomical Structure", since a label's name tells a person but no code what it is.
+
+    labels: label value -> name, in ascending order; "0" is the background.
+    version: the bundle's.
+
+    Raises CaseError when the series lacks what such an object must repeat of it.
+    """
+
+    def __init__(self, output_dir: str | Path, labels: Mapping[str, str], version: str = "unknown") -> None:
+        self.output_dir = Path(output_dir)
+        self.names = dict(zip(label_values(labels)[1:], list(labels.values())[1:], strict=True))  # without background
+        self.version = version
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        file = file_of(data["image"])
+        if not (Path(file).is_dir() or is_dicom(Path(file))):
+            return dict(data)
+        series = open_series(file)
+        try:
+            segmentation = self._segmentation(series.files, self._numbered(data["pred"]))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:  # highdicom's, for what it misses in the source
+            found = f"it cannot be built ({type(error).__name__}: {' '.join(str(error).split())})"
+            raise CaseError(file, "a DICOM segmentation must fit its series", found, "use the NIfTI mask") from error
+        path = self.output_dir / f"{data['name']}.dcm"
+        with atomic_write(path) as temporary:
+            segmentation.save_as(temporary)
+        return {**data, "dicom_seg": str(path)}
+
+    def _numbered(self, pred: MetaTensor) -> np.ndarray:
+        """(1, H, W, D) of label values -> (D, W, H) of segment numbers: frames, rows, columns."""
+        values = pred.as_tensor().cpu().numpy()[0].transpose(2, 1, 0)
+        numbers = np.zeros(values.shape, np.uint8 if len(self.names) < 256 else np.uint16)
+        for number, value in enumerate(self.names, start=1):
+            numbers[values == value] = number
+        return numbers
+
+    def _segmentation(self, files: tuple[str, ...], numbers: np.ndarray) -> Segmentation:
+        algorithm = AlgorithmIdentificationSequence("SAM-3D", codes.DCM.ArtificialIntelligence, self.version)
+        return Segmentation(
+            source_images=[dcmread(file, force=True, stop_before_pixels=True) for file in files],
+            pixel_array=numbers,
+            segmentation_type=SegmentationTypeValues.BINARY,
+            segment_descriptions=[
+                SegmentDescription(
+                    segment_number=number,
+                    segment_label=name,
+                    segmented_property_category=codes.SCT.AnatomicalStructure,
+                    segmented_property_type=codes.SCT.AnatomicalStructure,
+                    algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
+                    algorithm_identification=algorithm,
+                )
+                for number, name in enumerate(self.names.values(), start=1)
+            ],
+            series_instance_uid=generate_uid(),
+            series_number=1,
+            sop_instance_uid=generate_uid(),
+            instance_number=1,
+            manufacturer="SAM-3D",
+            manufacturer_model_name="SAM-3D",
+            software_versions=self.version,
+            device_serial_number="none",
+            series_description="SAM-3D segmentation",
+        )

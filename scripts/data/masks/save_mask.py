@@ -1,0 +1,94 @@
+"""A mask in its image's own grid -> a NIfTI file beside which the image can be laid voxel by voxel."""
+
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from monai.data import MetaTensor
+from monai.transforms import Transform
+
+from ...basics.geometry import same_place
+from ...files.atomic_write import atomic_write
+from ..cases.case_error import CaseError
+from ..cases.read_case import file_of
+from ..formats.nifti_file import SUFFIXES as NIFTI
+from ..formats.open_image import open_image
+
+DESCRIPTION = b"SAM-3D segmentation"
+
+
+class SaveMaskd(Transform):
+    """Writes `pred` (1, H, W, D) of label values to `output_dir`/`name`.nii.gz and adds its path as `mask`.
+
+    `pred` must already be back in the grid of the file that `image` was read from: shape and affine are checked against that
+    file. The header of a NIfTI image is used, so that mask and image agree to the last bit. uint8, uint16 above 255.
+    The file has its final name only when it is complete and was read back.
+
+    Raises CaseError when the mask would lie elsewhere than its image, and when it would be written outside `output_dir`.
+    """
+
+    def __init__(self, output_dir: str | Path) -> None:
+        self.output_dir = Path(output_dir)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        mask: MetaTensor = data["pred"]
+        file = file_of(data["image"])
+        source = open_image(file)
+        if mask.shape != (1, *source.shape):
+            found = f"the mask has the shape {tuple(mask.shape)}, the image {source.shape}"
+            raise CaseError(file, "a mask must have its image's shape", found, "report this file as a bug")
+        affine = np.asarray(mask.affine, dtype=float)
+        if not (np.isfinite(affine).all() and same_place(source.affine, affine, source.shape)):
+            found = f"its affine became {np.round(affine, 4).tolist()}, the image's is {np.round(source.affine, 4).tolist()}"
+            raise CaseError(file, "a mask must lie exactly on its image", found, "report this file as a bug")
+        path = (self.output_dir / f"{data['name']}.nii.gz").resolve()
+        if not path.is_relative_to(self.output_dir.resolve()):
+            raise CaseError(file, f"masks stay inside {self.output_dir}", f"this one would be {path}", "rename the case")
+        labels = mask.as_tensor().cpu().numpy()[0]
+        labels = labels.astype(np.uint8 if labels.max() <= 255 else np.uint16)
+        is_nifti = file.lower().endswith(NIFTI) and not Path(file).is_dir()  # a folder of slices may have any name
+        written = _on_nifti(file, labels) if is_nifti else _on_grid(source.affine, labels)
+        with atomic_write(path) as temporary:
+            nib.save(written, temporary)
+            _require_equal(nib.load(temporary), written, file)
+        return {**data, "mask": str(path)}
+
+
+def says_that_it_is_ours(file: Path) -> bool:
+    """By its header, as of a mask whose run was killed before its record was written."""
+    try:
+        return nib.load(file).header["descrip"].item() == DESCRIPTION
+    except Exception:  # whatever lies there, it is no mask
+        return False
+
+
+def _on_nifti(file: str, labels: np.ndarray) -> nib.Nifti1Image:
+    """With the geometry of the source's header, both transforms and their codes, without what concerns its intensities."""
+    source = nib.load(file)
+    header = source.header.copy()
+    header.extensions.clear()  # may name the patient
+    header.set_data_dtype(labels.dtype)
+    header.set_slope_inter(1, 0)
+    header["cal_min"] = header["cal_max"] = 0
+    header["descrip"] = DESCRIPTION
+    header["aux_file"] = b""
+    return type(source)(labels, source.affine, header)
+
+
+def _on_grid(affine: np.ndarray, labels: np.ndarray) -> nib.Nifti1Image:
+    """affine: in mm, RAS+."""
+    mask = nib.Nifti1Image(labels, affine)
+    mask.set_sform(affine, code="scanner")
+    mask.set_qform(affine, code="scanner")
+    mask.header.set_xyzt_units("mm")
+    mask.header["descrip"] = DESCRIPTION
+    return mask
+
+
+def _require_equal(saved: nib.Nifti1Image, written: nib.Nifti1Image, file: str) -> None:
+    """What lies on the disk is what was meant, to the last voxel."""
+    same = saved.shape == written.shape and np.allclose(saved.affine, written.affine, rtol=1e-6, atol=1e-6)
+    if not same or not np.array_equal(np.asanyarray(saved.dataobj), np.asanyarray(written.dataobj)):
+        raise CaseError(file, "a mask must be on disk as it was computed", "reading it back gave another", "check the disk")

@@ -1,0 +1,165 @@
+"""A run's configuration -> the same, or a sentence about what in it means nothing."""
+
+import inspect
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from pydoc import locate
+from typing import Any
+
+import torch
+from monai.bundle import ComponentLocator, ConfigParser
+from monai.bundle.reference_resolver import ReferenceResolver
+from monai.bundle.utils import ID_SEP_KEY
+
+from .close_names import did_you_mean
+from .running_config import running_workflow
+
+logger = logging.getLogger(__name__)
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+RUNS = ("train.json", "evaluate.json", "inference.json")  # a preset serves all of them
+SPECIAL = {"_target_", "_mode_", "_requires_", "_disabled_", "_desc_", "_meta_"}
+SWITCHES = {"true": True, "false": False}
+PATHS = (
+    "input",
+    "dataset_dir",
+    "output_dir",
+    "checkpoint",
+    "encoder_weights",
+    "transformer_weights",
+    "cache_dir",
+    "bundle_root",
+)
+
+
+def check_config() -> None:
+    """The first step of every run. MONAI accepts any option and only stumbles, or does not, where it would be used.
+
+    Raises ValueError for an option or preset key that no config knows, an argument that its component does not take, a
+    component or reference that does not exist, a word where a number is asked for, a GPU that is not there, mixed precision
+    without one, and a path that MONAI would run as an expression. Spells `true` and `false` from the command line as what they
+    mean.
+    """
+    workflow = running_workflow()
+    if workflow is None:
+        return
+    parser = workflow.parser
+    config = {key: value for key, value in parser.get().items() if key not in SPECIAL}
+    for identifier in PATHS:
+        value = config.get(identifier)
+        if isinstance(value, str) and value.startswith(("$", "@")) and Path(value).exists():
+            raise ValueError(f"--{identifier} {value} would be run as an expression; it is a path: write ./{value}")
+    known = {key: value for name in RUNS for key, value in ConfigParser.load_config_file(str(CONFIGS / name)).items()}
+    _check_ids(config, known)
+    _check_values(parser, config, known)
+    if parser.get("amp") is True and not _is_cuda(parser.get("device")):
+        raise ValueError(
+            "--amp true asks for mixed precision, which MONAI's engines have on CUDA only; leave it away to have it where "
+            "there is a GPU"
+        )
+    locator = ComponentLocator()  # looks through all of MONAI, once
+    for identifier, node in _walk(config):
+        if isinstance(node, dict) and "_target_" in node:
+            _check_component(identifier, node, locator)
+    for identifier, node in _walk(config):
+        if isinstance(node, str):
+            _check_references(identifier, node, parser, config)
+
+
+def _check_ids(config: dict[str, Any], known: dict[str, Any]) -> None:
+    text = repr(config)
+    for identifier, value in config.items():
+        is_used = re.search(rf"[@%]{re.escape(identifier)}\b", text) is not None
+        runs = isinstance(value, list) and all(isinstance(step, str) and step.startswith("$") for step in value)
+        if identifier in known or is_used or runs or identifier == "finalize":
+            continue
+        overlay = next((path for path in sorted(CONFIGS.rglob("*.yaml")) if identifier in _load(path)), None)
+        if overlay is None:
+            raise ValueError(
+                f"'{identifier}' is no option of this bundle and no id of its configs"
+                + did_you_mean(identifier, {**known, **config})
+            )
+        name = overlay.relative_to(CONFIGS.parent)
+        logger.warning("'%s' has no effect: it belongs to %s, which is not among the config files", identifier, name)
+    for group in ("train", "validate"):
+        for key in config.get(group, {}):
+            if key not in known[group]:
+                raise ValueError(f"'{group}#{key}' is no id of the configs{did_you_mean(key, known[group])}")
+
+
+def _check_values(parser: ConfigParser, config: dict[str, Any], known: dict[str, Any]) -> None:
+    for identifier, default in known.items():
+        value = config.get(identifier, default)
+        is_switch = isinstance(default, bool) or identifier == "amp"  # which by default follows the device
+        if isinstance(value, str) and not value.startswith(("$", "@", "%")):
+            if is_switch:
+                if value.lower() not in SWITCHES:
+                    raise ValueError(f"--{identifier} must be true or false, got {value!r}")
+                parser[identifier] = SWITCHES[value.lower()]
+            elif isinstance(default, int | float):
+                raise ValueError(f"--{identifier} must be a number, got {value!r} (in YAML, write 1e-4 as 1.0e-4)")
+            elif identifier == "device":
+                parser[identifier] = f"$torch.device('{_device(value)}')"
+        elif is_switch and not isinstance(value, bool) and str(value) != default:
+            raise ValueError(f"--{identifier} must be true or false, got {value!r}")
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"--device must be cpu, cuda or cuda:NUMBER, got {name!r}") from error
+    count = torch.cuda.device_count()
+    if device.type == "cuda" and (device.index or 0) >= count:
+        raise ValueError(
+            f"--device {name} asks for a GPU and torch sees {count or 'none'}; leave it away to run on what is there"
+        )
+    return device
+
+
+def _is_cuda(device: str) -> bool:
+    """Without evaluating the expression: `idist.device()` has to wait until a process knows its rank."""
+    return torch.cuda.is_available() and "cpu" not in device
+
+
+def _walk(node: Any, identifier: str = "") -> Iterator[tuple[str, Any]]:
+    """Every part of the config with its id."""
+    yield identifier, node
+    for key, child in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
+        yield from _walk(child, f"{identifier}#{key}" if identifier else str(key))
+
+
+def _check_component(identifier: str, component: dict[str, Any], locator: ComponentLocator) -> None:
+    target = component["_target_"]
+    if not isinstance(target, str) or target.startswith(("$", "@")):
+        return
+    try:
+        found = locator.get_component_module_name(target) if "." not in target else target
+        callable_ = locate(f"{found}.{target}" if found != target else target) if isinstance(found, str) else None
+    except Exception as error:
+        raise ValueError(f"'{identifier}': importing {target} failed ({error})") from error
+    if isinstance(found, list):
+        return  # MONAI says itself that the name is ambiguous
+    if callable_ is None:
+        raise ValueError(f"'{identifier}' names the component {target}, which does not exist")
+    try:
+        parameters = inspect.signature(callable_).parameters
+    except (TypeError, ValueError):  # some are written in C
+        return
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return
+    for key in component.keys() - SPECIAL - parameters.keys():
+        raise ValueError(f"'{identifier}#{key}' is no argument of {target}{did_you_mean(key, parameters)}")
+
+
+def _check_references(identifier: str, text: str, parser: ConfigParser, config: dict[str, Any]) -> None:
+    for reference in ReferenceResolver.match_refs_pattern(text):
+        if reference not in parser:
+            name = reference.replace(ID_SEP_KEY, "#")
+            raise ValueError(f"'{identifier}' refers to @{name}, which is no id of the configs{did_you_mean(name, config)}")
+
+
+def _load(path: Path) -> dict[str, Any]:
+    return ConfigParser.load_config_file(str(path)) or {}

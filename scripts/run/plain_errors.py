@@ -1,0 +1,55 @@
+"""An uncaught error of this bundle -> its one sentence, in place of the config parser's pages of traceback."""
+
+import os
+import re
+import sys
+import traceback
+from pathlib import Path
+from types import TracebackType
+
+from .end_on_signal import end_on_signals
+
+PACKAGE = Path(__file__).parents[1]
+SWITCH = "SAM3D_TRACEBACK"
+INTERRUPTED = "interrupted: what was written is whole; a training goes on with --resume true"
+
+
+def show_plain_errors() -> None:
+    """From now on, what ends this process and was raised, or caused, by the bundle's own code is shown as one sentence.
+
+    So is an interruption by the user; SIGTERM ends the process as orderly. Other errors keep their traceback; with
+    SAM3D_TRACEBACK=1 in the environment all do. Exit codes: 1 after an error; 130 after SIGINT and 143 after SIGTERM, as shells
+    have it.
+    """
+    end_on_signals()
+    previous = sys.excepthook
+
+    def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        sentence = None if os.environ.get(SWITCH) == "1" else plain_sentence(error)
+        if sentence is None:
+            previous(kind, error, trace)
+        elif isinstance(error, KeyboardInterrupt):
+            sys.stderr.write(f"\n{sentence}\n")
+        else:
+            sys.stderr.write(f"\nERROR: {sentence}\n(the whole traceback: {SWITCH}=1)\n")
+
+    sys.excepthook = show
+
+
+def plain_sentence(error: BaseException) -> str | None:
+    """The message of the last error in the chain of causes that this package raised itself; None if it raised none."""
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED
+    chain: list[BaseException] = []
+    link: BaseException | None = error
+    while link is not None and link not in chain:
+        chain.append(link)
+        link = link.__cause__ or link.__context__
+    for cause in chain:
+        frames = traceback.extract_tb(cause.__traceback__)
+        if frames and PACKAGE in Path(frames[-1].filename).parents:
+            return re.sub(r"^\[Errno \d+\] ", "", str(cause))
+        # A loader's worker sends its error as text.
+        if "DataLoader worker" in str(cause) and (found := re.search(r"^scripts\.\S+: (.+)$", str(cause), re.MULTILINE)):
+            return found.group(1)
+    return None

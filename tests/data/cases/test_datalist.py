@@ -1,0 +1,257 @@
+"""A dataset.json -> every case once; a wrong list is refused, a wrong entry carries an error that names it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scripts.data import CaseError, read_datalist
+from scripts.data.cases.datalist import list_cases, read_json
+
+Item = dict[str, Any] | str
+
+
+def dataset(folder: Path, **lists: list[Item]) -> Path:
+    """A dataset folder with these lists and, empty, every file inside it that they name."""
+    for item in (item for items in lists.values() for item in items):
+        for value in [item] if isinstance(item, str) else item.values():
+            for file in value if isinstance(value, list) else [value]:
+                (folder / file).parent.mkdir(parents=True, exist_ok=True)
+                (folder / file).touch()
+    (folder / "dataset.json").write_text(json.dumps(lists, ensure_ascii=False), encoding="utf-8")
+    return folder
+
+
+def pairs(*names: str) -> list[Item]:
+    return [{"image": f"./images/{name}.nii.gz", "label": f"./labels/{name}.nii.gz"} for name in names]
+
+
+def files(case: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in case.items() if key != "subject"}
+
+
+def names(cases: list[dict[str, Any]]) -> list[str]:
+    return [Path(case["image"]).name.removesuffix(".nii.gz") for case in cases]
+
+
+def test_every_list_is_read_as_it_stands(tmp_path: Path) -> None:
+    lists = {"training": pairs("a", "b"), "validation": pairs("c"), "test": pairs("d", "e", "f")}
+    path = dataset(tmp_path, **lists) / "dataset.json"
+    cases = read_datalist(tmp_path) | {"test": list_cases(path, read_json(path), "test", labelled=True)}
+    for part, items in lists.items():
+        assert [files(case) for case in cases[part]] == [
+            {key: str(tmp_path / value) for key, value in item.items()} for item in items
+        ]
+
+
+def test_the_paths_of_a_relative_folder_are_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset(tmp_path / "data", training=pairs("a"), validation=pairs("b"))
+    monkeypatch.chdir(tmp_path)
+    assert Path(read_datalist("data")["training"][0]["image"]) == tmp_path / "data" / "images" / "a.nii.gz"
+
+
+def test_a_validation_list_is_split_off_by_the_seed(tmp_path: Path) -> None:
+    dataset(tmp_path, training=pairs(*(f"{i:02d}" for i in range(20))))
+    split = [{part: names(cases) for part, cases in read_datalist(tmp_path, 0.25, seed).items()} for seed in (0, 1)]
+    assert len(split[0]["validation"]) == 5
+    assert sorted(split[0]["training"] + split[0]["validation"]) == [f"{i:02d}" for i in range(20)]
+    assert names(read_datalist(tmp_path, 0.25, seed=0)["validation"]) == split[0]["validation"]
+    assert split[1]["validation"] != split[0]["validation"]
+
+
+@pytest.mark.parametrize("said", [True, False], ids=["said", "read from the names"])
+def test_all_cases_of_a_subject_are_split_off_together(tmp_path: Path, said: bool) -> None:
+    scans = [(f"{subject:03d}", scan) for subject in range(10) for scan in range(3)]
+    cases = pairs(*(f"scan{subject}_{scan}" if said else f"p{subject}_{scan}" for subject, scan in scans))
+    if said:
+        for case, (subject, _) in zip(cases, scans, strict=True):
+            case["subject"] = f"subject {subject}"
+    for case in cases:  # the word is no file
+        dataset(tmp_path, training=[{key: value for key, value in case.items() if key != "subject"}])
+    (tmp_path / "dataset.json").write_text(json.dumps({"training": cases}))
+    parts = read_datalist(tmp_path, 0.2)
+    subjects = {part: {name.rpartition("_")[0] for name in names(cases)} for part, cases in parts.items()}
+    assert (len(parts["validation"]), len(subjects["validation"])) == (6, 2)
+    assert not subjects["training"] & subjects["validation"]
+
+
+def test_a_case_of_several_files_keeps_their_order(tmp_path: Path) -> None:
+    case = {"image": ["t2.nii", "t1.nii"], "label": "mask.nii"}
+    dataset(tmp_path, training=[case], validation=pairs("a"))
+    assert read_datalist(tmp_path)["training"][0]["image"] == [str(tmp_path / "t2.nii"), str(tmp_path / "t1.nii")]
+
+
+def test_a_list_that_begins_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    path = dataset(tmp_path, training=pairs("ä"), validation=pairs("b")) / "dataset.json"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert names(read_datalist(tmp_path)["training"]) == ["ä"]
+
+
+def remove_a_file(folder: Path) -> None:
+    (folder / "labels" / "a.nii.gz").unlink()
+
+
+def leave_by_dots(folder: Path) -> None:
+    dataset(folder, training=[{"image": "../outside.nii", "label": "labels/a.nii.gz"}, *pairs("b")], validation=pairs("c"))
+
+
+def leave_by_an_absolute_path(folder: Path) -> None:
+    outside = str(folder.parent / "outside.nii")
+    dataset(folder, training=[{"image": "images/a.nii.gz", "label": outside}, *pairs("b")], validation=pairs("c"))
+
+
+def leave_by_a_link(folder: Path) -> None:
+    (folder.parent / "outside.nii").touch()
+    (folder / "images" / "a.nii.gz").unlink()
+    (folder / "images" / "a.nii.gz").symlink_to(folder.parent / "outside.nii")
+
+
+def leave_in_a_list(folder: Path) -> None:
+    dataset(folder, training=[{"image": ["a.nii", "../outside.nii"], "label": "b.nii"}, *pairs("b")], validation=pairs("c"))
+
+
+def break_the_json(folder: Path) -> None:
+    (folder / "dataset.json").write_text('{"training": [')
+
+
+def nest_without_end(folder: Path) -> None:
+    (folder / "dataset.json").write_text('{"training": ' + "[" * 10**5)
+
+
+def write_a_list(folder: Path) -> None:
+    (folder / "dataset.json").write_text(json.dumps(pairs("a")))
+
+
+def write_another_encoding(folder: Path) -> None:
+    (folder / "dataset.json").write_bytes('{"name": "Hüfte"}'.encode("latin-1"))
+
+
+def rename_the_key(folder: Path) -> None:
+    dataset(folder, train=pairs("a"), validation=pairs("c"))
+
+
+def empty_the_list(folder: Path) -> None:
+    dataset(folder, training=[], validation=pairs("c"))
+
+
+def write_a_mapping(folder: Path) -> None:
+    (folder / "dataset.json").write_text(json.dumps({"training": {"image": "images/a.nii.gz"}, "validation": pairs("c")}))
+
+
+def leave_one_case_to_split(folder: Path) -> None:
+    dataset(folder, training=pairs("a"))
+
+
+def write_a_bare_path(folder: Path) -> None:
+    dataset(folder, training=["images/a.nii.gz", *pairs("b")], validation=pairs("c"))
+
+
+def write(folder: Path, entry: Any) -> None:
+    (folder / "dataset.json").write_text(json.dumps({"training": [entry, *pairs("b")], "validation": pairs("c")}))
+
+
+def write_numbers_as_paths(folder: Path) -> None:
+    write(folder, {"image": 3, "label": 4})
+
+
+def write_a_zero_byte(folder: Path) -> None:
+    write(folder, {"image": "images/a.nii.gz\0", "label": "labels/a.nii.gz"})
+
+
+def write_nothing(folder: Path) -> None:
+    write(folder, None)
+
+
+def write_a_list_of_labels(folder: Path) -> None:
+    write(folder, {"image": "images/a.nii.gz", "label": ["labels/a.nii.gz"]})
+
+
+def drop_a_label(folder: Path) -> None:
+    write(folder, {"image": "images/a.nii.gz"})
+
+
+def drop_an_image(folder: Path) -> None:
+    write(folder, {"label": "labels/a.nii.gz"})
+
+
+def list_it_for_validation_too(folder: Path) -> None:
+    dataset(folder, training=pairs("a", "b"), validation=pairs("c", "a"))
+
+
+@pytest.mark.parametrize(
+    ("damage", "named"),
+    [
+        (break_the_json, "JSON"),
+        (nest_without_end, "JSON"),
+        (write_a_list, "object"),
+        (write_another_encoding, "JSON"),
+        (rename_the_key, "'training'"),
+        (empty_the_list, "'training'"),
+        (write_a_mapping, "'training'"),
+        (leave_one_case_to_split, "validation"),
+    ],
+)
+def test_a_file_that_is_no_such_list_is_refused_by_name(tmp_path: Path, damage: Callable[[Path], None], named: str) -> None:
+    folder = dataset(tmp_path / "data", training=pairs("a", "b"), validation=pairs("c"))
+    assert names(read_datalist(folder)["training"]) == ["a", "b"]  # accepted before it is damaged
+    damage(folder)
+    with pytest.raises(CaseError) as caught:
+        read_datalist(folder)
+    assert caught.value.file == str(folder / "dataset.json")
+    assert named in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("damage", "named"),
+    [
+        (remove_a_file, "labels/a.nii.gz"),
+        (leave_by_dots, "../outside.nii"),
+        (leave_by_an_absolute_path, "outside.nii"),
+        (leave_by_a_link, "images/a.nii.gz"),
+        (leave_in_a_list, "../outside.nii"),
+        (write_a_bare_path, "label"),
+        (write_numbers_as_paths, "paths; found 3"),
+        (write_a_zero_byte, r"\x00"),
+        (write_nothing, "must name its image; found None"),
+        (write_a_list_of_labels, "paths; found ['labels/a.nii.gz']"),
+        (drop_a_label, "must name its label"),
+        (drop_an_image, "must name its image"),
+        (list_it_for_validation_too, "must not share images"),
+    ],
+)
+def test_a_wrong_entry_carries_its_error_and_costs_no_other(tmp_path: Path, damage: Callable[[Path], None], named: str) -> None:
+    folder = dataset(tmp_path / "data", training=pairs("a", "b"), validation=pairs("c"))
+    damage(folder)
+    wrong, right = (parts := read_datalist(folder))["training"]
+    assert named in str(wrong["error"])
+    assert str(folder) in str(wrong["error"])
+    assert len(str(wrong["error"]).splitlines()) == 1
+    assert files(right) == {key: str(folder / value) for key, value in pairs("b")[0].items()}
+    assert not any("error" in case for case in parts["validation"])
+
+
+def test_an_image_that_is_listed_twice_is_used_once(tmp_path: Path) -> None:
+    dataset(tmp_path, training=pairs("a", "b", "a"), validation=pairs("c"))
+    first, _, again = read_datalist(tmp_path)["training"]
+    assert "error" not in first
+    assert "entry 3 of 'training' lists it again" in str(again["error"])
+
+
+def test_no_dataset_json_is_said_by_name(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"dataset\.json"):
+        read_datalist(tmp_path)
+
+
+def test_the_dataset_folder_itself_may_be_a_link(tmp_path: Path) -> None:
+    dataset(tmp_path / "disk", training=pairs("a"), validation=pairs("b"))
+    (tmp_path / "data").symlink_to(tmp_path / "disk")
+    (case,) = read_datalist(tmp_path / "data")["training"]
+    assert files(case) == {key: str(tmp_path / "data" / value) for key, value in pairs("a")[0].items()}
+
+
+@pytest.mark.parametrize("name", ["with space", "it's", 'say "a"', "Hüfte_片", "a;b&c", "-rf", "dots..in.it", "two\nlines"])
+def test_unusual_names_reach_the_cases_unchanged(tmp_path: Path, name: str) -> None:
+    dataset(tmp_path, training=pairs("a"), validation=pairs(name))
+    assert read_datalist(tmp_path)["validation"][0]["image"] == str(tmp_path / "images" / f"{name}.nii.gz")
