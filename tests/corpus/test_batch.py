@@ -14,8 +14,7 @@ import torch
 from monai.bundle import ConfigWorkflow
 from runs.conftest import Command, command_line
 
-from scripts.data import CaseReport
-from scripts.data.cases import check_headers, find_images
+from scripts.data import CaseReport, check_headers, find_images
 from scripts.data.phantoms import ORIENTATIONS, oblique_affine, phantom, reorient
 
 from .corpus import IMAGES

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from runs.conftest import Command
 
-from scripts.data import CaseError, CaseReport, ReadCased, read_datalist
-from scripts.data.cases import check_headers, check_training, find_images
+from scripts.data import CaseError, CaseReport, ReadCased, check_headers, check_training, find_images, read_datalist
 from scripts.data.cases.find_images import read_references
 from scripts.data.onboarding.label_names import name_values
 from scripts.data.phantoms import LABELS as NAMES

@@ -7,8 +7,7 @@ import pytest
 from monai.data import DataLoader, Dataset
 from monai.transforms import Compose
 
-from scripts.data import CaseError
-from scripts.data.cases import find_images
+from scripts.data import CaseError, find_images
 from scripts.files.atomic_write import atomic_write
 from scripts.files.checkpoint_file import read_checkpoint
 from scripts.run.plain_errors import plain_sentence

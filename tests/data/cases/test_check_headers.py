@@ -8,8 +8,7 @@ import pytest
 import torch
 from raw_nifti import write_nifti
 
-from scripts.data import CaseError, CaseReport, MaskRecords
-from scripts.data.cases import check_headers
+from scripts.data import CaseError, CaseReport, MaskRecords, check_headers
 
 LISTED = CaseError("dataset.json", "a case must name its image", "found None", "correct it")
 

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from monai.transforms import ScaleIntensityd, Transform
 
-from scripts.data import CaseError, CaseReport, CheckContrastd, ReadCased
-from scripts.data.cases import check_training
+from scripts.data import CaseError, CaseReport, CheckContrastd, ReadCased, check_training
 
 LABELS = {"0": "background", "1": "liver"}
 SHAPE = (8, 7, 6)

@@ -11,8 +11,7 @@ import torch
 from dicom_phantom import write_series
 from raw_nifti import write_nifti
 
-from scripts.data import CaseError, MaskRecords, read_references
-from scripts.data.cases import find_images
+from scripts.data import CaseError, MaskRecords, find_images, read_references
 
 Item = dict[str, Any] | str
 
