@@ -90,9 +90,9 @@ def _check_values(config: dict[str, Any], known: dict[str, Any]) -> None:
         value = config.get(identifier, default)
         is_text = isinstance(value, str) and not value.startswith(("$", "@", "%"))
         if isinstance(default, bool) or identifier == "amp":  # which by default follows the device
-            if str(value).lower() not in ("true", "false") and value != default:
+            if str(value).lower() not in ("true", "false") and not (isinstance(value, str) and value == default):
                 raise ValueError(f"--{identifier} must be true or false, got {value!r}")
-        elif isinstance(default, int | float) and is_text:
+        elif isinstance(default, int | float) and (is_text or not isinstance(value, int | float | str)):
             raise ValueError(f"--{identifier} must be a number, got {value!r} (in YAML, write 1e-4 as 1.0e-4)")
     device = str(config.get("device"))
     if not device.startswith(("$", "@")):

@@ -49,7 +49,7 @@ class MaskRecords:
         reuse: bool = True,
     ) -> None:
         self.folder = Path(output_dir)
-        self.reuse = reuse
+        self.reuse = reuse and bool(settings)  # where these are not known, nobody knows whether a mask would come out the same
         device = torch.device(device)
         encoder = f"random, seed {encoder_seed}" if str(encoder_weights) == RANDOM_ENCODER else _file(encoder_weights)
         self.made_by: dict[str, Any] = {
