@@ -3,7 +3,7 @@
     python -m scripts.tools.download
     python -m scripts.tools.download --only sam_vit_b_01ec64.pth --output_dir /data/sam3d
 
-Interrupted, the same command goes on where it stopped.
+A file that is there and undamaged is not fetched again.
 """
 
 import argparse
@@ -34,7 +34,7 @@ def main() -> None:
     except (OSError, ValueError) as error:
         sys.exit(f"ERROR: {error}")
     except KeyboardInterrupt:
-        sys.exit("\ninterrupted; the same command goes on from here")
+        sys.exit("\ninterrupted, and nothing kept; the same command starts again")
 
 
 if __name__ == "__main__":
