@@ -12,28 +12,18 @@ from runs.conftest import NARROW_CONFIG
 
 pytestmark = pytest.mark.slow
 
-TOP = (
-    "configs",
-    "scripts",
-    "tests",
-    "docs",
-    "pyproject.toml",
-    "requirements.txt",
-    "requirements-dev.txt",
-    "README.md",
-    "LICENSE",
-)
+FOLDERS = ("configs", "scripts", "tests", "docs")
+FILES = ("pyproject.toml", "requirements.txt", "requirements-dev.txt", "README.md", "LICENSE", "large_files.yml")
 
 
 @pytest.fixture(scope="module")
 def product(tmp_path_factory: pytest.TempPathFactory) -> Path:
     bundle = tmp_path_factory.mktemp("product") / "bundle"
     bundle.mkdir()
-    for name in TOP:
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, bundle / name, ignore=shutil.ignore_patterns("research", "__pycache__", ".*cache"))
-        else:
-            shutil.copy(ROOT / name, bundle)
+    for name in FOLDERS:
+        shutil.copytree(ROOT / name, bundle / name, ignore=shutil.ignore_patterns("research", "__pycache__", ".*cache"))
+    for name in FILES:
+        shutil.copy(ROOT / name, bundle)
     assert not list(bundle.rglob("research"))
     return bundle
 
@@ -48,7 +38,7 @@ def python(product: Path) -> Path:
     site = subprocess.run([found, "-c", "import site; print(site.getsitepackages()[0])"], capture_output=True, text=True)
     # .pth files of the libraries' folder, an editable original among them, are not followed from here
     Path(site.stdout.strip(), "libraries.pth").write_text(f"{libraries}\n")
-    install = ["-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--editable", product]
+    install = ["-m", "pip", "install", "--quiet", "--no-deps", "--editable", product]
     subprocess.run([found, *install], check=True)
     return found
 
