@@ -32,7 +32,7 @@ from pydicom.uid import (
 )
 
 from scripts.data.cases.case_error import CaseError
-from scripts.data.formats.dicom_series import divided_series, find_series, open_series
+from scripts.data.formats.dicom_series import find_series, open_series
 
 
 def keyword(name: str, *values: object) -> Edit:
@@ -365,14 +365,13 @@ def test_folders_that_hold_slices_are_found_in_order(tmp_path: Path) -> None:
     assert find_series(tmp_path) == [str(tmp_path / "a"), str(tmp_path / "b" / "deep")]
 
 
-def test_a_series_in_two_folders_is_refused_by_name(tmp_path: Path) -> None:
+def test_folders_of_one_series_are_known_by_its_uid(tmp_path: Path) -> None:
     uid = generate_uid()
     for name in ("a", "b", "c"):
         write_series(tmp_path / name, edit=keyword("SeriesInstanceUID", generate_uid() if name == "b" else uid))
-    assert divided_series([str(tmp_path / "a"), str(tmp_path / "b")]) == {}
-    errors = divided_series(find_series(tmp_path))
-    assert {Path(folder).name for folder in errors} == {"a", "c"}
-    assert re.search(r"/c: a series must lie in one folder; slices of it are also in .*/a; ", str(errors[str(tmp_path / "c")]))
+    a, b, c = (open_series(str(tmp_path / name)).series for name in "abc")
+    assert a == c == uid
+    assert b != uid
 
 
 def test_the_shape_of_the_phantom_tells_all_axes_apart() -> None:
