@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from conftest import ROOT
 from monai.bundle import ConfigParser, ConfigWorkflow
-
 from scripts.run.running_config import CIRCUMSTANCES, PRESET, running_preset, running_settings, running_workflow
 
 CONFIGS = ROOT / "configs"

@@ -1,4 +1,4 @@
-"""A dataset.json -> every case once; a wrong list is refused, a wrong entry beside the good ones, with an error that names it."""
+"""A dataset.json -> every case once; a wrong list is refused, and so, beside the good ones, is a wrong entry, by name."""
 
 import json
 from collections.abc import Callable
@@ -221,7 +221,7 @@ def test_a_file_that_is_no_such_list_is_refused_by_name(tmp_path: Path, damage: 
         (list_it_for_validation_too, "must not share images"),
     ],
 )
-def test_a_wrong_entry_is_refused_by_itself_and_costs_no_other(tmp_path: Path, damage: Callable[[Path], None], named: str) -> None:
+def test_a_wrong_entry_is_refused_and_costs_no_other(tmp_path: Path, damage: Callable[[Path], None], named: str) -> None:
     folder = dataset(tmp_path / "data", training=pairs("a", "b"), validation=pairs("c"))
     damage(folder)
     parts = read_datalist(folder)
