@@ -3,6 +3,7 @@
 import logging
 import time
 from datetime import timedelta
+from typing import Any
 
 import ignite.distributed as idist
 from ignite.engine import Engine, Events
@@ -44,5 +45,5 @@ class EpochLog:
 
 
 def _key_metric(engine: Engine) -> str:
-    name = engine.state.key_metric_name
-    return f"{name} {engine.state.metrics[name]:.4f}"
+    state: Any = engine.state  # MONAI's engines add to it
+    return f"{state.key_metric_name} {state.metrics[state.key_metric_name]:.4f}"

@@ -1,6 +1,7 @@
 """Slice embeddings -> feature maps of rising in-plane resolution -> logits of every supervised stage."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -82,10 +83,11 @@ class ResidualDecoder(nn.Module):
         """
         require_several_positions(embeddings.depth * embeddings.read(0, 1)[0, 0].numel())
         store, before = embeddings, unchanged
-        for stage in self.stages[:-1]:
+        *stages, last = cast(Iterable[ResidualDoubleConv3d], self.stages)
+        for stage in stages:
             narrow, before = stage.stream(store, before, new_store, slices), self._enlarge
             store = keep(narrow, new_store())
-        narrow, head = self.stages[-1].stream(store, before, new_store, slices), self.heads[-1]
+        narrow, head = last.stream(store, before, new_store, slices), self.heads[-1]
         if self.head_before_upsampling:
             logits = (self._enlarge(head(part)) for part in narrow)
         else:
@@ -94,7 +96,8 @@ class ResidualDecoder(nn.Module):
             yield part.movedim(2, -1)
 
     def _stream_convolutional_head(self, store: DepthStore, new_store: NewStore, slices: int) -> Iterator[torch.Tensor]:
-        convolution, _, activation, last = self.heads[-1]
+        head: Any = self.heads[-1]
+        convolution, _, activation, last = head
         middle = new_store()
         norm = normalise(convolve(store, slices, lambda part: inside(convolution, part), before=self._enlarge), middle)
         for part in parts(middle, slices):
