@@ -1,6 +1,6 @@
 """Slice embeddings -> feature maps of rising in-plane resolution -> logits of every supervised stage."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 import torch
@@ -52,10 +52,11 @@ class ResidualDecoder(nn.Module):
         if not 1 <= supervised_stages <= len(channels):
             raise ValueError(f"supervised_stages must be between 1 and {len(channels)}, got {supervised_stages}")
         self.upsample = upsample
-        self.stages = nn.ModuleList(
+        stages = [
             ResidualDoubleConv3d(before, after, shortcut_kernel, conv_bias)
             for before, after in zip([in_channels, *channels], channels, strict=False)
-        )
+        ]
+        self.stages = cast(Sequence[ResidualDoubleConv3d], nn.ModuleList(stages))
         make_head = linear_head if head == "linear" else convolutional_head
         self.heads = nn.ModuleList(make_head(c, out_channels) for c in channels[-supervised_stages:])
         # A 1 x 1 x 1 convolution commutes with interpolation, and is cheaper before it.
@@ -83,11 +84,10 @@ class ResidualDecoder(nn.Module):
         """
         require_several_positions(embeddings.depth * embeddings.read(0, 1)[0, 0].numel())
         store, before = embeddings, unchanged
-        *stages, last = cast(Iterable[ResidualDoubleConv3d], self.stages)
-        for stage in stages:
+        for stage in self.stages[:-1]:
             narrow, before = stage.stream(store, before, new_store, slices), self._enlarge
             store = keep(narrow, new_store())
-        narrow, head = last.stream(store, before, new_store, slices), self.heads[-1]
+        narrow, head = self.stages[-1].stream(store, before, new_store, slices), self.heads[-1]
         if self.head_before_upsampling:
             logits = (self._enlarge(head(part)) for part in narrow)
         else:
