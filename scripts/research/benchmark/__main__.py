@@ -25,6 +25,7 @@ from .encoder import attention, encoder
 from .gpu import gpu_compiled, gpu_encoder
 from .network import forward, size, step
 from .peers import peers
+from .reading import reading
 from .setting import QUICK, Setting
 
 SECTIONS: dict[str, Callable[[Setting], str]] = {
@@ -36,6 +37,7 @@ SECTIONS: dict[str, Callable[[Setting], str]] = {
     "memory": memory,
     "peers": peers,
     "size": size,
+    "reading": reading,
 }
 GPU_SECTIONS: dict[str, Callable[[Setting], str]] = {
     "gpu_encoder": gpu_encoder,
