@@ -1,4 +1,4 @@
-"""Images, masks and references -> one picture: a slice of each case, the mask filled, the reference outlined."""
+"""Images, masks and references -> one picture: of each case a slice as it is, with the mask, and with the reference."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,42 +11,41 @@ from matplotlib.lines import Line2D
 from ..basics.figures import colour_of, fill, new_figure, save_figure
 from ..basics.geometry import spacing_of
 
+ROWS = ("image", "mask\n(line: reference)", "reference")
+OPACITY = 0.45
+
 
 def draw_overlays(cases: Sequence[Mapping[str, str]], labels: Mapping[int, str], path: Path) -> None:
-    """cases: files `image`, `mask` and `reference`, and a `title`. Shows the slice with most of the
-    reference's voxels, or the mask's where the reference is empty.
+    """A column for each case. cases: files `image`, `mask` and `reference`, and a `title`.
 
-    Slices are taken along the last axis in RAS order and shown as radiologists do: front up, the patient's right at the left.
+    Shows the slice with most of the reference's voxels, or the mask's where the reference is empty. Slices are taken along the
+    last axis in RAS order and shown as radiologists do: front up, the patient's right at the left.
     """
     if not cases:
         return
-    columns = min(len(cases), 6)
-    rows = -(-len(cases) // columns)
-    figure = new_figure(3 * columns, 3.3 * rows + 0.4)
-    for axes, case in zip(figure.subplots(rows, columns, squeeze=False).flat, cases, strict=False):
+    figure = new_figure(2 * len(cases) + 0.4, 2.3 * len(ROWS) + 0.8)
+    panels = figure.subplots(len(ROWS), len(cases), squeeze=False)
+    for column, case in zip(panels.T, cases, strict=True):
         image, mask, reference = (_read(case[key]) for key in ("image", "mask", "reference"))
         shown = reference if reference.voxels.any() else mask
-        fullest = int((shown.voxels > 0).sum((0, 1)).argmax())
-        extent_ratio = image.spacing[1] / image.spacing[0]
-        picture = image.voxels[:, :, fullest]
+        number = int((shown.voxels > 0).sum((0, 1)).argmax())
+        aspect = image.spacing[1] / image.spacing[0]
+        picture, found, expected = (_upright(volume.voxels[:, :, number]) for volume in (image, mask, reference))
         low, high = np.percentile(picture, (1, 99))
-        axes.imshow(_upright(picture), cmap="gray", vmin=low, vmax=max(high, low + 1e-6), aspect=extent_ratio)
+        for axes in column:
+            axes.imshow(picture, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), aspect=aspect)
+            axes.set(xticks=[], yticks=[])
+            axes.spines[:].set_visible(False)
         for value in labels:
-            fill(axes, _upright(mask.voxels[:, :, fullest] == value), colour_of(value), 0.4, extent_ratio)
-            outlined = _upright(reference.voxels[:, :, fullest] == value)
-            if outlined.any() and not outlined.all():
-                axes.contour(outlined, levels=[0.5], colors=[colour_of(value)], linewidths=1.2)
-        axes.set_title(f"{case['title']}\nslice {fullest + 1} of {image.voxels.shape[2]}", fontsize=9)
-    for axes in figure.axes:
-        axes.axis("off")
-    handles = [Line2D([], [], color=colour_of(v), lw=3, label=name) for v, name in labels.items()]
-    figure.legend(
-        handles=handles,
-        loc="outside lower center",
-        ncols=min(len(handles), 8),
-        fontsize=9,
-        title="line: reference, filled: mask",
-    )
+            fill(column[1], found == value, colour_of(value), OPACITY, aspect)
+            fill(column[2], expected == value, colour_of(value), OPACITY, aspect)
+            if 0 < (expected == value).sum() < expected.size:
+                column[1].contour(expected == value, levels=[0.5], colors=[colour_of(value)], linewidths=1.2)
+        column[0].set_title(f"{case['title']}\nslice {number + 1} of {image.voxels.shape[2]}", fontsize=9)
+    for axes, name in zip(panels[:, 0], ROWS, strict=True):
+        axes.set_ylabel(name, fontsize=10)
+    handles = [Line2D([], [], color=colour_of(value), lw=6, label=name) for value, name in labels.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 8), fontsize=9, frameon=False)
     save_figure(figure, path)
 
 
