@@ -16,7 +16,7 @@ from ...weights.sam_checkpoint import fill_at_random
 
 @dataclass(frozen=True)
 class Setting:
-    """The defaults are those of the figures in docs/performance.md."""
+    """The defaults are those of the figures in docs/research/performance.md."""
 
     repeats: int = 5
     plots: Path | None = None  # folder
