@@ -1,8 +1,9 @@
 """Images, masks and references -> one picture: of each case a slice as it is, with the mask, and with the reference."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import nibabel as nib
 import numpy as np
@@ -15,8 +16,18 @@ ROWS = ("image", "mask\n(line: reference)", "reference")
 OPACITY = 0.45
 
 
-def draw_overlays(cases: Sequence[Mapping[str, str]], labels: Mapping[int, str], path: Path) -> None:
-    """A column for each case. cases: files `image`, `mask` and `reference`, and a `title`.
+class OpenedImage(Protocol):
+    @property
+    def affine(self) -> np.ndarray: ...
+    @property
+    def read(self) -> Callable[[], np.ndarray]: ...  # -> (channels, H, W, D)
+
+
+OpenImage = Callable[[str], OpenedImage]
+
+
+def draw_overlays(cases: Sequence[Mapping[str, str]], labels: Mapping[int, str], path: Path, open_image: OpenImage) -> None:
+    """A column for each case. cases: files `image`, `mask` and `reference`, which `open_image` opens, and a `title`.
 
     Shows the slice with most of the reference's voxels, or the mask's where the reference is empty. Slices are taken along the
     last axis in RAS order and shown as radiologists do: front up, the patient's right at the left.
@@ -26,7 +37,7 @@ def draw_overlays(cases: Sequence[Mapping[str, str]], labels: Mapping[int, str],
     figure = new_figure(2 * len(cases) + 0.4, 2.3 * len(ROWS) + 0.8)
     panels = figure.subplots(len(ROWS), len(cases), squeeze=False)
     for column, case in zip(panels.T, cases, strict=True):
-        image, mask, reference = (_read(case[key]) for key in ("image", "mask", "reference"))
+        image, mask, reference = (_read(open_image(case[key])) for key in ("image", "mask", "reference"))
         shown = reference if reference.voxels.any() else mask
         number = int((shown.voxels > 0).sum((0, 1)).argmax())
         aspect = image.spacing[1] / image.spacing[0]
@@ -55,11 +66,10 @@ class Volume:
     spacing: np.ndarray  # mm along each axis
 
 
-def _read(file: str) -> Volume:
-    """A file in RAS order; of several channels the first."""
-    image = nib.as_closest_canonical(nib.load(file))
-    voxels = np.asanyarray(image.dataobj)
-    return Volume(voxels if voxels.ndim == 3 else voxels[..., 0], spacing_of(image.affine))
+def _read(image: OpenedImage) -> Volume:
+    """In RAS order; of several channels the first."""
+    to_ras = nib.io_orientation(image.affine)
+    return Volume(nib.apply_orientation(image.read()[0], to_ras), spacing_of(image.affine)[np.argsort(to_ras[:, 0])])
 
 
 def _upright(plane: np.ndarray) -> np.ndarray:
