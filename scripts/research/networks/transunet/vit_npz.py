@@ -30,7 +30,7 @@ def load_vit_npz(network: nn.Module, weights: str | Path) -> nn.Module:
     if str(weights) == "random":
         logger.warning(
             "transformer_weights: random. Unless a checkpoint is loaded next, ResNet and transformer are NOT pretrained and "
-            "learn from your data alone; TransUNet was published with pretrained ones, see docs/transunet.md."
+            "learn from your data alone; TransUNet was published with pretrained ones, see docs/research/transunet.md."
         )
         return network
     path = Path(weights)
