@@ -37,7 +37,7 @@ def load_vit_npz(network: nn.Module, weights: str | Path) -> nn.Module:
     if not path.is_file():
         raise FileNotFoundError(
             f"no transformer weights at {path}. Download them once with\n    curl -fLo {path} {URL}\n"
-            "or, for a training from scratch, ask for --transformer_weights random"
+            "or, to train from scratch, --transformer_weights random"
         )
     arrays = {name: array for name, array in _read_npz(path).items() if name.split("/")[0] not in UNUSED}
     parameters = _by_official_name(network)
