@@ -107,7 +107,7 @@ class CaseMetrics:
         order = sorted(dice, key=lambda case: dice[case])
         middle = len(order) // 2
         chosen = order if len(order) <= 6 else order[:2] + order[middle - 1 : middle + 1] + order[-2:]
-        return [self.files[case] | {"title": f"{case.removesuffix('_seg')}: Dice {dice[case]:.3f}"} for case in chosen]
+        return [self.files[case] | {"title": f"{case.removesuffix('_seg')}\nDice {dice[case]:.3f}"} for case in chosen]
 
 
 def _statistics(values: list[float | None]) -> dict[str, float | int | None]:

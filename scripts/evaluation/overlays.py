@@ -52,7 +52,7 @@ def draw_overlays(cases: Sequence[Mapping[str, str]], labels: Mapping[int, str],
             fill(column[2], expected == value, colour_of(value), OPACITY, aspect)
             if 0 < (expected == value).sum() < expected.size:
                 column[1].contour(expected == value, levels=[0.5], colors=[colour_of(value)], linewidths=1.2)
-        column[0].set_title(f"{case['title']}\nslice {number + 1} of {image.voxels.shape[2]}", fontsize=9)
+        column[0].set_title(f"{case['title']}, slice {number + 1} of {image.voxels.shape[2]}", fontsize=9)
     for axes, name in zip(panels[:, 0], ROWS, strict=True):
         axes.set_ylabel(name, fontsize=10)
     handles = [Line2D([], [], color=colour_of(value), lw=6, label=name) for value, name in labels.items()]

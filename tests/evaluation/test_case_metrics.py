@@ -137,7 +137,7 @@ def test_the_worst_and_the_best_case_are_in_the_picture(tmp_path: Path, count: i
     measured(tmp_path, [PERFECT, SHIFTED, SHIFTED, MISSED, SHIFTED, SHIFTED, PERFECT][:count])
     assert len(drawn) == min(count, 6) == len({case["image"] for case in drawn})
     assert any("Dice 1.000" in case["title"] for case in drawn)
-    assert count == 1 or any(case["title"].startswith("case 3: Dice 0.500") for case in drawn)
+    assert count == 1 or any(case["title"].startswith("case 3\nDice 0.500") for case in drawn)
 
 
 def test_the_picture_lies_beside_the_tables(tmp_path: Path) -> None:
