@@ -8,7 +8,7 @@ from conftest import ROOT
 
 PAGE = ROOT / "docs" / "troubleshoot.md"
 PRODUCT = [path for path in sorted((ROOT / "scripts").rglob("*.py")) if "research" not in path.relative_to(ROOT).parts]
-RULE_AT = {"CaseError": 1, "refuse": 1, "Note": 0}  # position of the rule among the arguments
+ARGUMENTS = {"CaseError": 4, "refuse": 4, "Note": 2}  # file, rule, found and remedy; rule and found
 ANYTHING = "..."
 
 
@@ -38,18 +38,26 @@ def assigned(tree: ast.Module) -> dict[str, list[ast.expr]]:
     return found
 
 
+def takers(tree: ast.Module, parameter: str) -> set[str]:
+    """The functions that have a parameter of this name."""
+    functions = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef))
+    return {function.name for function in functions if parameter in {node.arg for node in function.args.args}}
+
+
 def rules_in(source: str) -> Iterator[str]:
     """The rules by which a module refuses a case, or notes something odd about it."""
     tree = ast.parse(source)
-    names, parameters = assigned(tree), {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
+    names = assigned(tree)
     for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
-        position = RULE_AT.get(ast.unparse(call.func).rpartition(".")[2])
-        if position is None or len(call.args) <= position:
+        name = ast.unparse(call.func).rpartition(".")[2]
+        if len(call.args) != ARGUMENTS.get(name):
+            assert name != "CaseError", f"{ast.unparse(call)}: this test reads four arguments in order"
             continue
-        rule = call.args[position]
+        rule = call.args[0 if name == "Note" else 1]
         expressions = names.get(rule.id, []) if isinstance(rule, ast.Name) else [rule]
         rules = [words for expression in expressions for words in words_of(expression)]
-        handed_on = isinstance(rule, ast.Name) and rule.id in parameters
+        # A rule that is handed on is read where it is handed in.
+        handed_on = isinstance(rule, ast.Name) and {"refuse"} == takers(tree, rule.id)
         assert rules or handed_on, f"{ast.unparse(rule)} of {ast.unparse(call)} is not written where this test can read it"
         yield from rules
 
