@@ -1,6 +1,6 @@
 """Encoder, decoder and network -> Markdown tables of their speed and memory against other implementations.
 
-    python -m scripts.research.benchmark --output benchmark.md --plots docs
+    python -m scripts.research.benchmark --output benchmark.md --plots docs/research
 
 Weights and volumes are random. What is compared runs in turns in one process, and figures are medians; each section is written
 as soon as it is measured. An hour on two cores; `--quick` shows in seconds that everything runs, on toy sizes.
