@@ -43,7 +43,8 @@ def running_settings() -> dict[str, Any]:
     """All that decides what this run computes, as JSON has it, before anything is built from it. Empty outside of a run."""
     workflow = running_workflow()
     config = {} if workflow is None else workflow.parser.get()
-    return json.loads(json.dumps({key: value for key, value in config.items() if key not in CIRCUMSTANCES}, default=str))
+    kept = CIRCUMSTANCES - {key for key in ("encoder_weights",) if config.get(key) == "random"}
+    return json.loads(json.dumps({key: value for key, value in config.items() if key not in kept}, default=str))
 
 
 def running_preset() -> dict[str, Any]:
