@@ -13,7 +13,7 @@ from scripts.run.plain_errors import show_plain_errors
 COMMANDS = ("demo", "dataset", "preset", "train", "evaluate", "segment", "compare", "cache", "download")  # in this order
 FOLDERS = ("tools", "research/tools")
 INTERRUPTION = 130  # the exit code, as shells have it
-INTERRUPTED = "\ninterrupted: what was written is whole; the same command goes on, train with --resume\n"
+INTERRUPTED = "\ninterrupted: what was written is whole; the same command goes on (train: with --resume)\n"
 
 app = typer.Typer(
     name="sam3d",

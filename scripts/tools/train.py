@@ -47,6 +47,8 @@ def train(
     """
     if cache_dir and not cached:
         raise typer.BadParameter("it has no effect without --cached", param_hint="--cache-dir")
+    if gpus > 1 and not dry_run:
+        _require_gpus(gpus)
     output = output or options.path(f"runs/{preset.stem}")
     configs = [
         CONFIGS / "train.json",
@@ -70,3 +72,11 @@ def train(
         if encoder_weights not in (None, "random"):  # which the checkpoint knows
             checkpoint += ["--encoder-weights", Path(encoder_weights)]
         say_next(("evaluate", data, *checkpoint), ("segment", data / "dataset.json", *checkpoint, "--output", "masks"))
+
+
+def _require_gpus(count: int) -> None:
+    """Where there is none at all, the processes share the CPU."""
+    import torch
+
+    if 0 < (there := torch.cuda.device_count()) < count:
+        raise typer.BadParameter(f"torch sees {there} on this machine, not {count}", param_hint="--gpus")
