@@ -1,4 +1,4 @@
-"""Names of networks -> config files, and words for names that mean nothing."""
+"""Names of networks, overlays and presets -> config files, and words for names that mean nothing."""
 
 from pathlib import Path
 
@@ -12,20 +12,13 @@ CONFIGS = ROOT / "configs"
 
 def test_a_name_is_a_network_and_the_overlays_on_top_of_it() -> None:
     assert network_configs("sam3d") == []
-    assert network_configs("sam3d+cached") == [CONFIGS / "overlays" / "cached.yaml"]
-    assert network_configs("unet+joint_dice+cached") == [
-        CONFIGS / "research" / "networks" / "unet.yaml",
+    assert network_configs("sam3d+joint_dice+cached") == [
         CONFIGS / "overlays" / "joint_dice.yaml",
         CONFIGS / "overlays" / "cached.yaml",
     ]
 
 
-def test_every_network_of_the_bundle_can_be_named() -> None:
-    for path in (CONFIGS / "research" / "networks").glob("*.yaml"):
-        assert network_configs(path.stem) == [path]
-
-
-def test_a_path_serves_as_a_name_and_is_is_shortened_in_tables(tmp_path: Path) -> None:
+def test_a_path_serves_as_a_name_and_is_shortened_in_tables(tmp_path: Path) -> None:
     mine = tmp_path / "mine.yaml"
     mine.write_text("network_def: {_target_: torch.nn.Identity}\n")
     assert network_configs(f"{mine}+joint_dice") == [mine, CONFIGS / "overlays" / "joint_dice.yaml"]
@@ -35,9 +28,9 @@ def test_a_path_serves_as_a_name_and_is_is_shortened_in_tables(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("unnet", "did you mean unet"),
-        ("zzz", "There are sam3d, .*unet"),
-        ("unet+cache", "did you mean cached"),
+        ("sam3b", "did you mean sam3d"),
+        ("zzz", r"'zzz' is none of the networks\. There are sam3d"),
+        ("sam3d+cache", "did you mean cached"),
         ("cached", "none of the networks"),
         ("../overlays/cached", "none of the networks"),
         ("", "none of the networks"),

@@ -121,14 +121,25 @@ def test_options_reach_the_run_by_their_ids(
     phantoms: Path, typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.yaml").write_text("network_def: {}\n")
     words = printed_line(
         typed(
-            *("train", phantoms, "--preset", "phantoms", "--network", "unet+dca", "--overlay", "joint_dice", "--cached"),
+            *(
+                "train",
+                phantoms,
+                "--preset",
+                "phantoms",
+                "--network",
+                tmp_path / "net.yaml",
+                "--overlay",
+                "joint_dice",
+                "--cached",
+            ),
             *("--cache-dir", "memory", "--resume", "--skip-bad", "--encoder-weights", "random", "--max-epochs", "3"),
-            *("--set", "learning_rate=1e-4", "--set", "network_def#network#host#unet#channels=[4, 8]", "--dry-run"),
+            *("--set", "learning_rate=1e-4", "--set", "network_def#channels=[4, 8]", "--dry-run"),
         )
     )
-    names = ("train.json", "unet.yaml", "dca.yaml", "joint_dice.yaml", "cached.yaml", "phantoms.yaml")
+    names = ("train.json", "net.yaml", "joint_dice.yaml", "cached.yaml", "phantoms.yaml")
     assert re.findall(r"[\w.]+(?=')", words[6]) == list(names)
     options = dict(zip(words[7::2], words[8::2], strict=True))
     assert options == {
@@ -141,7 +152,7 @@ def test_options_reach_the_run_by_their_ids(
         "--skip_bad": "True",
         "--cache_dir": "memory",
         "--learning_rate": "0.0001",
-        "--network_def#network#host#unet#channels": "[4, 8]",
+        "--network_def#channels": "[4, 8]",
     }
 
 
@@ -170,7 +181,7 @@ def test_a_checkpoint_hands_on_what_its_network_and_its_measures_need(
     checkpoint: Path, phantoms: Path, typed: Typed, tmp_path: Path
 ) -> None:
     about = {**(read_about(checkpoint) or {}), "seed": 5, "transformer_weights": "random"}
-    about["network_def"] = {"_target_": "scripts.research.networks.TransUNet", "weights": "@transformer_weights"}
+    about["network_def"] = {"_target_": "TransUNet", "weights": "@transformer_weights"}
     write_checkpoint(tmp_path / "model.pt", {}, about)
     typed("evaluate", phantoms, "--checkpoint", tmp_path / "model.pt", "--dry-run")
     config = json.loads((tmp_path / "evaluation" / "preset.json").read_text())

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from scripts.__main__ import COMMANDS
+from scripts.__main__ import COMMANDS, find_command
 
 from .conftest import Shell, Typed
 
@@ -20,13 +20,13 @@ def test_it_is_installed_with_the_bundle() -> None:
     assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"] == {"sam3d": "scripts.__main__:main"}
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", filter(find_command, COMMANDS))
 def test_the_help_of_every_command_has_an_example(name: str, typed: Typed) -> None:
     assert f"\n      sam3d {name}" in typed(name, "--help")
     assert f"\n  {name} " in typed("-h")
 
 
-@pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["train", "DATA", "--preset", "x"], ["compare", "--help"]])
+@pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["train", "DATA", "--preset", "x"]])
 def test_it_answers_without_importing_what_is_heavy(words: list[str], tmp_path: Path) -> None:
     code = (
         "import sys\nfrom scripts.__main__ import main\n"
@@ -58,8 +58,8 @@ def test_what_is_not_known_is_answered_with_close_names_and_exit_code_2(shell: S
         "sam3d trian": "Did you mean 'train'?",
         "sam3d train . --preset mine --max_epochs 3": "--max-epochs",
         "sam3d train . --preset mime": "'mime' is none of the presets; did you mean mine?",
-        "sam3d train . --preset mine --network unnet": "'unnet' is none of the networks; did you mean unet or",
-        "sam3d train . --preset mine --overlay cache": "'cache' is none of the overlays; did you mean cached?",
+        "sam3d train . --preset mine --network sam3b": "'sam3b' is none of the networks; did you mean sam3d",
+        "sam3d train . --preset mine --overlay cache": "'cache' is none of the overlays; did you mean cached",
         "sam3d train . --preset mine --encoder-weights rndom": "no file rndom",
         "sam3d train . --preset mine --output ''": "a path must not be empty",
         "sam3d train . --preset mine --set batch_size": "must be ID=VALUE",
@@ -69,7 +69,7 @@ def test_what_is_not_known_is_answered_with_close_names_and_exit_code_2(shell: S
         "sam3d train nowhere --preset mine": "no folder nowhere",
         "sam3d train / --preset mine": "no dataset.json in /; write one by: sam3d dataset /",
         "sam3d train .": "Missing option '--preset'",
-        "sam3d segment nowhere --checkpoint x": "no file or folder nowhere",
+        "sam3d segment nowhere --checkpoint mine.yaml": "no file or folder nowhere",
         "sam3d segment . --checkpoint x": "no file x",
         "sam3d evaluate . --checkpoint mine.yaml --part tests": "'tests' is not one of",
         "sam3d download --only x": "lists no x, only sam_vit_b_01ec64.pth",
