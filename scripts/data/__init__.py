@@ -1,7 +1,7 @@
 """Files and dictionaries: finding cases, reading, checking, preparing and writing them. Knows no network.
 
-dataset.json, folder -> datalist, find_images -> cases -> check_headers (open_case -> open_image -> one file for each format)
-case -> ReadCased -> MONAI's transforms -> network ... -> mask -> ClassesToLabelsd -> SaveMaskd, MaskRecords
+dataset.json, folder -> read_datalist, find_images -> listed cases -> check_headers (open_case -> open_image) -> opened cases
+opened case -> ReadCased -> MONAI's transforms -> network ... -> mask -> ClassesToLabelsd -> SaveMaskd, MaskRecords
 """
 
 from .cases.case_error import CaseError
@@ -11,6 +11,7 @@ from .cases.datalist import read_datalist
 from .cases.find_images import find_images, read_references
 from .cases.label_values import ClassesToLabelsd
 from .cases.read_case import ReadCased
+from .cases.tried_cases import TriedCases, read_ahead
 from .embeddings.draw_embeddings import DrawEmbeddingsd
 from .embeddings.embedding_cache import EmbeddingCache
 from .embeddings.embedding_store import EmbeddingStore
@@ -34,10 +35,12 @@ __all__ = [
     "ResizeInPlane",
     "ResizeInPlaned",
     "SaveMaskd",
+    "TriedCases",
     "check_headers",
     "check_training",
     "find_images",
     "open_image",
+    "read_ahead",
     "read_datalist",
     "read_references",
 ]

@@ -13,6 +13,7 @@ from monai.engines import Evaluator, Trainer
 
 from ..files.atomic_write import remove_partials
 from ..files.checkpoint_file import read_about, read_checkpoint, write_checkpoint
+from ..run.settings import Changes, chosen, differences
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ class Checkpointing:
     leaves a `model.pt` that is an epoch ahead of `last.pt`: resuming repeats that epoch and writes the same `model.pt` again.
 
     objects: name -> object with `state_dict` and `load_state_dict`; the one called `network` is what `model.pt` holds.
-    about: settings, as JSON has them, that both files carry; a training is resumed with the same ones only.
+    settings: of this run, which both files carry; a run is resumed with the same ones of network, mask and training only.
 
     A network with NaN or infinite values is never saved.
     """
@@ -39,14 +40,14 @@ class Checkpointing:
         trainer: Trainer,
         evaluator: Evaluator,
         resume: bool,
-        about: Mapping[str, Any] = {},
+        settings: Mapping[str, Any] = {},
     ) -> None:
         self.folder = Path(output_dir)
         self.objects = dict(objects)
         self.trainer = trainer
         self.evaluator = evaluator
         self.resume = resume
-        self.about = json.loads(json.dumps(about))  # as it comes back from a file: tuples become lists
+        self.settings = json.loads(json.dumps(settings))  # as it comes back from a file: tuples become lists
 
     def attach(self) -> None:
         """Attach after validation and its handlers, so that their results of the epoch are part of what is saved."""
@@ -91,7 +92,7 @@ class Checkpointing:
                     f"{key} of the network became NaN or infinite in epoch {self.trainer.state.epoch}, which is not saved; the "
                     f"files in {self.folder} are of earlier epochs and untouched. Start anew with a lower --learning_rate"
                 )
-        write_checkpoint(self.folder / name, state, self.about)
+        write_checkpoint(self.folder / name, state, self.settings)
 
     def _load(self) -> None:
         path = self.folder / LAST
@@ -123,14 +124,10 @@ class Checkpointing:
         logger.info("%s: going on after epoch %d of %d", path, state["epoch"], self.trainer.state.max_epochs)
 
     def _compare(self, saved: dict[str, Any] | None, path: Path) -> None:
-        if saved is None or saved == self.about:
-            return
-        different = [
-            f"{key}: {saved.get(key, 'not set')} then, {self.about.get(key, 'not set')} now"
-            for key in sorted(saved.keys() | self.about.keys())
-            if saved.get(key) != self.about.get(key)
-        ]
-        raise ValueError(
-            f"{path} belongs to a training with other settings ({'; '.join(different)}); resume with the same ones, or start "
-            "anew in another --output_dir"
-        )
+        kinds = (Changes.NETWORK, Changes.MASK, Changes.TRAINING)
+        different = differences(chosen(saved or {}, *kinds), chosen(self.settings, *kinds)) if saved else ()
+        if words := "; ".join(different):
+            raise ValueError(
+                f"{path} belongs to a training run with other settings: {words}; resume with the same ones, or start anew in "
+                "another --output_dir"
+            )

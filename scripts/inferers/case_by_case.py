@@ -1,15 +1,29 @@
-"""A list of cases -> an evaluator run on each, where a bad case costs only itself."""
+"""Cases that were read ahead -> an evaluator run on each, where a bad case costs only itself."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sized
 from typing import Any, Protocol
 
-from monai.data import Dataset, list_data_collate
+from monai.data import list_data_collate
 from monai.engines import Evaluator
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-Case = dict[str, Any]
+from ..basics.case import Case
+
+
+class Tried(Protocol):
+    """A case with what became of reading it: see `data.TriedCases`."""
+
+    case: Case
+    record: dict[str, Any]
+    data: dict[str, Any] | None
+    mask: str | None
+    error: Exception | None
+
+
+class Loader(Sized, Iterable[Tried], Protocol):
+    pass
 
 
 class Report(Protocol):
@@ -18,40 +32,39 @@ class Report(Protocol):
 
 
 class Records(Protocol):
-    def begin(self, case: Case) -> Case: ...
-    def finished(self, case: Case, record: Case) -> str | None: ...
-    def write(self, case: Case, record: Case, mask: str) -> None: ...
+    def write(self, case: Case, record: dict[str, Any], mask: str) -> None: ...
     def discard(self, case: Case) -> None: ...
 
 
 def run_case_by_case(
     evaluator: Evaluator,
-    dataset: Dataset,
+    dataloader: Loader,
     report: Report,
     records: Records,
-    then: Callable[[Case], None] = lambda result: None,
+    then: Callable[[dict[str, Any]], None] = lambda result: None,
 ) -> None:
-    """Runs `evaluator` on every case of `dataset` by itself, with a progress bar.
+    """Runs `evaluator` on every case by itself, with a progress bar, while the loader reads the next ones.
 
     A case whose reading, segmentation or writing fails goes into the report and the next one follows; the results of the
     others (what was read and what the evaluator's postprocessing made of it) are handed to `then`. A case whose mask is
-    finished, as the records know, is not run again.
+    finished is not run again.
     """
     evaluator.interrupt_resume_enabled = False  # else ignite's run after one that failed returns at once, having done nothing
     evaluator.logger.setLevel(logging.CRITICAL)  # ignite logs every exception with its traceback; the report has the reason
     with logging_redirect_tqdm():
-        for index, case in enumerate(tqdm(dataset.data, desc="cases", unit="case", dynamic_ncols=True)):
+        for tried in tqdm(dataloader, desc="cases", unit="case", dynamic_ncols=True):
+            case, mask = tried.case, tried.mask
             try:
-                record = records.begin(case)
-                mask = records.finished(case, record)
+                if tried.error is not None:
+                    raise tried.error
                 if mask is None:
-                    evaluator.data_loader = [list_data_collate([dataset[index]])]
+                    evaluator.data_loader = [list_data_collate([tried.data])]
                     evaluator.state.epoch_length = 1
                     evaluator.run()
                     result = {**evaluator.state.batch[0], **evaluator.state.output[0]}
                     then(result)
                     mask = result["mask"]
-                    records.write(case, record, mask)
+                    records.write(case, tried.record, mask)
             except Exception as error:
                 records.discard(case)
                 report.refused(case, error)

@@ -7,16 +7,15 @@ from typing import Any
 import psutil
 import torch
 from monai.inferers import Inferer, SlidingWindowInferer
-from torch import nn
 from torch.nn import functional as F
 
+from ..basics.contracts import EmbeddingNetwork, SliceEncoder
 from ..basics.tokens import padded
 from .rolling_embeddings import RollingEmbeddings
 from .temporary_store import TemporaryStore
 
 logger = logging.getLogger(__name__)
 
-BYTES_PER_VOXEL = 110  # of a decoder that does not say it itself
 SLICES = 16  # decoded at once when streaming
 
 
@@ -44,7 +43,7 @@ class EmbeddingInferer(Inferer):
         self.overlap = overlap
         self.memory = memory
 
-    def __call__(self, inputs: torch.Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> torch.Tensor:
+    def __call__(self, inputs: torch.Tensor, network: EmbeddingNetwork, *args: Any, **kwargs: Any) -> torch.Tensor:
         slices = None  # encoded at once: as many as the encoder sees fit
         while True:
             try:
@@ -56,7 +55,7 @@ class EmbeddingInferer(Inferer):
             torch.cuda.empty_cache()
             logger.warning("out of memory: once more, encoding and decoding %d slices at a time", slices)
 
-    def _logits(self, volume: torch.Tensor, network: nn.Module, slices: int | None) -> torch.Tensor:
+    def _logits(self, volume: torch.Tensor, network: EmbeddingNetwork, slices: int | None) -> torch.Tensor:
         depth = volume.shape[-1]
         if self.mode == "whole":
             return self._whole(volume, network, slices)
@@ -66,7 +65,7 @@ class EmbeddingInferer(Inferer):
             return self._whole(window, network, slices)[..., before : before + depth]
         return self._windows(volume, network, slices)
 
-    def _whole(self, volume: torch.Tensor, network: nn.Module, slices: int | None) -> torch.Tensor:
+    def _whole(self, volume: torch.Tensor, network: EmbeddingNetwork, slices: int | None) -> torch.Tensor:
         if slices is None and self._fits(network, volume):
             return network(volume)
         embeddings = TemporaryStore()
@@ -74,7 +73,7 @@ class EmbeddingInferer(Inferer):
             embeddings.append(network.encoder(part).movedim(-1, 2))
         return self._stream(embeddings, network, volume.shape, slices)
 
-    def _windows(self, volume: torch.Tensor, network: nn.Module, slices: int | None) -> torch.Tensor:
+    def _windows(self, volume: torch.Tensor, network: EmbeddingNetwork, slices: int | None) -> torch.Tensor:
         height, width = volume.shape[2:4]
         windows = SlidingWindowInferer(
             (height, width, self.roi_depth),
@@ -95,7 +94,9 @@ class EmbeddingInferer(Inferer):
 
         return windows(volume, predict)
 
-    def _stream(self, embeddings: TemporaryStore, network: nn.Module, shape: torch.Size, slices: int | None) -> torch.Tensor:
+    def _stream(
+        self, embeddings: TemporaryStore, network: EmbeddingNetwork, shape: torch.Size, slices: int | None
+    ) -> torch.Tensor:
         logits, start = None, 0
         for part in network.stream(embeddings, shape[2:4], TemporaryStore, slices or SLICES):
             if logits is None:
@@ -104,14 +105,13 @@ class EmbeddingInferer(Inferer):
             start += part.shape[-1]
         return logits
 
-    def _fits(self, network: nn.Module, volume: torch.Tensor) -> bool:
+    def _fits(self, network: EmbeddingNetwork, volume: torch.Tensor) -> bool:
         batch, _, height, width, depth = volume.shape
         memory = self.memory * 1e9 if self.memory is not None else _free_memory(volume.device) / 2
-        bytes_per_voxel = getattr(network.decoder, "bytes_per_voxel", BYTES_PER_VOXEL)
-        return bytes_per_voxel * batch * padded(height) * padded(width) * depth <= memory
+        return network.decoder.bytes_per_voxel * batch * padded(height) * padded(width) * depth <= memory
 
 
-def _in_parts(encoder: nn.Module, slices: int) -> Callable[[torch.Tensor], torch.Tensor]:
+def _in_parts(encoder: SliceEncoder, slices: int) -> Callable[[torch.Tensor], torch.Tensor]:
     """The same embeddings: slices do not see each other in the encoder."""
     return lambda volume: torch.cat([encoder(part) for part in volume.split(slices, -1)], -1)
 

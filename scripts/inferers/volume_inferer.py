@@ -6,6 +6,7 @@ import torch
 from monai.inferers import Inferer, SlidingWindowInferer
 from torch import nn
 
+from ..basics.contracts import is_on_embeddings
 from .embedding_inferer import EmbeddingInferer
 
 
@@ -25,7 +26,7 @@ class VolumeInferer(Inferer):
         self.on_embeddings = EmbeddingInferer(roi_depth, mode, overlap, memory)
 
     def __call__(self, inputs: torch.Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> torch.Tensor:
-        if hasattr(network, "decode"):  # `SAM3D` and its like
+        if is_on_embeddings(network):
             return self.on_embeddings(inputs, network)
         if self.on_embeddings.mode == "whole":
             return network(inputs)

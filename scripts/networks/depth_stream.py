@@ -5,35 +5,15 @@ else: so a convolution reads its parts with a halo, and its result waits in a st
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol
 
 import torch
 from torch.nn import functional as F
 
+from ..basics.contracts import DepthStore
+
 EPS = 1e-5  # of F.instance_norm
 
 Layer = Callable[[torch.Tensor], torch.Tensor]
-
-
-class DepthStore(Protocol):
-    """Consecutive slices, (B, C, d, h, w), kept outside of the memory that is short."""
-
-    depth: int
-
-    def append(self, part: torch.Tensor) -> None: ...
-    def read(self, start: int, stop: int) -> torch.Tensor: ...
-
-
-NewStore = Callable[[], DepthStore]
-
-
-def require_stream(decoder: object) -> None:
-    """Raises ValueError for a decoder that has no `stream`, as one of attention to all slices."""
-    if not hasattr(decoder, "stream"):
-        raise ValueError(
-            f"{type(decoder).__name__} cannot decode a volume part by part, and there is not memory enough for it at once; "
-            "leave the inferer's mode at 'windows' and train with a smaller roi_depth, or raise the inferer's memory"
-        )
 
 
 def unchanged(part: torch.Tensor) -> torch.Tensor:

@@ -6,8 +6,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ..basics.contracts import DepthStore, NewStore
 from .convolution import conv3d
-from .depth_stream import DepthStore, Layer, NewStore, convolve, keep, normalise, parts, unchanged
+from .depth_stream import Layer, convolve, keep, normalise, parts, unchanged
 
 INTERPOLATION = {"linear": "trilinear", "nearest": "nearest-exact"}
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from .depth_stream import DepthStore, NewStore, require_stream
+from ..basics.contracts import DepthStore, NewStore
 from .traced_size import require_traced_size
 
 ENCODER_PREFIX = "encoder."
@@ -41,9 +41,8 @@ class SAM3D(nn.Module):
 
         embeddings: a store of (B, C, D, h, w); new_store: makes an empty one for a layer's results.
 
-        Raises ValueError for a decoder that cannot.
+        Raises ValueError for a decoder that needs all slices at once.
         """
-        require_stream(self.decoder)
         parts = self.decoder.stream(embeddings, new_store, slices)
         return (logits[:, :, : plane[0], : plane[1]] for logits in parts)
 

@@ -1,9 +1,8 @@
 """A run's configuration -> the same, or a sentence about what in it means nothing."""
 
 import inspect
-import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from pydoc import locate
 from typing import Any
@@ -14,99 +13,98 @@ from monai.bundle.reference_resolver import ReferenceResolver
 from monai.bundle.utils import ID_SEP_KEY
 
 from .close_names import did_you_mean
-from .running_config import running_workflow
-
-logger = logging.getLogger(__name__)
+from .command_line import CommandLine, read_command_line
+from .settings import PATHS
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 RUNS = ("train.json", "evaluate.json", "inference.json")  # a preset serves all of them
 SPECIAL = {"_target_", "_mode_", "_requires_", "_disabled_", "_desc_", "_meta_"}
-SWITCHES = {"true": True, "false": False}
-PATHS = (
-    "input",
-    "dataset_dir",
-    "output_dir",
-    "checkpoint",
-    "encoder_weights",
-    "transformer_weights",
-    "cache_dir",
-    "bundle_root",
-)
 
 
-def check_config() -> None:
+def check_config(arguments: Sequence[str]) -> None:
     """The first step of every run. MONAI accepts any option and only stumbles, or does not, where it would be used.
 
-    Raises ValueError for an option or preset key that no config knows, an argument that its component does not take, a
-    component or reference that does not exist, a word where a number is asked for, a GPU that is not there, mixed precision
-    without one, and a path that MONAI would run as an expression. Spells `true` and `false` from the command line as what they
-    mean.
+    arguments: `sys.argv`; where they are not those of `python -m monai.bundle run`, nothing is checked.
+
+    Raises ValueError for an option or preset key that no config knows or that this run does not use, an argument that its
+    component does not take, a component or reference that does not exist, a word where a number is asked for, a GPU that is
+    not there, mixed precision without one, and a path that MONAI would run as an expression.
     """
-    workflow = running_workflow()
-    if workflow is None:
+    line = read_command_line(arguments)
+    if line is None:
         return
-    parser = workflow.parser
-    config = {key: value for key, value in parser.get().items() if key not in SPECIAL}
+    config = {key: value for key, value in line.config.items() if key not in SPECIAL}
     for identifier in PATHS:
         value = config.get(identifier)
         if isinstance(value, str) and value.startswith(("$", "@")) and Path(value).exists():
             raise ValueError(f"--{identifier} {value} would be run as an expression; it is a path: write ./{value}")
-    known = {key: value for name in RUNS for key, value in ConfigParser.load_config_file(str(CONFIGS / name)).items()}
+    known = {key: value for name in RUNS for key, value in _load(CONFIGS / name).items()}
     _check_ids(config, known)
-    _check_values(parser, config, known)
-    if parser.get("amp") is True and not _is_cuda(parser.get("device")):
-        raise ValueError(
-            "--amp true asks for mixed precision, which MONAI's engines have on CUDA only; leave it away to have it where "
-            "there is a GPU"
-        )
+    _check_effect(line, config)
+    _check_values(config, known)
     locator = ComponentLocator()  # looks through all of MONAI, once
     for identifier, node in _walk(config):
         if isinstance(node, dict) and "_target_" in node:
             _check_component(identifier, node, locator)
+    parser = ConfigParser(config)
     for identifier, node in _walk(config):
         if isinstance(node, str):
             _check_references(identifier, node, parser, config)
 
 
 def _check_ids(config: dict[str, Any], known: dict[str, Any]) -> None:
-    text = repr(config)
     for identifier, value in config.items():
-        is_used = re.search(rf"[@%]{re.escape(identifier)}\b", text) is not None
         runs = isinstance(value, list) and all(isinstance(step, str) and step.startswith("$") for step in value)
-        if identifier in known or is_used or runs or identifier == "finalize":
+        if identifier in known or _is_used(identifier, config) or runs or identifier == "finalize":
             continue
         overlay = next((path for path in sorted(CONFIGS.rglob("*.yaml")) if identifier in _load(path)), None)
-        if overlay is None:
-            raise ValueError(
-                f"'{identifier}' is no option of this bundle and no id of its configs"
-                + did_you_mean(identifier, {**known, **config})
-            )
-        name = overlay.relative_to(CONFIGS.parent)
-        logger.warning("'%s' has no effect: it belongs to %s, which is not among the config files", identifier, name)
+        if overlay is not None:
+            name = overlay.relative_to(CONFIGS.parent)
+            raise ValueError(f"'{identifier}' has no effect: it belongs to {name}, which is not among the config files")
+        close = did_you_mean(identifier, {**known, **config})
+        raise ValueError(f"'{identifier}' is no option of this bundle and no id of its configs{close}")
     for group in ("train", "validate"):
         for key in config.get(group, {}):
             if key not in known[group]:
                 raise ValueError(f"'{group}#{key}' is no id of the configs{did_you_mean(key, known[group])}")
 
 
-def _check_values(parser: ConfigParser, config: dict[str, Any], known: dict[str, Any]) -> None:
+def _check_effect(line: CommandLine, config: dict[str, Any]) -> None:
+    """A preset serves all runs; what stands on the command line is meant for this one."""
+    own = {key for file in line.files if Path(file).name in RUNS for key in _load(Path(file))}
+    for option in line.options:
+        identifier = option.lstrip("+").partition("#")[0].partition("::")[0]
+        if own and identifier not in own and not _is_used(identifier, config):
+            raise ValueError(f"--{option} has no effect in this run; leave it out")
+        value = line.options[option]
+        if "#" in option and isinstance(value, str) and value.lower() in ("true", "false"):
+            raise ValueError(f"--{option} {value} would be the word {value!r}, which counts as true; write {value.title()}")
+
+
+def _is_used(identifier: str, config: dict[str, Any]) -> bool:
+    return re.search(rf"[@%]{re.escape(identifier)}\b", repr(config)) is not None
+
+
+def _check_values(config: dict[str, Any], known: dict[str, Any]) -> None:
     for identifier, default in known.items():
         value = config.get(identifier, default)
-        is_switch = isinstance(default, bool) or identifier == "amp"  # which by default follows the device
-        if isinstance(value, str) and not value.startswith(("$", "@", "%")):
-            if is_switch:
-                if value.lower() not in SWITCHES:
-                    raise ValueError(f"--{identifier} must be true or false, got {value!r}")
-                parser[identifier] = SWITCHES[value.lower()]
-            elif isinstance(default, int | float):
-                raise ValueError(f"--{identifier} must be a number, got {value!r} (in YAML, write 1e-4 as 1.0e-4)")
-            elif identifier == "device":
-                parser[identifier] = f"$torch.device('{_device(value)}')"
-        elif is_switch and not isinstance(value, bool) and str(value) != default:
-            raise ValueError(f"--{identifier} must be true or false, got {value!r}")
+        is_text = isinstance(value, str) and not value.startswith(("$", "@", "%"))
+        if isinstance(default, bool) or identifier == "amp":  # which by default follows the device
+            if str(value).lower() not in ("true", "false") and not (isinstance(value, str) and value == default):
+                raise ValueError(f"--{identifier} must be true or false, got {value!r}")
+        elif isinstance(default, int | float) and (is_text or not isinstance(value, int | float | str)):
+            raise ValueError(f"--{identifier} must be a number, got {value!r} (in YAML, write 1e-4 as 1.0e-4)")
+    device = str(config.get("device"))
+    if not device.startswith(("$", "@")):
+        _check_device(device)
+    if str(config.get("amp")).lower() == "true" and not (torch.cuda.is_available() and "cpu" not in device):
+        raise ValueError(
+            "--amp true asks for mixed precision, which MONAI's engines have on CUDA only; leave it out to have it where there "
+            "is a GPU"
+        )
 
 
-def _device(name: str) -> torch.device:
+def _check_device(name: str) -> None:
     try:
         device = torch.device(name)
     except RuntimeError as error:
@@ -114,14 +112,8 @@ def _device(name: str) -> torch.device:
     count = torch.cuda.device_count()
     if device.type == "cuda" and (device.index or 0) >= count:
         raise ValueError(
-            f"--device {name} asks for a GPU and torch sees {count or 'none'}; leave it away to run on what is there"
+            f"--device {name} asks for a GPU and torch sees {count or 'none'}; leave it out to run on what is there"
         )
-    return device
-
-
-def _is_cuda(device: str) -> bool:
-    """Without evaluating the expression: `idist.device()` has to wait until a process knows its rank."""
-    return torch.cuda.is_available() and "cpu" not in device
 
 
 def _walk(node: Any, identifier: str = "") -> Iterator[tuple[str, Any]]:

@@ -1,11 +1,116 @@
-"""What a training run was told -> the part of it that its network must be used with."""
+"""Every setting of a run, classified by what it changes; what a run was told, and in what two runs differ."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from enum import StrEnum
 from typing import Any
 
-from .running_config import PRESET
+from .command_line import read_command_line
 
 
-def network_settings(about: Mapping[str, Any]) -> dict[str, Any]:
-    ids = (*PRESET, "deterministic_transforms", "inferer", "encoder_weights", "encoder_seed")
-    return {identifier: about[identifier] for identifier in ids if identifier in about}
+class Changes(StrEnum):
+    NETWORK = "what the network is and sees; fixed by training"
+    MASK = "the mask, and may be chosen anew for the same network"
+    TRAINING = "which weights training ends with"
+    FIGURES = "the figures of an evaluation, not its masks"
+    NOTHING = "neither weights nor masks: where things lie, how fast they go, in which order parts are called"
+
+
+# Ids of the configs; a longer id overrules the one that it begins with. An id that is not here, of a user's own overlay, may
+# change anything: it counts as NETWORK.
+CLASSES: dict[str, Changes] = {
+    **dict.fromkeys(
+        ("labels", "num_classes", "modalities", "axcodes", "spacing", "intensity", "spatial_size", "roi_depth"),
+        Changes.NETWORK,
+    ),
+    **dict.fromkeys(("encoder_variant", "network_def", "deterministic_transforms"), Changes.NETWORK),
+    **dict.fromkeys(
+        ("inferer", "preprocessing", "postprocessing", "evaluator", "handlers", "amp", "encoder_seed"), Changes.MASK
+    ),
+    "validate#postprocessing": Changes.MASK,
+    **dict.fromkeys(("seed", "val_fraction", "empty_labels", "cases", "cached_views", "embedding_cache"), Changes.TRAINING),
+    **dict.fromkeys(("crop_pos", "crop_neg", "pad_depth", "random_transforms", "train", "validate"), Changes.TRAINING),
+    **dict.fromkeys(("max_epochs", "epoch_length", "batch_size", "learning_rate", "weight_decay"), Changes.TRAINING),
+    **dict.fromkeys(("warmup_fraction", "val_interval", "early_stopping_patience", "early_stopping"), Changes.TRAINING),
+    **dict.fromkeys(("encoder_trainable", "trained_module", "network", "loss", "supervision_weights"), Changes.TRAINING),
+    **dict.fromkeys(("optimizer", "lr_scheduler", "checkpointing"), Changes.TRAINING),
+    **dict.fromkeys(("frozen_part", "first_stage_epochs", "second_stage_rate", "transformer_weights"), Changes.TRAINING),
+    **dict.fromkeys(("nsd_tolerance", "nsd_unit", "spacing_known", "metrics", "part"), Changes.FIGURES),
+    **dict.fromkeys(
+        ("imports", "initialize", "run", "training", "evaluating", "inference", "caching", "finalize", "_meta_"),
+        Changes.NOTHING,
+    ),
+    **dict.fromkeys(("bundle_root", "dataset_dir", "input", "output_dir", "checkpoint", "encoder_weights"), Changes.NOTHING),
+    **dict.fromkeys(("cache_dir", "cache_limit", "num_workers", "device", "resume", "skip_bad"), Changes.NOTHING),
+    **dict.fromkeys(("progress_bar", "time_left", "report", "records", "segmentation", "settings"), Changes.NOTHING),
+    "dataset": Changes.MASK,
+    "dataloader": Changes.NOTHING,
+    **dict.fromkeys(("inferer#memory", "network_def#encoder#encoder#memory"), Changes.NOTHING),
+    **dict.fromkeys(("train#dataloader#num_workers", "validate#dataloader"), Changes.NOTHING),
+    **dict.fromkeys(("cases#remember", "cases#num_workers", "cases#skip_bad", "cases#report"), Changes.NOTHING),
+    **dict.fromkeys(("embedding_cache#store", "embedding_cache#num_workers", "embedding_cache#device"), Changes.NOTHING),
+}
+PATHS = (
+    *("input", "dataset_dir", "output_dir", "checkpoint", "encoder_weights", "transformer_weights", "cache_dir"),
+    "bundle_root",
+)
+RANDOM_ENCODER = "random"  # as `encoder_weights`: not a path but part of what the network is
+
+Settings = dict[str, Any]  # of the configs, before anything is built from them, as JSON has them
+_LEFT_OUT = object()
+
+
+def changed_by(identifier: str) -> Changes:
+    """What a setting changes, by the longest known id that `identifier` is or lies in: `inferer#memory`, `train#handlers#0`."""
+    known = identifier
+    while known not in CLASSES:
+        if "#" not in known:
+            return Changes.NETWORK
+        known = known.rpartition("#")[0]
+    return CLASSES[known]
+
+
+def read_settings(arguments: Sequence[str]) -> Settings:
+    """All settings that change something, of the `python -m monai.bundle run` whose words these are; {} of another program.
+
+    arguments: `sys.argv`. A random encoder is kept too, so that a checkpoint says so.
+    """
+    line = read_command_line(arguments)
+    config = {} if line is None else line.config
+    settings = chosen(json.loads(json.dumps(config, default=str)), *(set(Changes) - {Changes.NOTHING}))
+    if config.get("encoder_weights") == RANDOM_ENCODER:
+        settings["encoder_weights"] = RANDOM_ENCODER
+    return settings
+
+
+def chosen(settings: Mapping[str, Any], *kinds: Changes) -> Settings:
+    """The settings that change one of these, without the parts of them that change something else."""
+    parts = ((key, _without_others(value, key, kinds)) for key, value in settings.items())
+    return {key: value for key, value in parts if value is not _LEFT_OUT}
+
+
+def _without_others(value: Any, identifier: str, kinds: Sequence[Changes]) -> Any:
+    inner = isinstance(value, Mapping) and any(known.startswith(f"{identifier}#") for known in CLASSES)
+    if not inner:
+        return value if changed_by(identifier) in kinds else _LEFT_OUT
+    parts = {key: _without_others(child, f"{identifier}#{key}", kinds) for key, child in value.items()}
+    return {key: part for key, part in parts.items() if part is not _LEFT_OUT} or _LEFT_OUT
+
+
+def network_settings(settings: Mapping[str, Any]) -> Settings:
+    """What a network must be used with as it was trained: a preset, with the network itself."""
+    return chosen(settings, Changes.NETWORK)
+
+
+def differences(before: Any, now: Any, identifier: str = "") -> Iterator[str]:
+    """In words, each setting that differs, by its full id. Of two components of different classes only that they are."""
+    if not (isinstance(before, Mapping) and isinstance(now, Mapping)):
+        if before != now:
+            yield f"{identifier} was {before}, now it is {now}"
+        return
+    keys = sorted(before.keys() | now.keys())
+    if before.get("_target_") != now.get("_target_"):
+        keys = ["_target_"]
+    for key in keys:
+        inner = f"{identifier}#{key}" if identifier else key
+        yield from differences(before.get(key, "not set"), now.get(key, "not set"), inner)

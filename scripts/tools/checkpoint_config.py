@@ -8,6 +8,8 @@ from typing import Any
 
 import typer
 
+CHOSEN = ("encoder_weights", "encoder_seed", "inferer")  # with these the training run was validated
+
 
 def checkpoint_configs(checkpoint: Path, folder: Path, preset: Path | None, also: Iterable[str] = ()) -> list[Path]:
     """`folder`/preset.json, written now; none if the checkpoint says nothing.
@@ -17,7 +19,7 @@ def checkpoint_configs(checkpoint: Path, folder: Path, preset: Path | None, also
     """
     from ..files.atomic_write import write_json
     from ..files.checkpoint_file import read_about
-    from ..run.settings import network_settings
+    from ..run.settings import CLASSES, network_settings
 
     about = read_about(checkpoint) or {}
     if not about and preset is None:
@@ -27,13 +29,14 @@ def checkpoint_configs(checkpoint: Path, folder: Path, preset: Path | None, also
         )
     if not about:
         return []
+    ids = [*(key for key in network_settings(about) if key in CLASSES), *CHOSEN, *also]
     path = folder / "preset.json"
-    write_json(path, _with_references(network_settings(about) | {key: about[key] for key in also if key in about}, about))
+    write_json(path, _with_references({key: about[key] for key in ids if key in about}, about))
     return [path]
 
 
 def _with_references(settings: dict[str, Any], about: Mapping[str, Any]) -> dict[str, Any]:
-    """Together with the settings that they refer to, as TransUNet's refer to @transformer_weights."""
+    """Together with those that they refer to: TransUNet's to @transformer_weights, a user's own to ids that no config knows."""
     while referred := set(re.findall(r"@(\w+)", json.dumps(settings))) & about.keys() - settings.keys():
         settings = settings | {key: about[key] for key in referred}
     return settings

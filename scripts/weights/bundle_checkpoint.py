@@ -10,6 +10,7 @@ from torch import nn
 
 from ..files.checkpoint_file import read_about
 from ..files.file_digest import file_digest
+from ..run.settings import differences, network_settings
 from .check_tensors import require_names, require_values
 from .name_prefix import WRAPPERS, find_prefix
 from .tensor_file import read_tensors
@@ -19,17 +20,17 @@ logger = logging.getLogger(__name__)
 REMEDY = "was it trained with another preset or another network?"
 
 
-def load_checkpoint(network: nn.Module, path: str | Path, preset: Mapping[str, Any] = {}) -> nn.Module:
+def load_checkpoint(network: nn.Module, path: str | Path, settings: Mapping[str, Any] = {}) -> nn.Module:
     """The network with its parameters from `path`, in place; every tensor must fit.
 
     `path` is a `model.pt` (a state dictionary) or a `last.pt` (one under the key `network`).
-    preset: the settings of this run that must be those of the training, where the file says what they were.
+    settings: of this run; those of the network must be as in training, where the file says what they were.
     Raises FileNotFoundError, or ValueError that names the file, also for a checkpoint of another encoder; the network may
     then be filled in part.
     """
     path = Path(path)
     content = read_tensors(path)
-    _require_the_same_preset(path, preset)
+    _require_the_same_settings(path, settings)
     own = {**dict(network.named_parameters()), **network.state_dict()}  # the latter leaves a frozen encoder out
     prefix = find_prefix(content, own, WRAPPERS, path)
     state = {name.removeprefix(prefix): value for name, value in content.items() if name.startswith(prefix)}
@@ -49,28 +50,16 @@ def load_checkpoint(network: nn.Module, path: str | Path, preset: Mapping[str, A
     return network
 
 
-def _require_the_same_preset(path: Path, preset: Mapping[str, Any]) -> None:
-    trained = {} if path.suffix == ".safetensors" else read_about(path) or {}
-    if preset and not trained:
-        logger.warning("%s does not say which preset it was trained with: see to it that it is this one", path)
+def _require_the_same_settings(path: Path, settings: Mapping[str, Any]) -> None:
+    """Of the network and what it sees."""
+    trained = {} if path.suffix == ".safetensors" else network_settings(read_about(path) or {})
+    if settings and not trained:
+        logger.warning("%s does not say which preset it was trained with: make sure that it is this one", path)
         return
-    for name in sorted(preset.keys() & trained.keys()):
-        if preset[name] != trained[name]:
-            where, before, now = _first_difference(name, trained[name], preset[name])
-            raise ValueError(
-                f"{path} was trained with another preset: {where} was {before}, now it is {now}; give the "
-                "configs of that training"
-            )
-
-
-def _first_difference(name: str, before: Any, now: Any) -> tuple[str, Any, Any]:
-    """Of two settings that are not equal: the id furthest down of what differs first, and what stands there."""
-    if not (isinstance(before, Mapping) and isinstance(now, Mapping)):
-        return name, before, now
-    different = sorted(key for key in before.keys() & now.keys() if before[key] != now[key])  # `_target_` comes first
-    if before.keys() != now.keys() and different[:1] != ["_target_"]:
-        return name, before, now
-    return _first_difference(f"{name}#{different[0]}", before[different[0]], now[different[0]])
+    now = {name: value for name, value in network_settings(settings).items() if name in trained}
+    before = {name: trained[name] for name in now}
+    if different := "; ".join(differences(before, now)):
+        raise ValueError(f"{path} was trained with another preset: {different}; give the configs of that training run")
 
 
 def _require_the_same_classes(tensors: Mapping[str, Any], own: Mapping[str, torch.Tensor], path: Path) -> None:

@@ -40,7 +40,7 @@ def train(
     killed_in: int | None = None,
     val_interval: int = 1,
     patience: int = 9,
-    about: Mapping[str, object] = {},
+    settings: Mapping[str, object] = {},
 ) -> nn.Module:
     """A training with the parts of configs/train.json, toy-sized, whose validations have the given scores."""
     torch.manual_seed(int(resume))  # so that whatever is not resumed shows
@@ -76,7 +76,7 @@ def train(
     )
     evaluator.add_event_handler(Events.COMPLETED, early_stopping)
     objects = {"network": network, "optimizer": optimizer, "lr_scheduler": lr_scheduler, "early_stopping": early_stopping}
-    Checkpointing(folder, objects, trainer, evaluator, resume, about).attach()
+    Checkpointing(folder, objects, trainer, evaluator, resume, settings).attach()
 
     @trainer.on(Events.ITERATION_COMPLETED)
     def kill(engine: Engine) -> None:
@@ -263,24 +263,28 @@ def test_a_network_that_is_not_finite_is_never_saved(tmp_path: Path, value: floa
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
 
 
-ABOUT = {"labels": {"0": "background"}, "spacing": (1.0, 1.0, 2.0)}
+SETTINGS = {"labels": {"0": "background"}, "spacing": (1.0, 1.0, 2.0)}
 
 
 def test_both_files_carry_what_the_training_is_about(tmp_path: Path) -> None:
-    train(tmp_path, about=ABOUT)
+    train(tmp_path, settings=SETTINGS)
     for name in ("last.pt", "model.pt"):
         assert read_about(tmp_path / name) == {"labels": {"0": "background"}, "spacing": [1.0, 1.0, 2.0]}
 
 
 def test_a_training_is_resumed_with_the_same_settings_only(tmp_path: Path) -> None:
-    train_until_killed(tmp_path, 2, about=ABOUT)
+    train_until_killed(tmp_path, 2, settings=SETTINGS)
     before = (tmp_path / "last.pt").read_bytes()
     with pytest.raises(ValueError) as error:
-        train(tmp_path, resume=True, about={"spacing": (1.0, 1.0, 3.0), "labels": {"0": "background"}, "axcodes": "RAS"})
-    assert "(axcodes: not set then, RAS now; spacing: [1.0, 1.0, 2.0] then, [1.0, 1.0, 3.0] now)" in str(error.value)
-    assert "resume with the same ones, or start anew in another --output_dir" in str(error.value)
+        train(tmp_path, resume=True, settings={"spacing": (1.0, 1.0, 3.0), "labels": {"0": "background"}, "axcodes": "RAS"})
+    assert (
+        "other settings: axcodes was not set, now it is RAS; spacing was [1.0, 1.0, 2.0], now it is [1.0, 1.0, 3.0]; resume"
+        in str(error.value)
+    )
+    assert "with the same ones, or start anew in another --output_dir" in str(error.value)
     assert (tmp_path / "last.pt").read_bytes() == before
-    train(tmp_path, resume=True, about=ABOUT)
+    circumstances = {"num_workers": 7, "inferer": {"memory": 5}, "nsd_tolerance": 3.0}
+    train(tmp_path, resume=True, settings={**SETTINGS, **circumstances})
 
 
 def test_a_damaged_checkpoint_is_refused_by_name_with_what_is_left(tmp_path: Path) -> None:

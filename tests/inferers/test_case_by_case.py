@@ -7,13 +7,13 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from monai.data import Dataset
 from monai.engines import SupervisedEvaluator
 from monai.inferers import SimpleInferer
 from monai.transforms import AsDiscreted, Compose
 from torch import nn
 
-from scripts.data import CaseReport, MaskRecords, ReadCased, SaveMaskd
+from scripts.data import CaseReport, MaskRecords, ReadCased, SaveMaskd, TriedCases, read_ahead
+from scripts.data.cases.open_case import open_case
 from scripts.inferers import run_case_by_case
 
 GOOD, UNREADABLE, TOO_BRIGHT, UNWRITABLE = "good", "unreadable", "too bright", "unwritable"
@@ -37,14 +37,19 @@ def write_cases(folder: Path, kinds: list[str]) -> list[dict[str, str]]:
         voxels = np.zeros((4, 4, 4 + i), np.float32)
         voxels.flat[: i + 1] = 200 if kind == TOO_BRIGHT else 1
         nib.save(nib.Nifti1Image(voxels, np.eye(4)), file)
-        if kind == UNREADABLE:
-            file.write_bytes(file.read_bytes()[:400])
         cases.append({"image": str(file), "name": "../outside" if kind == UNWRITABLE else f"{i}_seg"})
     return cases
 
 
-def segment(folder: Path, kinds: list[str], **options: Any) -> CaseReport:
-    dataset = Dataset(write_cases(folder, kinds), Compose([ReadCased(1, LABELS)]))
+def segment(folder: Path, kinds: list[str], num_workers: int = 1, **options: Any) -> CaseReport:
+    (folder / "model.pt").touch()
+    settings = {"labels": LABELS}
+    records = MaskRecords(folder / "masks", folder / "model.pt", "random", 0, torch.device("cpu"), settings=settings)
+    cases = [{**case, "opened": open_case(case)} for case in write_cases(folder, kinds)]
+    for case, kind in zip(cases, kinds, strict=True):
+        if kind == UNREADABLE:  # by now
+            Path(case["image"]).write_bytes(Path(case["image"]).read_bytes()[:400])
+    dataloader = read_ahead(TriedCases(cases, Compose([ReadCased(1, LABELS)]), records), num_workers)
     evaluator = SupervisedEvaluator(
         device=torch.device("cpu"),
         val_data_loader=[],
@@ -52,10 +57,8 @@ def segment(folder: Path, kinds: list[str], **options: Any) -> CaseReport:
         inferer=SimpleInferer(),
         postprocessing=Compose([AsDiscreted("pred", argmax=True), SaveMaskd(folder / "masks")]),
     )
-    (folder / "model.pt").touch()
-    records = MaskRecords(folder / "masks", folder / "model.pt", "random", 0, torch.device("cpu"))
     report = CaseReport(folder)
-    run_case_by_case(evaluator, dataset, report, records, **options)
+    run_case_by_case(evaluator, dataloader, report, records, **options)
     return report
 
 
@@ -69,10 +72,11 @@ ORDERS = {
 }
 
 
+@pytest.mark.parametrize("num_workers", [0, 2])
 @pytest.mark.parametrize("kinds", ORDERS.values(), ids=ORDERS.keys())
-def test_every_good_case_is_done_with_its_own_result(tmp_path: Path, kinds: list[str]) -> None:
+def test_every_good_case_is_done_with_its_own_result(tmp_path: Path, kinds: list[str], num_workers: int) -> None:
     results: list[dict[str, Any]] = []
-    report = segment(tmp_path, kinds, then=results.append)
+    report = segment(tmp_path, kinds, num_workers, then=results.append)
     good = [i for i, kind in enumerate(kinds) if kind == GOOD]
     assert [entry["file"] for entry in report.entries] == [str(tmp_path / f"{i}.nii") for i in range(len(kinds))]
     assert [entry["status"] for entry in report.entries] == ["written" if kind == GOOD else "refused" for kind in kinds]

@@ -132,7 +132,7 @@ def test_a_decoder_that_needs_all_slices_is_not_streamed_but_refused_in_words(na
     volume = torch.rand(1, 1, 32, 32, 9)
     with torch.no_grad():
         assert EmbeddingInferer(roi_depth=4)(volume, network).shape == (1, 4, 32, 32, 9)
-        with pytest.raises(ValueError, match=r"AttentionDecoder cannot decode a volume part by part.*smaller roi_depth"):
+        with pytest.raises(ValueError, match=r"attention decoder cannot decode a volume part by part.*smaller roi_depth"):
             EmbeddingInferer(roi_depth=4, memory=0)(volume, network)
 
 

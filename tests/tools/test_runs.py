@@ -16,6 +16,8 @@ from conftest import ROOT
 from runs.conftest import NARROW_CONFIG, Command, assert_lies_on_its_image
 
 from scripts.files.checkpoint_file import read_about, write_checkpoint
+from scripts.run.settings import CLASSES, Changes
+from scripts.tools.evaluate import MEASURED_WITH
 
 from .conftest import Shell, Typed
 
@@ -181,6 +183,7 @@ def test_a_checkpoint_hands_on_what_its_network_and_its_measures_need(
     checkpoint: Path, phantoms: Path, typed: Typed, tmp_path: Path
 ) -> None:
     about = {**(read_about(checkpoint) or {}), "seed": 5, "transformer_weights": "random"}
+    about |= {"my_rate": 3}  # of an overlay for training alone
     about["network_def"] = {"_target_": "TransUNet", "weights": "@transformer_weights"}
     write_checkpoint(tmp_path / "model.pt", {}, about)
     typed("evaluate", phantoms, "--checkpoint", tmp_path / "model.pt", "--dry-run")
@@ -188,7 +191,12 @@ def test_a_checkpoint_hands_on_what_its_network_and_its_measures_need(
     assert config["network_def"] == about["network_def"]
     assert config["transformer_weights"] == "random"
     assert (config["seed"], config["val_fraction"], config["nsd_unit"]) == (5, 0.4, "voxel")
-    assert {"train", "optimizer", "max_epochs", "output_dir"}.isdisjoint(config)
+    assert {"train", "optimizer", "max_epochs", "output_dir", "my_rate"}.isdisjoint(config)
+
+
+def test_all_that_changes_the_figures_of_an_evaluation_is_taken_from_the_checkpoint() -> None:
+    known = json.loads((ROOT / "configs" / "train.json").read_text()).keys()
+    assert {key for key, changes in CLASSES.items() if changes is Changes.FIGURES} & known <= set(MEASURED_WITH)
 
 
 def test_a_checkpoint_that_says_nothing_needs_a_preset(phantoms: Path, typed: Typed, tmp_path: Path) -> None:

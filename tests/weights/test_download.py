@@ -4,10 +4,6 @@ import hashlib
 import os
 import random
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,7 +14,6 @@ import pytest
 import requests
 from conftest import ROOT
 
-from scripts.tools import download as tool
 from scripts.weights.download import CHUNK, LargeFile, download, read_large_files
 
 CONTENT = random.Random(0).randbytes(5 * CHUNK + 123)
@@ -376,44 +371,3 @@ def test_a_file_that_is_no_list_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "large_files.yml").write_text(text)
     with pytest.raises(ValueError, match="must hold `large_files`"):
         read_large_files(tmp_path / "large_files.yml")
-
-
-def run_tool(monkeypatch: pytest.MonkeyPatch, *words: str | Path) -> None:
-    monkeypatch.setattr(sys, "argv", ["download", *map(str, words)])
-    tool.main()
-
-
-def test_the_command_downloads_what_is_listed(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = write_list(tmp_path / "large_files.yml", server.url)
-    run_tool(monkeypatch, "--large_files", path, "--only", "sam.pth", "--output_dir", tmp_path / "bundle")
-    assert_right(tmp_path / "bundle")
-
-
-def test_the_command_ends_with_one_sentence(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = write_list(tmp_path / "large_files.yml", server.url)
-    monkeypatch.chdir(tmp_path)
-    server.faults = [status(404)]
-    with pytest.raises(SystemExit, match=r"ERROR: .* answered 404 Not Found.* by other means and put it at models/sam"):
-        run_tool(monkeypatch)
-    with pytest.raises(SystemExit, match=r"lists no other\.pth, only sam\.pth"):
-        run_tool(monkeypatch, "--only", "other.pth")
-    path.unlink()
-    with pytest.raises(SystemExit, match=r"no list of files at large_files\.yml"):
-        run_tool(monkeypatch)
-
-
-def test_a_killed_download_goes_on_where_it_was(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = write_list(tmp_path / "large_files.yml", server.url)
-    words = ["--large_files", str(path), "--output_dir", str(tmp_path)]
-    server.faults = [stalled]
-    process = subprocess.Popen([sys.executable, "-m", "scripts.tools.download", *words], cwd=ROOT, stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 60
-    while not ((tmp_path / PARTIAL).exists() and (tmp_path / PARTIAL).stat().st_size) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert not (tmp_path / PATH).exists()
-    kept = (tmp_path / PARTIAL).stat().st_size
-    run_tool(monkeypatch, *words)
-    assert_right(tmp_path)
-    assert server.ranges == [None, f"bytes={kept}-"]

@@ -8,27 +8,26 @@ from pathlib import Path
 from typing import Any
 
 import ignite.distributed as idist
+import torch
 from monai.transforms import Compose, Transform
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from ...basics.case import Case, Listed, file_of
 from ...files.atomic_write import write_json
 from ...files.file_digest import digest, file_digest
 from ..formats.image_file import Note
-from ..formats.open_image import open_image
 from ..masks.case_report import CaseReport
 from ..preprocessing.preprocessing_digest import preprocessing_digest
 from .case_error import CaseError, cause_of, first_line
 from .check_headers import check_headers
-from .datalist import Case, as_list
-from .open_case import case_files
 
 logger = logging.getLogger(__name__)
 
 
 def check_training(
-    cases: Mapping[str, Sequence[Case]],
+    cases: Mapping[str, Listed],
     modalities: int,
     preprocessing: Sequence[Transform],
     report: CaseReport,
@@ -47,14 +46,14 @@ def check_training(
     """
     found = _check(cases, modalities, preprocessing, report, Path(remember), num_workers) if idist.get_rank() == 0 else None
     if idist.get_world_size() > 1:
-        found = json.loads(idist.broadcast(json.dumps(found), safe_mode=True))
-    total = {part: len(cases[part]) for part in cases}
-    bad = sum(total.values()) - sum(len(part) for part in found.values())
+        everywhere = [found]
+        torch.distributed.broadcast_object_list(everywhere)
+        (found,) = everywhere
+    total = sum(len(listed.cases) + len(listed.refused) for listed in cases.values())
+    bad = total - sum(len(part) for part in found.values())
     if bad and not skip_bad:
         remedy = "correct them, or leave them out by --skip_bad true"
-        raise CaseError(
-            str(report.path), "training starts on good cases alone", f"{bad} of {sum(total.values())} are refused", remedy
-        )
+        raise CaseError(str(report.path), "training starts on good cases alone", f"{bad} of {total} are refused", remedy)
     for part, good in found.items():
         if not good:
             raise CaseError(str(report.path), f"there must be cases for {part}", "none is in order", "correct them")
@@ -62,7 +61,7 @@ def check_training(
 
 
 def _check(
-    cases: Mapping[str, Sequence[Case]],
+    cases: Mapping[str, Listed],
     modalities: int,
     preprocessing: Sequence[Transform],
     report: CaseReport,
@@ -95,13 +94,13 @@ def _check(
 
 def _contents(case: Case) -> tuple[str, str]:
     """Digests of the image's files and of the label's."""
-    image, label = case_files({"image": case["image"]}), open_image(case["label"]).files
-    return digest(*map(file_digest, image)), digest(*map(file_digest, label))
+    opened = case["opened"]
+    return digest(*map(file_digest, opened.image_files)), digest(*map(file_digest, opened.label_files))
 
 
 def _seen_before(case: Case, part: str, image: str, first: dict[str, tuple[str, str]]) -> list[tuple[str, Note]]:
     """The same bytes under two names, in training and validation: public datasets have that."""
-    file = as_list(case["image"])[0]
+    file = file_of(case)
     other, other_part = first.setdefault(image, (file, part))
     if part == other_part:
         return []
@@ -135,7 +134,7 @@ class _Tried:
             cause = cause_of(error)
             if isinstance(cause, CaseError):
                 return cause
-            file, rule = as_list(case["image"])[0], "every step of the preprocessing must succeed"
+            file, rule = file_of(case), "every step of the preprocessing must succeed"
             return CaseError(file, rule, first_line(cause), "look at this case")
         return None
 

@@ -1,19 +1,18 @@
-"""A dataset.json -> its cases; an entry that breaks a rule carries its error, so that it costs no other."""
+"""A dataset.json -> its cases, and beside them the entries that break a rule, so that one costs no other."""
 
 import json
 import os
 from pathlib import Path
 from typing import Any
 
+from ...basics.case import Case, Listed, Refused, as_list, file_of
 from .case_error import CaseError
 from .split_subjects import split_subjects
 
-# image: path or list of paths, one for each modality; label: path; subject: whose; error: why it cannot be used
-Case = dict[str, Any]
 PARTS = ("training", "validation", "test")
 
 
-def read_datalist(dataset_dir: str | Path, val_fraction: float = 0.2, seed: int = 0) -> dict[str, list[Case]]:
+def read_datalist(dataset_dir: str | Path, val_fraction: float = 0.2, seed: int = 0) -> dict[str, Listed]:
     """`training` and `validation` of `dataset_dir`/dataset.json (Medical Segmentation Decathlon form), paths made absolute.
 
     Where the file has no validation list, a fraction `val_fraction` of the training list, chosen by `seed`, serves as one; all
@@ -26,20 +25,20 @@ def read_datalist(dataset_dir: str | Path, val_fraction: float = 0.2, seed: int 
     training = list_cases(path, content, "training", labelled=True)
     if content.get("validation"):
         validation = list_cases(path, content, "validation", labelled=True)
-        _refuse_overlap(path, training, validation)
-        return {"training": training, "validation": validation}
-    held_out = split_subjects(training, val_fraction, seed)
-    if not 0 < len(held_out) < len(training):
+        return {"training": _without(path, training, validation), "validation": validation}
+    cases = training.cases
+    held_out = split_subjects(cases, val_fraction, seed)
+    if not 0 < len(held_out) < len(cases):
         raise CaseError(
             str(path),
             "a validation list, or enough subjects to split one off, is needed",
-            f"{len(training)} cases and val_fraction {val_fraction} leave {len(training) - len(held_out)} for training and "
+            f"{len(cases)} cases and val_fraction {val_fraction} leave {len(cases) - len(held_out)} for training and "
             f"{len(held_out)} for validation",
             "add cases, list 'validation', or change --val_fraction",
         )
     return {
-        "training": [case for i, case in enumerate(training) if i not in held_out],
-        "validation": [case for i, case in enumerate(training) if i in held_out],
+        "training": Listed([case for i, case in enumerate(cases) if i not in held_out], training.refused),
+        "validation": Listed([case for i, case in enumerate(cases) if i in held_out], []),
     }
 
 
@@ -56,8 +55,8 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def list_cases(path: Path, content: dict[str, Any], part: str, labelled: bool) -> list[Case]:
-    """The entries of one list of the dataset.json at `path`; what is wrong with one stands under its `error`.
+def list_cases(path: Path, content: dict[str, Any], part: str, labelled: bool) -> Listed:
+    """The entries of one list of the dataset.json at `path`.
 
     Files must exist inside the folder of `path`, and each image may be listed once. labelled: a label is asked for.
     """
@@ -65,26 +64,21 @@ def list_cases(path: Path, content: dict[str, Any], part: str, labelled: bool) -
     if not isinstance(entries, list) or not entries:
         known = ", ".join(key for key in PARTS if content.get(key)) or "no lists of cases"
         raise CaseError(str(path), f"must list cases under '{part}'", f"it has {known}", "correct it, see docs/README.md")
-    cases: list[Case] = []
+    cases, refused = [], []
     seen: set[str] = set()
     for number, entry in enumerate(entries, 1):
         where = f"entry {number} of '{part}'"
         case: Case = {"image": f"{path}, {where}"}
         try:
-            case |= _resolved(path, entry, where, labelled)
-            file = as_list(case["image"])[0]
+            case = _resolved(path, entry, where, labelled)
+            file = file_of(case)
             if file in seen:
                 raise CaseError(file, "an image may be listed once", f"{where} lists it again", f"correct {path}")
             seen.add(file)
+            cases.append(case)
         except CaseError as error:
-            case["error"] = error
-        cases.append(case)
-    return cases
-
-
-def as_list(paths: str | list[str]) -> list[str]:
-    """The files of an image: one, or one for each modality."""
-    return paths if isinstance(paths, list) else [paths]
+            refused.append(Refused(case, error))
+    return Listed(cases, refused)
 
 
 def _resolved(path: Path, entry: Any, where: str, labelled: bool) -> Case:
@@ -125,12 +119,18 @@ def _resolved_file(path: Path, file: Any, where: str) -> str:
     return str(place)
 
 
-def _refuse_overlap(path: Path, training: list[Case], validation: list[Case]) -> None:
-    held_out = {file for case in validation for file in as_list(case["image"])}
-    for case in training:
-        if "error" not in case and (shared := held_out.intersection(as_list(case["image"]))):
+def _without(path: Path, training: Listed, validation: Listed) -> Listed:
+    """The training list without the images of the other one."""
+    held_out = {file for case in validation.cases for file in as_list(case["image"])}
+    cases, refused = [], list(training.refused)
+    for case in training.cases:
+        if shared := held_out.intersection(as_list(case["image"])):
             found, remedy = "it is in both", f"list it once in {path}"
-            case["error"] = CaseError(min(shared), "training and validation must not share images", found, remedy)
+            rule = "training and validation must not share images"
+            refused.append(Refused(case, CaseError(min(shared), rule, found, remedy)))
+        else:
+            cases.append(case)
+    return Listed(cases, refused)
 
 
 def _short(thing: Any) -> str:

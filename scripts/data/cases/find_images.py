@@ -5,11 +5,12 @@ import os
 from collections import defaultdict
 from pathlib import Path
 
-from ..formats.dicom_series import divided_series, find_series
+from ...basics.case import Case, Listed, Refused, file_of
+from ..formats.dicom_series import find_series
 from ..formats.open_image import SUFFIXES
 from ..masks.mask_records import has_own_record
 from .case_error import CaseError, printable
-from .datalist import Case, as_list, is_path, list_cases, read_datalist, read_json
+from .datalist import is_path, list_cases, read_datalist, read_json
 
 logger = logging.getLogger(__name__)
 
@@ -18,51 +19,45 @@ IN_TWO_FILES = (".nhdr", ".mhd")  # images that are refused, not other files
 LONGEST_NAME = 255  # bytes, of a file's name on nearly every file system
 
 
-def find_images(source: str | Path, output_dir: str | Path) -> list[Case]:
+def find_images(source: str | Path, output_dir: str | Path) -> Listed:
     """The images at `source`, each with the `name` of its mask: its path below `source` and `_seg`.
 
     A folder is searched through, in order of name; folders that hold DICOM files are one image each. Left out, with a word in
     the log: other files, the labels of a dataset.json in it, masks of this bundle, and `output_dir`. Of a dataset.json the list
-    `test` is taken, else `validation`. An image that cannot get a mask of its own carries an `error`.
+    `test` is taken, else `validation`. An image that cannot get a mask of its own is refused.
 
     Raises FileNotFoundError or CaseError when there is nothing to segment.
     """
     source = Path(os.path.abspath(source))  # without ".."
     if source.is_dir():
-        cases = _in_folder(source, Path(output_dir).absolute())
+        found = _in_folder(source, Path(output_dir).absolute())
     elif source.suffix == ".json":
         content = read_json(source)
         part = "test" if content.get("test") else "validation"
         logger.info("%s: segmenting its list '%s'", source, part)
-        cases = [
-            {key: value for key, value in case.items() if key != "label"} | {"name": _mask_name(Path(_first(case)).name)}
-            for case in list_cases(source, content, part, labelled=False)
-        ]
+        listed = list_cases(source, content, part, labelled=False)
+        found = Listed([_named({"image": case["image"]}) for case in listed.cases], listed.refused)
     elif source.exists():
-        cases = [{"image": str(source), "name": _mask_name(source.name)}]
+        found = Listed([_named({"image": str(source)})], [])
     else:
         raise FileNotFoundError(f"no file or folder {source}; give --input an image, a folder of images or a dataset.json")
-    return _with_names_of_their_own(cases)
+    return _with_names_of_their_own(found)
 
 
-def read_references(dataset_dir: str | Path, part: str, val_fraction: float = 0.2, seed: int = 0) -> list[Case]:
+def read_references(dataset_dir: str | Path, part: str, val_fraction: float = 0.2, seed: int = 0) -> Listed:
     """One part of a dataset.json for evaluation: the label is called `reference`, since it stays in the file's own space."""
     if part == "test":
         path = Path(dataset_dir).absolute() / "dataset.json"
-        cases = list_cases(path, read_json(path), part, labelled=True)
+        listed = list_cases(path, read_json(path), part, labelled=True)
     elif part in ("training", "validation"):
-        cases = read_datalist(dataset_dir, val_fraction, seed)[part]
+        listed = read_datalist(dataset_dir, val_fraction, seed)[part]
     else:
         raise ValueError(f"part must be 'training', 'validation' or 'test', got {part!r}")
-    named = [
-        {("reference" if key == "label" else key): value for key, value in case.items()}
-        | {"name": _mask_name(Path(_first(case)).name)}
-        for case in cases
-    ]
-    return _with_names_of_their_own(named)
+    cases = [_named({"image": case["image"], "reference": case["label"]}) for case in listed.cases]
+    return _with_names_of_their_own(Listed(cases, listed.refused))
 
 
-def _in_folder(folder: Path, output_dir: Path) -> list[Case]:
+def _in_folder(folder: Path, output_dir: Path) -> Listed:
     series = [Path(path) for path in find_series(folder)]
     if folder in output_dir.parents:
         series = [path for path in series if not path.is_relative_to(output_dir)]
@@ -89,28 +84,28 @@ def _in_folder(folder: Path, output_dir: Path) -> list[Case]:
             ", ".join(SUFFIXES),
             shown,
         )
-    paths += closed
-    if not paths:
+    if not paths + closed:
         found = "there is none" + (f", but {len(others)} other files" if others else "")
         raise CaseError(str(folder), f"must hold images ({', '.join(SUFFIXES)}, DICOM)", found, "check --input")
-    divided = divided_series(str(path) for path in series)
-    cases = [_case(path, folder) for path in sorted(paths)]
-    for case in cases:
-        if case["image"] in divided:
-            case.setdefault("error", divided[case["image"]])
-        if Path(case["image"]) in closed:
-            found = "its content cannot be listed"
-            case["error"] = CaseError(case["image"], "a folder must be readable", found, "check its permissions")
-    return cases
+    listed = Listed([], [])
+    for path in sorted(paths + closed):
+        name = str(path.relative_to(folder)) if path != folder else path.name
+        case = _named({"image": str(path)}, name)
+        if error := _why_not(path, folder, path in closed):
+            listed.refused.append(Refused(case, error))
+        else:
+            listed.cases.append(case)
+    return listed
 
 
-def _case(path: Path, folder: Path) -> Case:
-    case: Case = {"image": str(path), "name": _mask_name(str(path.relative_to(folder)) if path != folder else path.name)}
+def _why_not(path: Path, folder: Path, is_closed: bool) -> CaseError | None:
+    if is_closed:
+        return CaseError(str(path), "a folder must be readable", "its content cannot be listed", "check its permissions")
     target = Path(os.path.realpath(path))  # unlike Path.resolve it takes links that lead to themselves
-    if not target.is_relative_to(os.path.realpath(folder)):
-        found = f"it leads to {target}"
-        case["error"] = CaseError(str(path), f"images must lie inside {folder}, not behind links", found, "copy it there")
-    return case
+    if target.is_relative_to(os.path.realpath(folder)):
+        return None
+    rule = f"images must lie inside {folder}, not behind links"
+    return CaseError(str(path), rule, f"it leads to {target}", "copy it there")
 
 
 def _labels_of(folder: Path) -> set[str]:
@@ -135,8 +130,9 @@ def _is_own_mask(path: Path) -> bool:
     return path.name.endswith(f"_seg{MASK}") and has_own_record(path)
 
 
-def _first(case: Case) -> str:
-    return as_list(case["image"])[0]
+def _named(case: Case, path: str | None = None) -> Case:
+    """path: what its mask is named after, below the output folder; the image's name if not given."""
+    return {**case, "name": _mask_name(path or Path(file_of(case)).name)}
 
 
 def _mask_name(path: str) -> str:
@@ -145,20 +141,25 @@ def _mask_name(path: str) -> str:
     return f"{stem}_seg"
 
 
-def _with_names_of_their_own(cases: list[Case]) -> list[Case]:
+def _with_names_of_their_own(listed: Listed) -> Listed:
+    """Refuses cases whose masks would have one name, or one too long for a file."""
     groups = defaultdict(list)
-    for case in cases:
-        if "error" not in case:
-            groups[case["name"]].append(case)
-    for group in groups.values():
-        for case in group:
-            others = ", ".join(_first(other) for other in group if other is not case)
-            name = Path(case["name"]).name + MASK
-            if others:
-                found = f"the mask of {others} would have the same name"
-                case.setdefault("error", CaseError(_first(case), "masks must not overwrite each other", found, "rename it"))
-            elif len(os.fsencode(name)) > LONGEST_NAME:
-                found = f"that of its mask would have {len(os.fsencode(name))}"
-                rule = f"a file's name may have {LONGEST_NAME} bytes"
-                case.setdefault("error", CaseError(_first(case), rule, found, "shorten the name"))
-    return cases
+    for case in listed.cases:
+        groups[case["name"]].append(case)
+    found = Listed([], list(listed.refused))
+    for case in listed.cases:
+        others = ", ".join(file_of(other) for other in groups[case["name"]] if other is not case)
+        length = len(os.fsencode(Path(case["name"]).name + MASK))
+        if others:
+            rule, reason, remedy = (
+                "masks must not overwrite each other",
+                f"the mask of {others} would have the same name",
+                "rename it",
+            )
+            found.refused.append(Refused(case, CaseError(file_of(case), rule, reason, remedy)))
+        elif length > LONGEST_NAME:
+            rule, reason = f"a file's name may have {LONGEST_NAME} bytes", f"that of its mask would have {length}"
+            found.refused.append(Refused(case, CaseError(file_of(case), rule, reason, "shorten the name")))
+        else:
+            found.cases.append(case)
+    return found

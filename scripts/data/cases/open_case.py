@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ...basics.case import as_list
 from ...basics.geometry import displacement, reoriented, same_place
 from ..formats.image_file import ImageFile, Note
 from ..formats.open_image import open_image
 from .case_error import CaseError
-from .datalist import as_list
 
 LABELS = ("label", "reference")
 
@@ -21,17 +21,25 @@ class OpenCase:
     label: ImageFile | None
     notes: tuple[tuple[str, Note], ...]  # with the file that each concerns
 
+    @property
+    def image_files(self) -> list[str]:
+        return [file for image in self.images for file in image.files]
 
-def open_case(case: Mapping[Any, Any], modalities: int) -> OpenCase:
+    @property
+    def label_files(self) -> list[str]:
+        return [] if self.label is None else list(self.label.files)
+
+
+def open_case(case: Mapping[Any, Any], modalities: int | None = None) -> OpenCase:
     """case: `image`, a path or one for each modality; `label` or `reference`, a path, where there is one.
 
-    Raises CaseError unless there are `modalities` channels in all and all files lie on one grid. A label stored along other
-    axes than its image is put right, if its voxels then lie on the image's.
+    Raises CaseError unless there are `modalities` channels in all, where that is given, and all files lie on one grid. A label
+    stored along other axes than its image is put right, if its voxels then lie on the image's.
     """
     images = [open_image(str(file)) for file in as_list(case["image"])]
     first = images[0]
     channels = sum(image.channels for image in images)
-    if channels != modalities:
+    if modalities is not None and channels != modalities:
         found = f"it has {channels} channel{'s' * (channels != 1)} ({len(images)} file{'s' * (len(images) != 1)})"
         remedy = "choose the preset it belongs to; split a time series into volumes"
         raise CaseError(first.path, f"the preset expects {modalities} modalities", found, remedy)
@@ -44,12 +52,6 @@ def open_case(case: Mapping[Any, Any], modalities: int) -> OpenCase:
     label, note = _on_grid_of(first, open_image(str(case[key])))
     notes += [(label.path, note) for note in (*label.notes, *note) if note not in first.notes]
     return OpenCase(tuple(images), label, tuple(notes))
-
-
-def case_files(case: Mapping[Any, Any]) -> list[str]:
-    """All files of its images, then those of its label."""
-    paths = [*as_list(case["image"]), *(case[key] for key in LABELS if case.get(key))]
-    return [file for path in paths for file in open_image(path).files]
 
 
 def _on_grid_of(image: ImageFile, label: ImageFile) -> tuple[ImageFile, list[Note]]:

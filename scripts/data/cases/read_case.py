@@ -10,10 +10,10 @@ from monai.data import MetaTensor
 from monai.transforms import Transform
 from monai.utils.enums import MetaKeys, SpaceKeys
 
+from ...basics.case import file_of
 from ...basics.geometry import reorientation
 from ..formats.image_file import ImageFile
 from .case_error import CaseError
-from .datalist import as_list
 from .label_values import label_values, to_classes
 from .open_case import LABELS, open_case
 
@@ -24,7 +24,8 @@ class ReadCased(Transform):
     """`image` -> MetaTensor (M, H, W, D), and `label` or `reference`, where there is one, (1, H, W, D) on the same grid.
 
     A `label`, for training, holds class numbers 0, 1, ... in place of the values; a `reference`, for evaluation, keeps them.
-    `filename_or_obj` in `meta` is the path, of several modalities the first.
+    `filename_or_obj` in `meta` is the path, of several modalities the first; `stored_shape` and `stored_affine` are the file's.
+    Headers that were `opened` before are not opened again.
 
     modalities: number of image channels M.
     labels: label value -> name; a label may hold no other value.
@@ -39,16 +40,16 @@ class ReadCased(Transform):
         self.empty_labels = empty_labels
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        case = open_case(data, self.modalities)
+        case = data["opened"] if "opened" in data else open_case(data, self.modalities)
         image = np.concatenate([self._read_image(file) for file in case.images])
-        read = {"image": _tensor(image, str(as_list(data["image"])[0]), case.images[0].affine)}
+        read = {"image": _tensor(image, file_of(data), case.images[0].affine)}
         if case.label is not None:
             key = next(key for key in LABELS if data.get(key))
             label = _turned(self._read_label(case.label, key == "reference"), case.label, case.images[0])
             if key == "label":
                 label = to_classes(label, self.values)
             read[key] = _tensor(label, case.label.path, case.images[0].affine)
-        return {**data, **read}
+        return {key: value for key, value in data.items() if key != "opened"} | read
 
     def _read_image(self, file: ImageFile) -> np.ndarray:
         voxels = file.read()
@@ -94,10 +95,12 @@ def _tensor(voxels: np.ndarray, path: str, affine: np.ndarray) -> MetaTensor:
         MetaKeys.ORIGINAL_CHANNEL_DIM: 0,
         MetaKeys.SPACE: SpaceKeys.RAS,
         "filename_or_obj": path,
+        "stored_shape": torch.tensor(voxels.shape[1:]),
+        "stored_affine": torch.from_numpy(affine.copy()),
     }
     return MetaTensor(torch.from_numpy(np.ascontiguousarray(voxels)), affine=torch.from_numpy(affine.copy()), meta=meta)
 
 
-def file_of(tensor: MetaTensor) -> str:
+def read_from(tensor: MetaTensor) -> str:
     """The file that a tensor was read from."""
     return str(tensor.meta.get("filename_or_obj", "a tensor without a file"))

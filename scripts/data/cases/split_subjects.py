@@ -3,16 +3,17 @@
 import hashlib
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PurePath
-from typing import Any
+
+from ...basics.case import Case, file_of
 
 BIDS = re.compile(r"(?:^|[/_])(sub-[a-zA-Z0-9]+)")
 UP_TO_ITS_NUMBER = re.compile(r".*?\d{2,}")
 SUFFIX = re.compile(r"(\.nii)?\.[a-z]+$", re.IGNORECASE)
 
 
-def split_subjects(cases: Sequence[Mapping[str, Any]], fraction: float, seed: int) -> set[int]:
+def split_subjects(cases: Sequence[Case], fraction: float, seed: int) -> set[int]:
     """Positions of the cases to hold out: those of about `fraction` of the subjects, at least one; none if there is one alone.
 
     Subjects are drawn in the order of a hash of seed and name, so neither the order of the cases nor their number matters, and
@@ -27,11 +28,10 @@ def split_subjects(cases: Sequence[Mapping[str, Any]], fraction: float, seed: in
     return {i for i, subject in enumerate(subjects) if subject in held_out}
 
 
-def subjects_of(cases: Sequence[Mapping[str, Any]]) -> list[str]:
+def subjects_of(cases: Sequence[Case]) -> list[str]:
     """The subject of each case: what it says itself under `subject`, else as `subject_in` reads it from its first image."""
-    images = [os.path.abspath(case["image"][0] if isinstance(case["image"], list) else case["image"]) for case in cases]
-    sound = [image for image, case in zip(images, cases, strict=True) if "error" not in case]
-    folder = os.path.commonpath([os.path.dirname(image) for image in sound]) if sound else "."
+    images = [os.path.abspath(file_of(case)) for case in cases]
+    folder = os.path.commonpath([os.path.dirname(image) for image in images]) if images else "."
     relative = [Path(os.path.relpath(image, folder)).as_posix() for image in images]
     return [str(case.get("subject") or subject_in(path)) for case, path in zip(cases, relative, strict=True)]
 

@@ -8,14 +8,14 @@ from typing import Any
 import ignite.distributed as idist
 import torch
 from monai.transforms import Compose, Randomizable, Transform
-from torch import nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from ...basics.case import Case
+from ...basics.contracts import is_on_embeddings
 from ...files.file_digest import digest, file_digest
 from ..cases.case_error import CaseError
-from ..cases.datalist import Case
-from ..cases.open_case import case_files
+from ..cases.open_case import open_case
 from ..preprocessing.preprocessing_digest import preprocessing_digest
 from .embedding_store import EmbeddingStore
 
@@ -34,7 +34,7 @@ class EmbeddingCache:
     cases: with `image` and `label`, files.
     preprocessing: transforms of both, deterministic, that end in what the encoder sees; all volumes in one size in the plane.
     views: for each view the transforms that follow, deterministic; an empty list is the volume as it is.
-    encoder: frozen; (1, M, H, W, D) -> (1, C, h, w, D), with `sha256()` of its weights.
+    network: of a frozen slice encoder and a decoder.
     num_workers: processes that read and preprocess.
     """
 
@@ -43,16 +43,17 @@ class EmbeddingCache:
         cases: Sequence[Case],
         preprocessing: Sequence[Transform],
         views: Sequence[Sequence[Transform]],
-        encoder: nn.Module | None,
-        device: torch.device,
+        network: object,
+        device: torch.device | str,
         store: EmbeddingStore,
         num_workers: int = 0,
     ) -> None:
-        if encoder is None:
-            raise ValueError("this network has no slice encoder whose embeddings could be cached; leave cached.yaml away")
+        if not is_on_embeddings(network):
+            raise ValueError("this network has no slice encoder whose embeddings could be cached; omit cached.yaml")
+        encoder = network.encoder
         if encoder.trainable:
             raise ValueError(
-                "embeddings can be cached only while the encoder is frozen; leave cached.yaml away, or what trains it "
+                "embeddings can be cached only while the encoder is frozen; omit cached.yaml, or what trains it "
                 "(train_encoder.yaml, two_stage.yaml)"
             )
         if not views:
@@ -64,12 +65,13 @@ class EmbeddingCache:
         self.cases = {name_of(case): case for case in cases}
         self.pipelines = pipelines
         self.encoder = encoder
-        self.device = device
+        self.device = torch.device(device)
         self.store = store
         self.num_workers = num_workers
         self.keys: dict[str, list[str]] = {}  # of each case the key of every view
         self._recipes = [
-            digest(device.type, preprocessing_digest(pipeline.transforms, self, *encoder.modules())) for pipeline in pipelines
+            digest(self.device.type, preprocessing_digest(pipeline.transforms, self, *encoder.modules()))
+            for pipeline in pipelines
         ]
 
     def fill(self) -> None:
@@ -77,7 +79,8 @@ class EmbeddingCache:
         encoder = bytes(self.encoder.sha256().tolist()).hex()
         bar = tqdm(self.cases.items(), desc="hashing files", unit="case", disable=idist.get_rank() > 0, dynamic_ncols=True)
         for name, case in bar:
-            contents = [file_digest(file) for file in case_files(case)]
+            opened = case["opened"] if "opened" in case else open_case(case)
+            contents = [file_digest(file) for file in (*opened.image_files, *opened.label_files)]
             self.keys[name] = [digest(encoder, recipe, *contents) for recipe in self._recipes]
         # View by view, so that processes get equal shares also of a single view that changed.
         wanted = [(name, view) for view in range(len(self.pipelines)) for name in self.cases]

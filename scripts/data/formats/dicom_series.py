@@ -2,8 +2,7 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -26,24 +25,6 @@ def find_series(folder: str | Path) -> list[str]:
         if any(True for _ in _dicom_files(Path(root))):
             found.append(root)
     return sorted(found)
-
-
-def divided_series(folders: Iterable[str]) -> dict[str, CaseError]:
-    """Which of `folders` hold files of one series, and would each pass for a whole volume: folder -> what is wrong.
-
-    One image of each folder is read, since a folder holds one series or is refused by `open_series`.
-    """
-    owners: dict[str, list[str]] = defaultdict(list)
-    for folder in folders:
-        with suppress(CaseError, StopIteration):  # `open_series` says what is wrong there
-            owners[next(_slices(Path(folder))).header.SeriesInstanceUID].append(folder)
-    rule, remedy = "a series must lie in one folder", "put its files together or remove a copy"
-    return {
-        folder: CaseError(folder, rule, f"slices of it are also in {', '.join(f for f in group if f != folder)}", remedy)
-        for group in owners.values()
-        for folder in group
-        if len(group) > 1
-    }
 
 
 def open_series(path: str) -> ImageFile:
@@ -93,6 +74,7 @@ def _volume(path: str, slices: list[Slice], notes: list[Note]) -> ImageFile:
         notes=tuple(notes),
         read=partial(_voxels, files, shape),
         files=files,
+        series=str(header.SeriesInstanceUID),
     )
 
 

@@ -27,6 +27,9 @@ class ImageFile:
     notes: what is odd in the header.
     read: -> (channels, H, W, D) in single precision; raises CaseError when the voxels are damaged.
     files: all files that it was read from.
+    series: of a DICOM series its UID, which tells whether several folders hold parts of one.
+
+    It can be handed to another process.
     """
 
     path: str
@@ -37,3 +40,4 @@ class ImageFile:
     notes: tuple[Note, ...]
     read: Callable[[], np.ndarray]
     files: tuple[str, ...]
+    series: str | None = None

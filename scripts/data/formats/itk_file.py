@@ -3,6 +3,7 @@
 import math
 import re
 import zlib
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,9 +25,7 @@ def open_itk(file: str) -> ImageFile:
     suffix = Path(file).suffix.lower()
     require_utf8(file)
     data = _data(file, suffix)
-    reader = sitk.ImageFileReader()
-    reader.SetImageIO(READERS[suffix])
-    reader.SetFileName(file)
+    reader = _reader(file)
     try:
         reader.ReadImageInformation()
     except Exception as error:  # ITK raises RuntimeError for everything
@@ -51,17 +50,26 @@ def open_itk(file: str) -> ImageFile:
     if suffix == ".nrrd" and not re.fullmatch(r"(left|right)-(anterior|posterior)-superior(-time)?", space):
         found = f"its space is {space}; x to the left, y to the back, z up are taken"
         notes.append(Note("the header should say how the patient lies", found, corrected=False))
-
-    def read() -> np.ndarray:
-        _check_stream(file, data, most)
-        try:
-            voxels = sitk.GetArrayFromImage(reader.Execute()).astype(np.float32)
-        except Exception as error:
-            raise _unreadable(file, error) from error
-        volumes = np.moveaxis(voxels, -1, 0) if reader.GetNumberOfComponents() > 1 else voxels
-        return volumes.reshape(channels, *size[2::-1]).transpose(0, 3, 2, 1)
-
+    read = partial(_read, file, data, most, (channels, *size[:3]), reader.GetNumberOfComponents() > 1)
     return ImageFile(file, size[:3], channels, np.dtype(np.float32), _affine(reader), tuple(notes), read, (file,))
+
+
+def _reader(file: str) -> sitk.ImageFileReader:
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO(READERS[Path(file).suffix.lower()])
+    reader.SetFileName(file)
+    return reader
+
+
+def _read(file: str, data: tuple[int, str, int], needed: int, shape: tuple[int, ...], has_vectors: bool) -> np.ndarray:
+    """needed: bytes of voxels; shape: (channels, H, W, D); has_vectors: channels lie beside each other in the file."""
+    _check_stream(file, data, needed)
+    try:
+        voxels = sitk.GetArrayFromImage(_reader(file).Execute()).astype(np.float32)
+        volumes = np.moveaxis(voxels, -1, 0) if has_vectors else voxels
+        return volumes.reshape(shape[0], *shape[:0:-1]).transpose(0, 3, 2, 1)
+    except Exception as error:  # ITK's, and of another file by now
+        raise _unreadable(file, error) from error
 
 
 def require_utf8(file: str) -> None:

@@ -4,6 +4,7 @@ import gzip
 import logging
 import math
 import zlib
+from functools import partial
 from pathlib import Path
 
 import nibabel as nib
@@ -43,19 +44,21 @@ def open_nifti(file: str) -> ImageFile:
         found = f"it has {Path(file).stat().st_size} bytes, its header needs {end}"
         raise CaseError(file, "the file must be whole", found, "copy or export it again")
     affine, more = place(file, header, shape)
-
-    def read() -> np.ndarray:
-        try:
-            stored = type(image).from_bytes(_decompress(file, end)) if is_compressed else nib.load(file)
-            with np.errstate(over="ignore"):  # what overflows becomes infinite, which is refused
-                voxels = np.asanyarray(stored.dataobj).astype(np.float32)
-        except CaseError:
-            raise
-        except Exception as error:  # whatever damaged bytes trigger
-            raise _unreadable(file, error) from error
-        return np.moveaxis(voxels.reshape(*grid, channels), -1, 0)
-
+    read = partial(_read, file, type(image), (*grid, channels), end if is_compressed else None)
     return ImageFile(file, grid, channels, dtype, affine, (*notes, *more), read, (file,))
+
+
+def _read(file: str, version: type[NIfTI], shape: tuple[int, ...], compressed_size: int | None) -> np.ndarray:
+    """shape: (H, W, D, channels); compressed_size: bytes to the end of the voxels, of a compressed file."""
+    try:
+        stored = nib.load(file) if compressed_size is None else version.from_bytes(_decompress(file, compressed_size))
+        with np.errstate(over="ignore"):  # what overflows becomes infinite, which is refused
+            voxels = np.asanyarray(stored.dataobj).astype(np.float32)
+        return np.moveaxis(voxels.reshape(shape), -1, 0)
+    except CaseError:
+        raise
+    except Exception as error:  # whatever damaged bytes, or another file by now, trigger
+        raise _unreadable(file, error) from error
 
 
 def _as_stored(file: str, image: NIfTI) -> nib.Nifti1Header:

@@ -8,10 +8,10 @@ from typing import Any
 
 import ignite.distributed as idist
 
+from ...basics.case import Case, file_of
 from ...files.atomic_write import remove_partials, write_json
 from ...files.folder_lock import lock_folder
 from ..cases.case_error import CaseError, cause_of, first_line, printable
-from ..cases.datalist import Case, as_list
 from ..formats.image_file import Note
 
 logger = logging.getLogger(__name__)
@@ -36,23 +36,23 @@ class CaseReport:
 
     def noted(self, case: Case, notes: Sequence[tuple[str, Note]]) -> None:
         """What is odd about a case that goes on; it becomes part of its entry, and the log says it at once."""
-        self.notes[_file(case)] = [*self.notes.get(_file(case), ()), *notes]
+        self.notes[file_of(case)] = [*self.notes.get(file_of(case), ()), *notes]
         for file, note in notes:
             logger.warning("%s: %s; %s", printable(file), note.rule, note.found)
 
     def done(self, case: Case, mask: str | None = None) -> None:
-        notes = self.notes.get(_file(case), ())
+        notes = self.notes.get(file_of(case), ())
         status = "accepted" if mask is None else "written"
         if any(note.corrected for _, note in notes):
             status = "corrected"
         rule = "; ".join(note.rule for _, note in notes) or None
         reason = "; ".join(note.found for _, note in notes) or None
-        self._add(file=_file(case), status=status, rule=rule, reason=reason, mask=mask)
+        self._add(file=file_of(case), status=status, rule=rule, reason=reason, mask=mask)
 
     def refused(self, case: Case, error: BaseException) -> None:
         """`error` or what caused it becomes the reason; the log says it at once."""
         error = cause_of(error)
-        file = _file(case)
+        file = file_of(case)
         if isinstance(error, CaseError):
             rule, reason = error.rule, f"{error.found}; {error.remedy}"
             if error.file != file:
@@ -82,7 +82,3 @@ class CaseReport:
     def _save(self) -> None:
         if idist.get_rank() == 0:
             write_json(self.path, self.entries)
-
-
-def _file(case: Case) -> str:
-    return str(as_list(case["image"])[0])

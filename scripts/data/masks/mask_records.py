@@ -3,6 +3,7 @@
 import json
 import logging
 import platform
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -10,12 +11,13 @@ from typing import Any
 
 import torch
 
+from ...basics.case import Case, file_of
+from ...basics.contracts import is_on_embeddings
 from ...files.atomic_write import write_json
 from ...files.file_digest import digest, file_digest
-from ...run.running_config import running_settings
+from ...run.settings import RANDOM_ENCODER, Changes, chosen
 from ..cases.case_error import CaseError, printable
-from ..cases.datalist import Case, as_list
-from ..formats.open_image import open_image
+from ..formats.image_file import ImageFile
 from .save_mask import says_that_it_is_ours
 
 logger = logging.getLogger(__name__)
@@ -30,7 +32,8 @@ class MaskRecords:
     A record holds the sha256 of the image's files, of the checkpoint, of the encoder's weights (or the words `random, seed N`),
     of the configuration and of the mask; versions, device, and the time in UTC.
 
-    has_encoder: whether the network has one that takes `encoder_weights`; of another one the record holds null.
+    network: of one without a slice encoder the record holds null for `encoder_weights`.
+    settings: of this run; those that change a mask count.
     reuse: whether a mask whose record says that it would come out the same counts as done.
     """
 
@@ -40,18 +43,20 @@ class MaskRecords:
         checkpoint: str | Path,
         encoder_weights: str | Path,
         encoder_seed: int,
-        device: torch.device,
+        device: torch.device | str,
+        network: object = None,
+        settings: Mapping[str, Any] = {},
         reuse: bool = True,
-        has_encoder: bool = True,
     ) -> None:
         self.folder = Path(output_dir)
-        self.reuse = reuse
-        encoder = f"random, seed {encoder_seed}" if str(encoder_weights) == "random" else _file(encoder_weights)
+        self.reuse = reuse and bool(settings)  # where these are not known, nobody knows whether a mask would come out the same
+        device = torch.device(device)
+        encoder = f"random, seed {encoder_seed}" if str(encoder_weights) == RANDOM_ENCODER else _file(encoder_weights)
         self.made_by: dict[str, Any] = {
             "software": SOFTWARE,
             "checkpoint": _file(checkpoint),
-            "encoder_weights": encoder if has_encoder else None,
-            "config_sha256": digest(json.dumps(running_settings(), sort_keys=True)),
+            "encoder_weights": encoder if is_on_embeddings(network) else None,
+            "config_sha256": digest(json.dumps(chosen(settings, Changes.NETWORK, Changes.MASK), sort_keys=True)),
             "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
             "device": str(device) if device.type == "cpu" else torch.cuda.get_device_name(device),
         }
@@ -65,8 +70,8 @@ class MaskRecords:
         if (mask.exists() or record.exists()) and not (has_own_record(mask) or says_that_it_is_ours(mask)):
             found = f"{mask if mask.exists() else record} is there and was not written by this bundle"
             remedy = "choose another --output_dir, or move that file"
-            raise CaseError(str(as_list(case["image"])[0]), "a mask must not overwrite another file", found, remedy)
-        images = [{"file": path, "sha256": _image_digest(path)} for path in as_list(case["image"])]
+            raise CaseError(file_of(case), "a mask must not overwrite another file", found, remedy)
+        images = [{"file": image.path, "sha256": _image_digest(image)} for image in case["opened"].images]
         return {"image": images, **self.made_by}
 
     def finished(self, case: Case, record: dict[str, Any]) -> str | None:
@@ -122,9 +127,8 @@ def _file(path: str | Path) -> dict[str, str]:
     return {"file": str(path), "sha256": file_digest(str(path))} if Path(path).is_file() else {"file": str(path)}
 
 
-def _image_digest(path: str) -> str:
+def _image_digest(image: ImageFile) -> str:
     try:
-        files = open_image(path).files
-        return file_digest(files[0]) if len(files) == 1 else digest(*map(file_digest, files))
+        return file_digest(image.files[0]) if len(image.files) == 1 else digest(*map(file_digest, image.files))
     except OSError as error:
-        raise CaseError(path, "an image must be readable", str(error), "check its permissions") from error
+        raise CaseError(image.path, "an image must be readable", str(error), "check its permissions") from error

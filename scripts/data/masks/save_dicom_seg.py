@@ -16,7 +16,7 @@ from pydicom.uid import generate_uid
 from ...files.atomic_write import atomic_write
 from ..cases.case_error import CaseError
 from ..cases.label_values import label_values
-from ..cases.read_case import file_of
+from ..cases.read_case import read_from
 from ..formats.dicom_series import open_series
 from ..formats.dicom_slice import is_dicom
 
@@ -40,7 +40,7 @@ class SaveDicomSegd(Transform):
         self.version = version
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        file = file_of(data["image"])
+        file = read_from(data["image"])
         if not (Path(file).is_dir() or is_dicom(Path(file))):
             return dict(data)
         series = open_series(file)

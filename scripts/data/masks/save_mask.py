@@ -12,9 +12,8 @@ from monai.transforms import Transform
 from ...basics.geometry import same_place
 from ...files.atomic_write import atomic_write
 from ..cases.case_error import CaseError
-from ..cases.read_case import file_of
+from ..cases.read_case import read_from
 from ..formats.nifti_file import SUFFIXES as NIFTI
-from ..formats.open_image import open_image
 
 DESCRIPTION = b"SAM-3D segmentation"
 
@@ -34,14 +33,15 @@ class SaveMaskd(Transform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         mask: MetaTensor = data["pred"]
-        file = file_of(data["image"])
-        source = open_image(file)
-        if mask.shape != (1, *source.shape):
-            found = f"the mask has the shape {tuple(mask.shape)}, the image {source.shape}"
+        file = read_from(data["image"])
+        shape = tuple(int(n) for n in data["image"].meta["stored_shape"])
+        stored = np.asarray(data["image"].meta["stored_affine"], dtype=float)
+        if mask.shape != (1, *shape):
+            found = f"the mask has the shape {tuple(mask.shape)}, the image {shape}"
             raise CaseError(file, "a mask must have its image's shape", found, "report this file as a bug")
         affine = np.asarray(mask.affine, dtype=float)
-        if not (np.isfinite(affine).all() and same_place(source.affine, affine, source.shape)):
-            found = f"its affine became {np.round(affine, 4).tolist()}, the image's is {np.round(source.affine, 4).tolist()}"
+        if not (np.isfinite(affine).all() and same_place(stored, affine, shape)):
+            found = f"its affine became {np.round(affine, 4).tolist()}, the image's is {np.round(stored, 4).tolist()}"
             raise CaseError(file, "a mask must lie exactly on its image", found, "report this file as a bug")
         path = (self.output_dir / f"{data['name']}.nii.gz").resolve()
         if not path.is_relative_to(self.output_dir.resolve()):
@@ -49,7 +49,7 @@ class SaveMaskd(Transform):
         labels = mask.as_tensor().cpu().numpy()[0]
         labels = labels.astype(np.uint8 if labels.max() <= 255 else np.uint16)
         is_nifti = file.lower().endswith(NIFTI) and not Path(file).is_dir()  # a folder of slices may have any name
-        written = _on_nifti(file, labels) if is_nifti else _on_grid(source.affine, labels)
+        written = _on_nifti(file, labels) if is_nifti else _on_grid(stored, labels)
         with atomic_write(path) as temporary:
             nib.save(written, temporary)
             _require_equal(nib.load(temporary), written, file)

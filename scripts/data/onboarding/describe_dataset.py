@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..cases.datalist import Case
+from ...basics.case import Case
 from ..cases.split_subjects import split_subjects, subject_in
 from .find_cases import FoundCase
 

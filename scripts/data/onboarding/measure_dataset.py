@@ -9,12 +9,12 @@ import nibabel as nib
 import numpy as np
 from tqdm import tqdm
 
+from ...basics.case import Case, Listed, file_of
 from ...basics.geometry import spacing_of
 from ..cases.case_error import CaseError
-from ..cases.datalist import Case, as_list, read_datalist, read_json
+from ..cases.datalist import read_datalist, read_json
 from ..cases.open_case import open_case
 from ..cases.read_case import ReadCased
-from ..formats.open_image import open_image
 from .label_names import modalities_of, name_values, names_of
 
 SAMPLE = 20  # cases whose voxels are read
@@ -55,8 +55,9 @@ def measure_dataset(dataset_dir: str | Path, seed: int = 0) -> Measured:
     except ValueError as error:
         remedy = "correct it, or let `sam3d dataset` write it"
         raise CaseError(str(path), "'labels' must name the values in the label files", str(error), remedy) from error
-    cases = read_datalist(dataset_dir)["training"]
-    shapes, spacings, channels = _read_headers(cases)
+    cases = _opened(read_datalist(dataset_dir)["training"])
+    shapes, spacings = _grids(cases)
+    channels = sum(image.channels for image in cases[0]["opened"].images)
     minima, foreground, is_whole = _read_voxels(cases, channels, labels, np.random.default_rng(seed))
     known = modalities_of(content)
     return Measured(
@@ -72,25 +73,32 @@ def measure_dataset(dataset_dir: str | Path, seed: int = 0) -> Measured:
     )
 
 
-def _read_headers(cases: Sequence[Case]) -> tuple[np.ndarray, np.ndarray, int]:
-    shapes, spacings, errors = [], [], []
-    channels = 0
-    for case in tqdm(cases, desc="reading headers", unit="case", dynamic_ncols=True):
+def _opened(listed: Listed) -> list[Case]:
+    """All must have as many channels as the first."""
+    cases: list[Case] = []
+    errors = [error for _, error in listed.refused]
+    channels = None
+    for case in tqdm(listed.cases, desc="reading headers", unit="case", dynamic_ncols=True):
         try:
-            if "error" in case:
-                raise case["error"]
-            channels = channels or sum(open_image(file).channels for file in as_list(case["image"]))
-            image = open_case(case, channels).images[0]
-            along_ras = np.argsort(nib.io_orientation(image.affine)[:, 0])
-            shapes.append(np.array(image.shape)[along_ras])
-            spacings.append(spacing_of(image.affine)[along_ras])
+            opened = open_case(case, channels)
+            channels = sum(image.channels for image in opened.images)
+            cases.append({**case, "opened": opened})
         except CaseError as error:
             errors.append(error)
-    _refuse(errors, len(cases))
-    return np.array(shapes), np.array(spacings), channels
+    _refuse(errors, len(listed.cases) + len(listed.refused))
+    return cases
 
 
-def _refuse(errors: list[CaseError], count: int) -> None:
+def _grids(cases: Sequence[Case]) -> tuple[np.ndarray, np.ndarray]:
+    """Shapes and spacings along R, A and S."""
+    images = [case["opened"].images[0] for case in cases]
+    orders = [np.argsort(nib.io_orientation(image.affine)[:, 0]) for image in images]
+    shapes = [np.array(image.shape)[order] for image, order in zip(images, orders, strict=True)]
+    spacings = [spacing_of(image.affine)[order] for image, order in zip(images, orders, strict=True)]
+    return np.array(shapes), np.array(spacings)
+
+
+def _refuse(errors: Sequence[Exception], count: int) -> None:
     """All of them at once."""
     if errors:
         raise ValueError("\n".join([*map(str, errors), f"{len(errors)} of {count} cases cannot be used"]))
@@ -117,6 +125,6 @@ def _read_voxels(
     voxels = np.concatenate(foreground)
     if not voxels.size:
         rule, found = "labels must show a structure", f"in {len(chosen)} of them every voxel is background"
-        raise CaseError(str(as_list(cases[0]["image"])[0]), rule, found, "look at the labels")
+        raise CaseError(file_of(cases[0]), rule, found, "look at the labels")
     low, high = np.percentile(voxels, [0.5, 99.5])
     return minima, (float(low), float(high)), is_whole

@@ -7,7 +7,7 @@ import torch
 from monai.transforms import Transform
 
 from ..cases.case_error import CaseError
-from ..cases.read_case import file_of
+from ..cases.read_case import read_from
 
 MOST = 0.995  # of the voxels may have one value; the presets scale by percentiles 0.5 and 99.5
 SAMPLE = 10**6  # voxels among which the commonest value is looked for
@@ -30,7 +30,7 @@ class CheckContrastd(Transform):
             else:
                 continue
             remedy = "choose the preset of this kind of image, crop it, or change the preset's intensity"
-            raise CaseError(file_of(data["image"]), "the preset's intensity scaling must leave contrast", found, remedy)
+            raise CaseError(read_from(data["image"]), "the preset's intensity scaling must leave contrast", found, remedy)
         return data
 
 

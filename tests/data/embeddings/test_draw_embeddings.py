@@ -112,8 +112,8 @@ def test_views_shallower_than_a_crop_are_refused_in_words() -> None:
 def test_the_loss_is_that_of_the_uncached_path(narrow_network: SAM3D, phantoms: Path) -> None:
     """Same crop, same weights: within what half precision rounds away."""
     preprocessing = [ReadCased(1, LABELS), ScaleIntensityd("image"), SpatialPadd(KEYS, (48, 40, -1))]
-    cases = read_datalist(phantoms)["training"]
-    cache = EmbeddingCache(cases, preprocessing, [[]], narrow_network.encoder, torch.device("cpu"), EmbeddingStore("memory"))
+    cases = read_datalist(phantoms)["training"].cases
+    cache = EmbeddingCache(cases, preprocessing, [[]], narrow_network, torch.device("cpu"), EmbeddingStore("memory"))
     cache.fill()
     loss = DeepSupervision(DiceCELoss(to_onehot_y=True, softmax=True, squared_pred=True), [8 / 15, 4 / 15, 2 / 15, 1 / 15])
     trained = EmbeddingsToLogits(narrow_network, plane=(48, 40)).train()

@@ -23,7 +23,7 @@ from torch import nn
 from scripts.data import EmbeddingCache, EmbeddingStore, ReadCased, read_datalist
 from scripts.data.embeddings.embedding_cache import name_of
 from scripts.data.phantoms import LABELS
-from scripts.networks import SAMSliceEncoder
+from scripts.networks import SAM3D, SAMSliceEncoder
 from scripts.weights.sam_checkpoint import fill_at_random
 
 KEYS = ["image", "label"]
@@ -33,7 +33,7 @@ FLIPPED = [Flipd(KEYS, spatial_axis=0)]
 @pytest.fixture
 def dataset(tmp_path: Path, phantoms: Path) -> list[dict[str, Any]]:
     """Copies of two cases, which a test may change."""
-    cases = read_datalist(phantoms)["training"][:2]
+    cases = read_datalist(phantoms)["training"].cases[:2]
     for case in cases:
         for key in KEYS:
             case[key] = str((tmp_path / f"{key}_{Path(case[key]).name}").absolute())
@@ -60,7 +60,9 @@ def fill(
     """The filled cache, and how many volumes were encoded for it."""
     encoded: list[int] = []
     hook = encoder.register_forward_hook(lambda *_: encoded.append(1))
-    cache = EmbeddingCache(cases, steps or preprocessing(), views, encoder, torch.device("cpu"), EmbeddingStore(folder))
+    cache = EmbeddingCache(
+        cases, steps or preprocessing(), views, SAM3D(encoder, nn.Identity()), torch.device("cpu"), EmbeddingStore(folder)
+    )
     cache.fill()
     hook.remove()
     return cache, len(encoded)
@@ -229,4 +231,4 @@ def test_a_transform_that_cannot_be_told_apart_is_refused_in_words(
 def test_what_cannot_be_cached_is_refused_in_words(views: Any, trainable: bool, message: str) -> None:
     encoder = SAMSliceEncoder(NARROW, trainable=trainable)
     with pytest.raises(ValueError, match=message):
-        EmbeddingCache([], preprocessing(), views, encoder, torch.device("cpu"), EmbeddingStore("memory"))
+        EmbeddingCache([], preprocessing(), views, SAM3D(encoder, nn.Identity()), torch.device("cpu"), EmbeddingStore("memory"))

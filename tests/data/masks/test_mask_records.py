@@ -11,18 +11,24 @@ import nibabel as nib
 import pytest
 import torch
 from dicom_phantom import write_series
-from monai.bundle import ConfigWorkflow
 from raw_nifti import write_nifti
 
 from scripts.data import CaseError, MaskRecords
+from scripts.data.cases.open_case import open_case
+from scripts.networks import SAM3D
 
 CPU = torch.device("cpu")
+SLICEWISE = SAM3D(torch.nn.Identity(), torch.nn.Identity())  # has an encoder
 FILES = ("scan.nii", "model.pt", "sam.pth", "out/scan_seg.nii.gz", "out/scan_seg.json")
 
 
 def records(folder: Path, **options: Any) -> MaskRecords:
-    arguments = {"encoder_weights": folder / "sam.pth", "encoder_seed": 0, "device": CPU} | options
-    return MaskRecords(folder / "out", folder / "model.pt", **arguments)
+    arguments = {"encoder_weights": folder / "sam.pth", "encoder_seed": 0, "device": CPU, "settings": {"roi_depth": 8}}
+    return MaskRecords(folder / "out", folder / "model.pt", **arguments | {"network": SLICEWISE} | options)
+
+
+def opened(case: dict[str, Any]) -> dict[str, Any]:
+    return {**case, "opened": open_case(case)}
 
 
 @pytest.fixture
@@ -38,7 +44,7 @@ def case(tmp_path: Path) -> dict[str, Any]:
 
 def write_mask(folder: Path, case: dict[str, Any], **options: Any) -> None:
     made = records(folder, **options)
-    record = made.begin(case)
+    record = made.begin(opened(case))
     made.write(case, record, write_nifti(folder / "out" / f"{case['name']}.nii.gz", edit=sign))
 
 
@@ -48,7 +54,7 @@ def sign(header: nib.Nifti1Header) -> None:
 
 def finished(folder: Path, case: dict[str, Any], **options: Any) -> bool:
     made = records(folder, **options)
-    found = made.finished(case, made.begin(case))
+    found = made.finished(case, made.begin(opened(case)))
     assert found in (None, str(folder / "out" / f"{case['name']}.nii.gz"))
     return found is not None
 
@@ -79,9 +85,9 @@ def test_random_weights_are_known_by_their_seed(tmp_path: Path, case: dict[str, 
 
 
 def test_the_record_of_a_network_without_an_encoder_names_none(tmp_path: Path, case: dict[str, Any]) -> None:
-    write_mask(tmp_path, case, encoder_weights="random", has_encoder=False)
+    write_mask(tmp_path, case, encoder_weights="random", network=torch.nn.Identity())
     assert json.loads((tmp_path / "out" / "scan_seg.json").read_text())["encoder_weights"] is None
-    assert finished(tmp_path, case, encoder_weights="random", encoder_seed=4, has_encoder=False)
+    assert finished(tmp_path, case, encoder_weights="random", encoder_seed=4, network=torch.nn.Identity())
     assert not finished(tmp_path, case)
 
 
@@ -121,28 +127,17 @@ def test_every_modality_counts(tmp_path: Path, case: dict[str, Any]) -> None:
     assert not finished(tmp_path, several)
 
 
-class Run(ConfigWorkflow):
-    """A run of the bundle, on whose behalf records are made."""
-
-    def finished(self, folder: Path, case: dict[str, Any]) -> bool:
-        return finished(folder, case)
-
-    def write_mask(self, folder: Path, case: dict[str, Any]) -> None:
-        write_mask(folder, case)
-
-
-def run(folder: Path, **settings: Any) -> Run:
-    (folder / "config.json").write_text(json.dumps({"labels": {"0": "a", "1": "b"}, "output_dir": "here"} | settings))
-    return Run(str(folder / "config.json"), workflow_type="infer", logging_file=False)
-
-
-def test_another_configuration_is_noticed_and_other_circumstances_do_not_matter(tmp_path: Path, case: dict[str, Any]) -> None:
-    run(tmp_path).write_mask(tmp_path, case)
-    assert run(tmp_path).finished(tmp_path, case)
-    assert run(tmp_path, output_dir="there", num_workers=3).finished(tmp_path, case)
-    assert not run(tmp_path, labels={"0": "a", "2": "b"}).finished(tmp_path, case)
-    assert not run(tmp_path, roi_depth=8).finished(tmp_path, case)
-    assert not finished(tmp_path, case)
+def test_another_setting_that_changes_the_mask_is_noticed_and_other_circumstances_do_not_matter(
+    tmp_path: Path, case: dict[str, Any]
+) -> None:
+    settings = {"labels": {"0": "a", "1": "b"}, "inferer": {"mode": "windows"}, "learning_rate": 0.1}
+    write_mask(tmp_path, case, settings=settings)
+    assert finished(tmp_path, case, settings=settings)
+    for same in ({"output_dir": "there"}, {"learning_rate": 0.2}, {"inferer": {"mode": "windows", "memory": 5}}):
+        assert finished(tmp_path, case, settings=settings | same)
+    for other in ({"labels": {"0": "a", "2": "b"}}, {"inferer": {"mode": "whole"}}, {"roi_depth": 4}):
+        assert not finished(tmp_path, case, settings=settings | other)
+    assert not finished(tmp_path, case, settings={})
 
 
 def edited(**change: Any) -> Callable[[bytes], bytes]:
@@ -199,7 +194,7 @@ def test_another_s_file_of_that_name_is_not_overwritten(tmp_path: Path, case: di
     path = tmp_path / "out" / theirs
     path.write_text("{}") if path.suffix == ".json" else write_nifti(path)
     with pytest.raises(CaseError, match="a mask must not overwrite another file") as caught:
-        records(tmp_path).begin(case)
+        records(tmp_path).begin(opened(case))
     assert caught.value.file == case["image"]
     assert str(path) in str(caught.value)
     records(tmp_path).discard(case)
@@ -207,8 +202,9 @@ def test_another_s_file_of_that_name_is_not_overwritten(tmp_path: Path, case: di
 
 
 def test_an_image_that_cannot_be_read_has_no_record(tmp_path: Path, case: dict[str, Any]) -> None:
-    Path(case["image"]).write_bytes(b"")
-    with pytest.raises(CaseError, match=r"scan\.nii"):
+    case = opened(case)
+    Path(case["image"]).unlink()
+    with pytest.raises(CaseError, match=r"scan\.nii: an image must be readable"):
         records(tmp_path).begin(case)
 
 

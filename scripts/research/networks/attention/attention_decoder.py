@@ -1,12 +1,13 @@
 """Slice embeddings -> tokens that see each other by self-attention -> logits of every supervised stage."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from monai.networks.blocks import MLPBlock
 from torch import nn
 from torch.nn import functional as F
 
+from ....basics.contracts import DepthStore, NewStore
 from ....networks.convolution import conv3d
 from ....networks.residual_decoder import require_several_positions
 from .sinusoidal_positions import sinusoidal_positions
@@ -63,6 +64,13 @@ class AttentionDecoder(nn.Module):
             for before, after in zip([width, *channels], channels, strict=False)
         )
         self.heads = nn.ModuleList(nn.Conv3d(c, out_channels, 1) for c in channels[-supervised_stages:])
+        self.bytes_per_voxel = 110  # as `ResidualDecoder`, whose feature maps are as large
+
+    def stream(self, embeddings: DepthStore, new_store: NewStore, slices: int) -> Iterator[torch.Tensor]:
+        raise ValueError(
+            "an attention decoder cannot decode a volume part by part, and there is not memory enough for it at once; leave "
+            "the inferer's mode at 'windows' and train with a smaller roi_depth, or raise the inferer's memory"
+        )
 
     def forward(self, embeddings: torch.Tensor) -> list[torch.Tensor]:
         require_several_positions(embeddings.shape[2:].numel())

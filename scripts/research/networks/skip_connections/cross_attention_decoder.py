@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import nn
 
-from ....networks.depth_stream import DepthStore, NewStore, keep, parts, require_stream
+from ....basics.contracts import Decoder, DepthStore, NewStore
+from ....networks.depth_stream import keep, parts
 
 
 class CrossAttentionDecoder(nn.Module):
@@ -21,7 +22,7 @@ class CrossAttentionDecoder(nn.Module):
 
     def __init__(
         self,
-        decoder: nn.Module,
+        decoder: Decoder,
         attention: Callable[[Sequence[int], int], nn.Module],
         encoder_channels: Sequence[int],
         modalities: int = 1,
@@ -43,7 +44,7 @@ class CrossAttentionDecoder(nn.Module):
         self.decoder = decoder
         # The blocks' embeddings and what they are reduced to, fp32, a token for 256 voxels.
         extra = modalities * sum(blocks) + len(blocks) * reduced_channels
-        self.bytes_per_voxel = getattr(decoder, "bytes_per_voxel", 0) + -(-4 * extra // 256)
+        self.bytes_per_voxel = decoder.bytes_per_voxel + -(-4 * extra // 256)
 
     def forward(self, embeddings: torch.Tensor) -> list[torch.Tensor]:
         return self.decoder(self._refine(embeddings))
@@ -53,7 +54,6 @@ class CrossAttentionDecoder(nn.Module):
 
         Attention within the volume needs all embeddings at once; they are small beside the decoder's feature maps.
         """
-        require_stream(self.decoder)
         at_once = slices if self.spatial_dims == 2 else embeddings.depth
         refined = (self._refine(part.movedim(2, -1)).movedim(-1, 2) for part in parts(embeddings, at_once))
         return self.decoder.stream(keep(refined, new_store()), new_store, slices)
