@@ -2,15 +2,16 @@
 
 from pathlib import Path
 
-import matplotlib
 import numpy as np
+from matplotlib import color_sequences
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from ..files.atomic_write import atomic_write
 
-COLOURS = matplotlib.colormaps["tab10"].colors
+COLOURS = [to_rgb(colour) for colour in color_sequences["tab10"]]
 RESOLUTION = 110  # dots per inch
 
 Colour = tuple[float, float, float]

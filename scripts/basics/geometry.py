@@ -4,12 +4,13 @@ from collections.abc import Sequence
 
 import nibabel as nib
 import numpy as np
+from numpy.typing import ArrayLike
 
 SAME_PLACE = 0.1  # voxels: headers hold single precision, and writers round
 SHORTEST, LONGEST = 0.005, 100.0  # mm, of a voxel's edge; beyond them no medical image lies
 
 
-def spacing_of(affine: np.ndarray) -> np.ndarray:
+def spacing_of(affine: ArrayLike) -> np.ndarray:
     """Edge lengths of a voxel in mm: the norms of the affine's columns."""
     return np.linalg.norm(np.asarray(affine, dtype=float)[:3, :3], axis=0)
 

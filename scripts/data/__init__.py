@@ -11,7 +11,7 @@ from .cases.datalist import read_datalist
 from .cases.find_images import find_images, read_references
 from .cases.label_values import ClassesToLabelsd
 from .cases.read_case import ReadCased
-from .cases.tried_cases import TriedCases, read_ahead
+from .cases.tried_cases import ReadAhead, TriedCases
 from .embeddings.draw_embeddings import DrawEmbeddingsd
 from .embeddings.embedding_cache import EmbeddingCache
 from .embeddings.embedding_store import EmbeddingStore
@@ -31,6 +31,7 @@ __all__ = [
     "EmbeddingCache",
     "EmbeddingStore",
     "MaskRecords",
+    "ReadAhead",
     "ReadCased",
     "ResizeInPlane",
     "ResizeInPlaned",
@@ -40,7 +41,6 @@ __all__ = [
     "check_training",
     "find_images",
     "open_image",
-    "read_ahead",
     "read_datalist",
     "read_references",
 ]

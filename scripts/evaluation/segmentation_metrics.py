@@ -1,5 +1,6 @@
 """One mask and its reference -> Dice, HD95 and NSD of each class."""
 
+import warnings
 from collections.abc import Sequence
 
 import torch
@@ -45,12 +46,14 @@ def segmentation_metrics(
         return metrics | {"dice": 0.0, "nsd": 0.0}
     y_pred, y = found[None, None].float(), expected[None, None].float()  # (1, 1, H, W, D)
     nsd_spacing = spacing if nsd_unit == "mm" else [1.0] * 3
-    metrics["dice"] = compute_dice(y_pred, y).item()
-    metrics["hd95_voxels"] = _hd95(y_pred, y, [1.0] * 3)
-    metrics["hd95_mm"] = None if spacing is None else _hd95(y_pred, y, spacing)
-    metrics["nsd"] = compute_surface_dice(
-        y_pred, y, class_thresholds=[nsd_tolerance], include_background=True, spacing=nsd_spacing
-    ).item()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*always_return_as_numpy", FutureWarning)  # MONAI passes itself what it deprecates
+        metrics["dice"] = compute_dice(y_pred, y).item()
+        metrics["hd95_voxels"] = _hd95(y_pred, y, [1.0] * 3)
+        metrics["hd95_mm"] = None if spacing is None else _hd95(y_pred, y, spacing)
+        metrics["nsd"] = compute_surface_dice(
+            y_pred, y, class_thresholds=[nsd_tolerance], include_background=True, spacing=nsd_spacing
+        ).item()
     return metrics
 
 

@@ -14,7 +14,7 @@ import psutil
 
 from .disk_errors import disk_errors_in_words
 
-SUFFIXES = re.compile(r"(\.\w{1,12}){0,2}$", re.ASCII)  # .nii.gz, .safetensors
+SUFFIXES = re.compile(r"(?:\.\w{1,12}){0,2}$", re.ASCII)  # .nii.gz, .safetensors
 
 
 @contextmanager
@@ -24,7 +24,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     The temporary file ends in the same suffixes as `path`, since writers choose a format by them. Raises OSError with what to
     do when the disk is full or does not let us write.
     """
-    temporary = path.with_name(f"{_prefix()}{os.getpid()}.{_digest(path.name)}{SUFFIXES.search(path.name)[0]}")
+    temporary = path.with_name(f"{_prefix()}{os.getpid()}.{_digest(path.name)}{SUFFIXES.findall(path.name)[0]}")
     with disk_errors_in_words(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -67,7 +67,6 @@ class Checkpointing:
     def _save_if_best(self, evaluator: Engine) -> None:
         if evaluator.state.best_metric_epoch == evaluator.state.epoch:
             self._save(self.objects["network"].state_dict(), BEST)
-            logger.info("epoch %d is the best so far: %.4f", evaluator.state.epoch, evaluator.state.best_metric)
 
     def _save_last(self, trainer: Engine) -> None:
         state: dict[str, Any] = {name: thing.state_dict() for name, thing in self.objects.items()}
@@ -83,7 +82,10 @@ class Checkpointing:
 
     def _say_where(self, trainer: Engine) -> None:
         best = self.evaluator.state
-        logger.info("the best network, %.4f in epoch %s: %s", best.best_metric, best.best_metric_epoch, self.folder / BEST)
+        logger.info(
+            "the best network, %s %.4f in epoch %s: %s",
+            *(best.key_metric_name, best.best_metric, best.best_metric_epoch, self.folder / BEST),
+        )
 
     def _save(self, state: dict[str, Any], name: str) -> None:
         for key, tensor in self.objects["network"].state_dict().items():

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from ignite.engine import Engine, Events
 from monai.data import DataLoader, set_rnd
+from torch.utils.data import DistributedSampler
 
 
 class EpochSeed:
@@ -17,8 +18,14 @@ class EpochSeed:
     """
 
     def __init__(self, seed: int, data_loader: DataLoader) -> None:
+        if not isinstance(data_loader.sampler, DistributedSampler):
+            raise TypeError(
+                "an epoch's order follows from the seed and the epoch by a DistributedSampler; the loader's sampler is a "
+                f"{type(data_loader.sampler).__name__}"
+            )
         self.seed = seed
         self.data_loader = data_loader
+        self.sampler = data_loader.sampler
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.EPOCH_STARTED, self)
@@ -30,5 +37,5 @@ class EpochSeed:
         np.random.seed(for_numpy)
         torch.manual_seed(for_torch)
         set_rnd(self.data_loader.dataset, for_transforms)
-        self.data_loader.sampler.set_epoch(engine.state.epoch)
+        self.sampler.set_epoch(engine.state.epoch)
         engine.set_data(self.data_loader)

@@ -1,13 +1,14 @@
 """A pretrained part that is frozen in the first epochs and trained with all the rest, at a smaller rate, in the others."""
 
 import logging
-import math
-from collections.abc import Callable
 from difflib import get_close_matches
 
 from ignite.engine import Engine, Events
+from monai.optimizers.lr_scheduler import WarmupCosineSchedule
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import SequentialLR
 
 logger = logging.getLogger(__name__)
 
@@ -57,31 +58,23 @@ class TwoStage:
 
 
 def warm_up_and_cosine_twice(
-    first_stage_epochs: int, max_epochs: int, iterations: int, warmup_fraction: float, factor: float
-) -> Callable[[int], float]:
-    """For `LambdaLR`: iteration -> multiple of the learning rate.
-
-    Each stage is a `WarmupCosineSchedule` of MONAI: a rise from 0 along a line, a fall to 0 along half a cosine.
+    optimizer: Optimizer, first_stage_epochs: int, max_epochs: int, iterations: int, warmup_fraction: float, second_rate: float
+) -> SequentialLR:
+    """In each stage the learning rate rises from 0 along a line and falls to 0 along half a cosine.
 
     iterations: of one epoch.
     warmup_fraction: of each stage.
-    factor: the peak of the second stage, where that of the first is 1.
+    second_rate: the peak of the second stage; that of the first is the optimizer's learning rate.
     """
     if not isinstance(first_stage_epochs, int) or not 0 < first_stage_epochs < max_epochs:
         raise ValueError(
             f"each of the two stages needs an epoch: of {max_epochs} epochs the first can have 1 to {max_epochs - 1}, got "
             f"{first_stage_epochs!r}; change --first_stage_epochs or --max_epochs"
         )
-    switch, total = first_stage_epochs * iterations, max_epochs * iterations
-
-    def multiple(iteration: int) -> float:
-        start, end, peak = (0, switch, 1.0) if iteration < switch else (switch, total, factor)
-        step, warmup = iteration - start, round(warmup_fraction * (end - start))
-        if step < warmup:
-            return peak * step / warmup
-        return peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, end - start - warmup)))
-
-    return multiple
+    stages = [epochs * iterations for epochs in (first_stage_epochs, max_epochs - first_stage_epochs)]
+    first, second = (WarmupCosineSchedule(optimizer, round(warmup_fraction * length), length) for length in stages)
+    second.base_lrs = [second_rate] * len(second.base_lrs)
+    return SequentialLR(optimizer, [first, second], milestones=stages[:1])
 
 
 def _check_processes(engine: Engine) -> None:

@@ -17,14 +17,15 @@ class DeepSupervision(DeepSupervisionLoss):
 
     def __init__(self, loss: _Loss, weights: Sequence[float]) -> None:
         super().__init__(loss, weights=list(weights))
+        self.stages = len(weights)
 
     def forward(self, logits: torch.Tensor | Sequence[torch.Tensor], label: torch.Tensor) -> torch.Tensor:
         label = label.as_subclass(torch.Tensor).float()  # interpolation has no kernels for most integers
         if isinstance(logits, torch.Tensor):
             return self.loss(logits.float(), label)
-        if len(logits) != len(self.weights):
+        if len(logits) != self.stages:
             raise ValueError(
-                f"the network returns {len(logits)} supervised stages but supervision_weights has {len(self.weights)}; "
+                f"the network returns {len(logits)} supervised stages but supervision_weights has {self.stages}; "
                 "give one weight for each stage, finest first"
             )
         return super().forward(list(logits), label)

@@ -51,7 +51,7 @@ def normalise(results: Iterable[torch.Tensor], store: DepthStore) -> Layer:
     The parts' means and squared deviations are merged in double precision (Chan, Golub and LeVeque, "Updating formulae and a
     pairwise algorithm for computing sample variances", 1979).
     """
-    count, mean, squares = 0, 0.0, 0.0
+    count, (mean, squares) = 0, torch.zeros(2, dtype=torch.float64)
     for part in results:
         single = part.to(torch.promote_types(part.dtype, torch.float32))  # under autocast parts have half precision
         variance, part_mean = (moment.double() for moment in torch.var_mean(single, (2, 3, 4), correction=0, keepdim=True))

@@ -1,6 +1,7 @@
 """Slice embeddings -> feature maps of rising in-plane resolution -> logits of every supervised stage."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -51,10 +52,11 @@ class ResidualDecoder(nn.Module):
         if not 1 <= supervised_stages <= len(channels):
             raise ValueError(f"supervised_stages must be between 1 and {len(channels)}, got {supervised_stages}")
         self.upsample = upsample
-        self.stages = nn.ModuleList(
+        stages = [
             ResidualDoubleConv3d(before, after, shortcut_kernel, conv_bias)
             for before, after in zip([in_channels, *channels], channels, strict=False)
-        )
+        ]
+        self.stages = cast(Sequence[ResidualDoubleConv3d], nn.ModuleList(stages))
         make_head = linear_head if head == "linear" else convolutional_head
         self.heads = nn.ModuleList(make_head(c, out_channels) for c in channels[-supervised_stages:])
         # A 1 x 1 x 1 convolution commutes with interpolation, and is cheaper before it.
@@ -94,7 +96,8 @@ class ResidualDecoder(nn.Module):
             yield part.movedim(2, -1)
 
     def _stream_convolutional_head(self, store: DepthStore, new_store: NewStore, slices: int) -> Iterator[torch.Tensor]:
-        convolution, _, activation, last = self.heads[-1]
+        head: Any = self.heads[-1]
+        convolution, _, activation, last = head
         middle = new_store()
         norm = normalise(convolve(store, slices, lambda part: inside(convolution, part), before=self._enlarge), middle)
         for part in parts(middle, slices):

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..basics.contracts import DepthStore, NewStore
+from ..basics.contracts import Decoder, DepthStore, NewStore, SliceEncoder
 from .traced_size import require_traced_size
 
 ENCODER_PREFIX = "encoder."
@@ -23,7 +23,7 @@ class SAM3D(nn.Module):
     hand and takes the encoder's parameters from there, so strict loaders work; another encoder is refused.
     """
 
-    def __init__(self, encoder: nn.Module, decoder: nn.Module) -> None:
+    def __init__(self, encoder: SliceEncoder, decoder: Decoder) -> None:
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
@@ -64,7 +64,8 @@ class EmbeddingsToLogits(nn.Module):
     def __init__(self, network: SAM3D, plane: Sequence[int]) -> None:
         super().__init__()
         self.network = network
-        self.plane = tuple(plane)
+        height, width = plane
+        self.plane = (height, width)
 
     def forward(self, embeddings: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
         return self.network.decode(embeddings.as_subclass(torch.Tensor), self.plane)
@@ -89,7 +90,7 @@ def _restore_frozen_encoder(network: SAM3D, state: dict[str, Any], prefix: str, 
             "load the weights that it was trained with: encoder_weights (the same file, or 'random'), encoder_seed and the "
             "encoder's variant and blocks"
         )
-    for key, value in network.encoder.state_dict(prefix=prefix + ENCODER_PREFIX).items():
+    for key, value in network.get_submodule("encoder").state_dict(prefix=prefix + ENCODER_PREFIX).items():
         state.setdefault(key, value)
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -25,6 +25,14 @@ MEMORY = {"cpu": 0.1, "cuda": 2.0}  # GB of intermediate results of the slices e
 BIAS_BYTES = {"cpu": 2**25, "cuda": 2**29}  # of one block of attention biases
 
 Tables = tuple[torch.Tensor, torch.Tensor]  # of rows and of columns: (query, key, C / heads) for windows of one size
+
+
+class Attention(Protocol):
+    """Of a block of SAM's ViT."""
+
+    num_heads: int
+    qkv: nn.Linear
+    proj: nn.Linear
 
 
 class SAMSliceEncoder(nn.Module):
@@ -168,7 +176,7 @@ def _forget_digest(encoder: SAMSliceEncoder, *_: Any) -> None:
     encoder._sha256 = None
 
 
-def attend(attention: nn.Module, tokens: torch.Tensor, tables: Tables) -> torch.Tensor:
+def attend(attention: Attention, tokens: torch.Tensor, tables: Tables) -> torch.Tensor:
     """SAM's attention (N, h, w, C) -> (N, h, w, C) within windows of the tables' size, A x B tokens.
 
     SAM pads the grid with zeros to whole windows and lets the padding take part in the softmax. All padded positions of a
@@ -199,7 +207,7 @@ def _runs(length: int, window: int) -> list[tuple[int, int, int]]:
     return [(0, full, window)] * (full > 0) + [(full * window, 1, rest)] * (rest > 0)
 
 
-def _attend_within(attention: nn.Module, qkv: torch.Tensor, table_h: torch.Tensor, table_w: torch.Tensor) -> torch.Tensor:
+def _attend_within(attention: Attention, qkv: torch.Tensor, table_h: torch.Tensor, table_w: torch.Tensor) -> torch.Tensor:
     """Attention of the a x b real tokens of each window, (n, a, b, 3 C) -> (n, a, b, C).
 
     table_h: (a, A, C / heads) with A - a rows of padding below the real ones; table_w: (b, B, C / heads) likewise.

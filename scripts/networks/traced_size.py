@@ -18,18 +18,7 @@ def require_traced_size(volume: torch.Tensor) -> torch.Tensor:
 def _require_size(volume: torch.Tensor, height: int, width: int, depth: int) -> torch.Tensor:
     if volume.size(2) != height or volume.size(3) != width or volume.size(4) != depth:
         raise ValueError(
-            "this exported network holds for volumes of "
-            + str(height)
-            + " x "
-            + str(width)
-            + " x "
-            + str(depth)
-            + " voxels, got "
-            + str(volume.size(2))
-            + " x "
-            + str(volume.size(3))
-            + " x "
-            + str(volume.size(4))
-            + "; export it again with that --input_shape"
+            f"this exported network holds for volumes of {height} x {width} x {depth} voxels, got {volume.size(2)} x "
+            f"{volume.size(3)} x {volume.size(4)}; export it again with that --input_shape"
         )
     return volume

@@ -106,7 +106,7 @@ def _kill(folder: Path, number: int, generator: np.random.Generator, longest: fl
     process, start = _train(folder, "killed"), time.monotonic()
     try:
         if while_saving:
-            _wait_for_saving(process, killed, times=generator.integers(1, 6))
+            _wait_for_saving(process, killed, times=int(generator.integers(1, 6)))
             time.sleep(generator.uniform(0, 0.003))
         else:
             process.join(generator.uniform(0, longest))
@@ -136,7 +136,7 @@ def _complete(folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def _check(process: BaseProcess, folder: Path) -> None:
-    if process.exitcode > 0:  # killed processes have a negative one
+    if (process.exitcode or 0) > 0:  # killed processes have a negative one
         raise RuntimeError(f"the training ended with exit code {process.exitcode}, see {folder / 'log.txt'}")
 
 

@@ -1,7 +1,9 @@
 """An uncaught error of this bundle -> its one sentence, in place of the config parser's pages of traceback."""
 
+import atexit
 import os
 import re
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -22,6 +24,8 @@ def show_plain_errors() -> None:
     have it.
     """
     end_on_signals()
+    interrupted: list[BaseException] = []
+    atexit.register(_end_as_interrupted, interrupted)
     previous = sys.excepthook
 
     def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -30,10 +34,19 @@ def show_plain_errors() -> None:
             previous(kind, error, trace)
         elif isinstance(error, KeyboardInterrupt):
             sys.stderr.write(f"\n{sentence}\n")
+            interrupted.append(error)
         else:
             sys.stderr.write(f"\nERROR: {sentence}\n(the whole traceback: {SWITCH}=1)\n")
 
     sys.excepthook = show
+
+
+def _end_as_interrupted(interrupted: list[BaseException]) -> None:
+    """By the signal, so that a shell's loop ends too. Python does so itself, but not where code is evaluated while it ends."""
+    if interrupted and os.name == "posix":
+        sys.stderr.flush()
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
 
 
 def plain_sentence(error: BaseException) -> str | None:

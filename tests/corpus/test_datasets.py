@@ -1,7 +1,6 @@
 """Labels and dataset.json: what is wrong is said of each case by name, and the others go on."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 from runs.conftest import Command
 
+from scripts.basics.case import Case, Listed, file_of
 from scripts.data import CaseError, CaseReport, ReadCased, check_headers, check_training, find_images, read_datalist
 from scripts.data.cases.find_images import read_references
 from scripts.data.onboarding.label_names import name_values
@@ -23,17 +23,17 @@ from .nifti import AFFINE, PLAIN, VOXELS, image, put
 SECRETS = ("root:", "/bin/")
 
 
-def names(cases: list[dict[str, Any]]) -> set[str]:
-    return {Path(case["image"]).name for case in cases if "error" not in case}
+def names(listed: Listed) -> set[str]:
+    return {Path(file_of(case)).name for case in listed.cases}
 
 
-def check(folder: Path, case: Mapping[str, Any]) -> dict[str, Any]:
+def check(folder: Path, case: Case) -> dict[str, Any]:
     """One case as a training would look at it: its line in the report."""
-    other = {"image": str(folder / "other.nii.gz"), "label": str(folder / "other_label.nii.gz")}
+    other: Case = {"image": str(folder / "other.nii.gz"), "label": str(folder / "other_label.nii.gz")}
     put(image((VOXELS + 1).astype(np.int16)).to_bytes())(Path(other["image"]))
     put(image(LABEL).to_bytes())(Path(other["label"]))
     report = CaseReport(folder / "report")
-    cases = {"training": [dict(case)], "validation": [other]}
+    cases = {"training": Listed([case], []), "validation": Listed([other], [])}
     refused = False
     try:
         check_training(cases, 1, [ReadCased(1, NAMES)], report, folder / "checked.json", skip_bad=False)
@@ -47,7 +47,7 @@ def check(folder: Path, case: Mapping[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("case", LABELS, ids=lambda case: case.name)
 def test_a_label_is_read_turned_or_refused_by_name(tmp_path: Path, case: LabelCase) -> None:
-    files = {"image": str(tmp_path / "image.nii.gz"), "label": str(tmp_path / "label.nii.gz")}
+    files: Case = {"image": str(tmp_path / "image.nii.gz"), "label": str(tmp_path / "label.nii.gz")}
     put(PLAIN)(Path(files["image"]))
     case.write(Path(files["label"]))
     entry = check(tmp_path, files)
@@ -92,7 +92,7 @@ def test_modalities_that_do_not_belong_together_are_refused(tmp_path: Path, seco
         put(second.to_bytes())(tmp_path / "second.nii.gz")
         files.append(str(tmp_path / "second.nii.gz"))
     report = CaseReport(tmp_path / "report")
-    assert check_headers([{"image": files}], 2, report) == []
+    assert check_headers(Listed([{"image": files}], []), 2, report) == []
     (entry,) = report.entries
     assert entry["file"] == files[0]
     assert rule in entry["rule"]
@@ -145,8 +145,8 @@ def test_a_case_of_training_and_validation_serves_validation_alone(tmp_path: Pat
     folder = write_dataset(tmp_path / "data", {"training": [GOOD, *OTHERS], "validation": [OTHERS[2]]})
     found = read_datalist(folder)
     assert names(found["training"]) == {"a.nii.gz", "b.nii.gz", "c.nii.gz"}
-    (refused,) = [case["error"] for case in found["training"] if "error" in case]
-    assert "must not share images" in refused.rule
+    ((case, error),) = found["training"].refused
+    assert (Path(file_of(case)).name, error.rule) == ("d.nii.gz", "training and validation must not share images")
 
 
 def test_the_same_bytes_under_two_names_in_training_and_validation_are_said(tmp_path: Path) -> None:
@@ -161,9 +161,10 @@ def test_the_same_bytes_under_two_names_in_training_and_validation_are_said(tmp_
 def test_a_label_that_is_no_path_does_not_stop_the_search_of_a_folder(tmp_path: Path) -> None:
     entries = [{"image": "x", "label": label} for label in ("\0", "\ud800", 7, None, "../..", 5000 * "e")]
     folder = write_dataset(tmp_path / "data", {"training": [*entries, GOOD]})
-    found = {Path(case["image"]).name for case in find_images(folder / "images", tmp_path / "out")}
+    found = names(find_images(folder / "images", tmp_path / "out"))
     assert {f"{name}.nii.gz" for name in "abcde"} <= found
-    whole = {Path(case["image"]).relative_to(folder).as_posix() for case in find_images(folder, tmp_path / "out")}
+    listed = find_images(folder, tmp_path / "out")
+    whole = {Path(file_of(case)).relative_to(folder).as_posix() for case in listed.cases}
     assert "labels/a.nii.gz" not in whole
     assert "images/a.nii.gz" in whole
 
@@ -239,4 +240,4 @@ def test_evaluation_goes_on_with_the_good_cases(bundle_run: Command, bad_dataset
     assert {path.name for path in (tmp_path / "masks").glob("*.nii.gz")} == {"a_seg.nii.gz", "b_seg.nii.gz"}
     assert "Traceback" not in result.stdout + result.stderr
     references = read_references(bad_dataset, "test")
-    assert len(references) == len(statuses)
+    assert len(references.cases) + len(references.refused) == len(statuses)

@@ -29,7 +29,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 def volumes(folder: Path) -> list[tuple[nib.Nifti1Image, nib.Nifti1Image]]:
     path = folder / "dataset.json"
-    cases = [case for part in PARTS for case in list_cases(path, read_json(path), part, labelled=True)]
+    cases = [case for part in PARTS for case in list_cases(path, read_json(path), part, labelled=True).cases]
     return [(nib.load(case["image"]), nib.load(case["label"])) for case in cases]
 
 

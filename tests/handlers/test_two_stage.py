@@ -10,11 +10,9 @@ from ignite.engine import Engine, Events
 from monai.data import DataLoader, Dataset, DistributedSampler
 from monai.engines import SupervisedEvaluator, SupervisedTrainer
 from monai.handlers import LrScheduleHandler
-from monai.optimizers import WarmupCosineSchedule
 from monai.utils import set_determinism
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim.lr_scheduler import LambdaLR
 
 from scripts.handlers import Checkpointing, EpochSeed
 from scripts.handlers.two_stage import TwoStage, warm_up_and_cosine_twice
@@ -60,7 +58,7 @@ def train(folder: Path, resume: bool = False, interrupted_after: int = 0) -> tup
     data = [{"image": torch.rand(4), "label": torch.rand(1)} for _ in range(4 * ITERATIONS)]
     dataset = Dataset(data)
     loader = DataLoader(dataset, batch_size=4, sampler=DistributedSampler(dataset, num_replicas=1, rank=0))
-    lr_scheduler = LambdaLR(optimizer, warm_up_and_cosine_twice(FIRST, EPOCHS, ITERATIONS, 0.2, factor=0.1))
+    lr_scheduler = warm_up_and_cosine_twice(optimizer, FIRST, EPOCHS, ITERATIONS, 0.2, second_rate=0.005)
     evaluator = SupervisedEvaluator(device=CPU, val_data_loader=loader, network=network)
     trainer = SupervisedTrainer(
         device=CPU,
@@ -127,37 +125,44 @@ def test_a_training_resumed_in_either_stage_or_at_the_switch_ends_as_the_uninter
     for got, expected in (
         (parts["network"], whole["network"]),
         (parts["optimizer"]["state"], whole["optimizer"]["state"]),
-        (parts["lr_scheduler"]["last_epoch"], whole["lr_scheduler"]["last_epoch"]),
+        (parts["lr_scheduler"], whole["lr_scheduler"]),
     ):
         torch.testing.assert_close(got, expected, rtol=0, atol=0)
 
 
-def test_both_stages_are_monais_schedule_the_second_with_its_own_peak() -> None:
-    first, second, factor = 7 * 5, 13 * 5, 0.005
-    ours = warm_up_and_cosine_twice(7, 20, 5, 0.1, factor)
+def learning_rates(rate: float, *settings: float) -> list[float]:
+    """Of every iteration."""
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(()))], lr=rate)
+    schedule = warm_up_and_cosine_twice(optimizer, *settings)
+    rates = []
+    for _ in range(settings[1] * settings[2]):
+        rates += schedule.get_last_lr()
+        optimizer.step()
+        schedule.step()
+    return rates
 
-    def monais(total: int) -> list[float]:
-        optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(()))], lr=1.0)
-        schedule = WarmupCosineSchedule(optimizer, warmup_steps=round(0.1 * total), t_total=total)
-        return [schedule.lr_lambda(step) for step in range(total)]
 
-    expected = monais(first) + [factor * multiple for multiple in monais(second)]
-    assert [ours(iteration) for iteration in range(first + second)] == pytest.approx(expected, rel=1e-12, abs=0)
-    assert max(expected[first:]) == factor
-    assert ours(first + second) == pytest.approx(0)  # LambdaLR asks for the iteration after the last, too
+def test_both_stages_rise_along_a_line_and_fall_along_half_a_cosine_the_second_to_its_own_peak() -> None:
+    def stage(peak: float, length: int) -> list[float]:
+        warmup = round(0.1 * length)
+        rise = [peak * step / warmup for step in range(warmup)]
+        return rise + [peak * (1 + math.cos(math.pi * step / (length - warmup))) / 2 for step in range(length - warmup)]
+
+    expected = stage(1e-3, 7 * 5) + stage(1e-5, 13 * 5)
+    assert learning_rates(1e-3, 7, 20, 5, 0.1, 1e-5) == pytest.approx(expected, rel=1e-12, abs=1e-18)
 
 
 @pytest.mark.parametrize("fraction", [0.0, 1.0])
 def test_a_stage_may_be_all_warm_up_or_have_none(fraction: float) -> None:
-    rate = warm_up_and_cosine_twice(1, 2, 4, fraction, 0.5)
-    assert all(math.isfinite(rate(iteration)) for iteration in range(9))
-    assert max(rate(i) for i in range(4)) == (0.75 if fraction else 1)
+    rates = learning_rates(1.0, 1, 2, 4, fraction, 0.5)
+    assert all(math.isfinite(rate) for rate in rates)
+    assert (max(rates[:4]), max(rates[4:])) == ((0.75, 0.375) if fraction else (1, 0.5))
 
 
 @pytest.mark.parametrize("epochs", [0, 4, 5, -1, 1.5, "two"])
 def test_both_stages_need_an_epoch(epochs: object) -> None:
     with pytest.raises(ValueError, match=r"of 4 epochs the first can have 1 to 3, got .*--first_stage_epochs"):
-        warm_up_and_cosine_twice(epochs, 4, 3, 0.05, 0.1)
+        learning_rates(1.0, epochs, 4, 3, 0.05, 0.1)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ from torch import nn
 
 from scripts.inferers import EmbeddingInferer
 from scripts.networks import SAM3D
-from scripts.research.networks import AttentionDecoder
 
 
 def blended_windows(network: SAM3D, volume: torch.Tensor, roi_depth: int, overlap: float) -> torch.Tensor:
@@ -124,16 +123,6 @@ def test_a_device_without_room_for_a_single_slice_is_an_error(narrow_network: SA
     narrow_network.encoder.register_forward_pre_hook(run_out)
     with torch.no_grad(), pytest.raises(torch.OutOfMemoryError):
         EmbeddingInferer(roi_depth=4)(torch.rand(1, 1, 32, 32, 9), narrow_network)
-
-
-def test_a_decoder_that_needs_all_slices_is_not_streamed_but_refused_in_words(narrow_network: SAM3D) -> None:
-    decoder = AttentionDecoder(256, 4, width=8, layers=1, heads=2, channels=(4, 4, 4, 4))
-    network = SAM3D(narrow_network.encoder, decoder).eval()
-    volume = torch.rand(1, 1, 32, 32, 9)
-    with torch.no_grad():
-        assert EmbeddingInferer(roi_depth=4)(volume, network).shape == (1, 4, 32, 32, 9)
-        with pytest.raises(ValueError, match=r"attention decoder cannot decode a volume part by part.*smaller roi_depth"):
-            EmbeddingInferer(roi_depth=4, memory=0)(volume, network)
 
 
 @pytest.mark.parametrize(("bytes_per_voxel", "streams"), [(100, False), (300, True)])

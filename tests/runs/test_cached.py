@@ -111,7 +111,6 @@ def test_a_killed_filling_leaves_no_partial_entry_and_goes_on(
     [
         ("overlays/joint_dice.yaml", {"cache_limit": 1e-6}, "--cache_limit allows 1e-06 GB"),
         ("overlays/train_encoder.yaml", {}, "only while the encoder is frozen"),
-        ("research/networks/unet.yaml", {}, "no slice encoder whose embeddings could be cached"),
     ],
 )
 def test_what_cannot_be_cached_is_said_in_a_sentence(
@@ -122,3 +121,15 @@ def test_what_cannot_be_cached_is_said_in_a_sentence(
     error = result.stderr[result.stderr.index("ERROR: ") :]
     assert message in error
     assert "Traceback" not in error
+
+
+def test_a_network_without_a_slice_encoder_is_not_cached(bundle_run: Command, phantoms: Path, tmp_path: Path) -> None:
+    (tmp_path / "cnn.yaml").write_text("""
+network_def:
+  _target_: scripts.networks.AnySize
+  multiple: [2, 2, 2]
+  network: {_target_: BasicUNet, in_channels: 1, out_channels: 4, features: [4, 4, 4, 4, 4, 4]}
+""")
+    folders = {"dataset_dir": phantoms, "output_dir": tmp_path / "run"}
+    result = bundle_run("training", CACHED, fails=True, last=[tmp_path / "cnn.yaml"], **folders)
+    assert "ERROR: this network has no slice encoder whose embeddings could be cached; omit cached.yaml" in result.stderr

@@ -98,8 +98,6 @@ def test_missing_encoder_weights_are_an_error_with_the_download_command(
 @pytest.mark.parametrize(
     "overlay",
     [
-        "research/networks/unet.yaml",
-        "research/networks/original.yaml",
         "overlays/joint_dice.yaml",
         "overlays/train_encoder.yaml",
     ],

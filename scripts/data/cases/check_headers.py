@@ -1,14 +1,16 @@
 """Listed cases -> those whose headers are in order, opened; what is wrong with the others is said at once, before any work."""
 
+import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from ...basics.case import Case, Listed
-from ..formats.image_file import Note
+from ...basics.case import Case, Listed, as_list
+from ..formats.dicom_series import series_in
+from ..formats.image_file import ImageFile, Note
 from .case_error import CaseError
 from .open_case import open_case
 
@@ -38,13 +40,19 @@ def check_headers(listed: Listed, modalities: int, report: Report, masks: Masks 
     for case, error in listed.refused:
         refuse(case, error)
     opened: list[Case] = []
+    folders: dict[str, set[str]] = defaultdict(set)  # of each DICOM series
     with logging_redirect_tqdm():
         for case in tqdm(listed.cases, desc="reading headers", unit="case", dynamic_ncols=True):
             try:
                 opened.append({**case, "opened": open_case(case, modalities)})
             except Exception as error:  # also what no rule foresaw costs this case alone
                 refuse(case, error)
-    folders = _folders_of_series(opened)
+                for file in as_list(case["image"]):
+                    if series := series_in(file):
+                        folders[series].add(os.path.abspath(file))
+    for image in (image for case in opened for image in case["opened"].images):
+        if image.series is not None:
+            folders[image.series].add(_folder_of(image))
     good = []
     for case in opened:
         if error := _divided(case, folders):
@@ -55,19 +63,14 @@ def check_headers(listed: Listed, modalities: int, report: Report, masks: Masks 
     return good
 
 
-def _folders_of_series(cases: Sequence[Case]) -> dict[str, set[str]]:
-    folders = defaultdict(set)
-    for case in cases:
-        for image in case["opened"].images:
-            if image.series is not None:
-                folders[image.series].add(image.path)
-    return folders
-
-
-def _divided(case: Case, folders: dict[str, set[str]]) -> CaseError | None:
+def _divided(case: Case, folders: Mapping[str | None, set[str]]) -> CaseError | None:
     """Parts of one series would each pass for a whole volume."""
     for image in case["opened"].images:
-        if others := sorted(folders.get(image.series, set()) - {image.path}):
+        if others := sorted(folders.get(image.series, set()) - {_folder_of(image)}):
             found = f"slices of it are also in {', '.join(others)}"
             return CaseError(image.path, "a series must lie in one folder", found, "put its files together or remove a copy")
     return None
+
+
+def _folder_of(image: ImageFile) -> str:
+    return os.path.abspath(os.path.dirname(image.files[0]))

@@ -58,7 +58,8 @@ def read_json(path: Path) -> dict[str, Any]:
 def list_cases(path: Path, content: dict[str, Any], part: str, labelled: bool) -> Listed:
     """The entries of one list of the dataset.json at `path`.
 
-    Files must exist inside the folder of `path`, and each image may be listed once. labelled: a label is asked for.
+    Files must exist inside the folder of `path`, and each image may be listed once. A refused entry is called by its number.
+    labelled: a label is asked for.
     """
     entries = content.get(part)
     if not isinstance(entries, list) or not entries:
@@ -68,7 +69,6 @@ def list_cases(path: Path, content: dict[str, Any], part: str, labelled: bool) -
     seen: set[str] = set()
     for number, entry in enumerate(entries, 1):
         where = f"entry {number} of '{part}'"
-        case: Case = {"image": f"{path}, {where}"}
         try:
             case = _resolved(path, entry, where, labelled)
             file = file_of(case)
@@ -77,7 +77,7 @@ def list_cases(path: Path, content: dict[str, Any], part: str, labelled: bool) -
             seen.add(file)
             cases.append(case)
         except CaseError as error:
-            refused.append(Refused(case, error))
+            refused.append(Refused({"image": f"{path}, {where}"}, error))
     return Listed(cases, refused)
 
 

@@ -36,7 +36,7 @@ def find_images(source: str | Path, output_dir: str | Path) -> Listed:
         part = "test" if content.get("test") else "validation"
         logger.info("%s: segmenting its list '%s'", source, part)
         listed = list_cases(source, content, part, labelled=False)
-        found = Listed([_named({"image": case["image"]}) for case in listed.cases], listed.refused)
+        found = Listed([_named({"image": case["image"]}) for case in listed.cases], _refused_named(listed))
     elif source.exists():
         found = Listed([_named({"image": str(source)})], [])
     else:
@@ -54,7 +54,7 @@ def read_references(dataset_dir: str | Path, part: str, val_fraction: float = 0.
     else:
         raise ValueError(f"part must be 'training', 'validation' or 'test', got {part!r}")
     cases = [_named({"image": case["image"], "reference": case["label"]}) for case in listed.cases]
-    return _with_names_of_their_own(Listed(cases, listed.refused))
+    return _with_names_of_their_own(Listed(cases, _refused_named(listed)))
 
 
 def _in_folder(folder: Path, output_dir: Path) -> Listed:
@@ -133,6 +133,11 @@ def _is_own_mask(path: Path) -> bool:
 def _named(case: Case, path: str | None = None) -> Case:
     """path: what its mask is named after, below the output folder; the image's name if not given."""
     return {**case, "name": _mask_name(path or Path(file_of(case)).name)}
+
+
+def _refused_named(listed: Listed) -> list[Refused]:
+    """Of an earlier run they may have masks."""
+    return [Refused(_named(case), error) for case, error in listed.refused]
 
 
 def _mask_name(path: str) -> str:

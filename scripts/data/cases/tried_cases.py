@@ -1,11 +1,12 @@
 """Cases -> each of them read and prepared, or the reason why it cannot be, or its mask where that is finished already."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
-from monai.data import Dataset, ThreadDataLoader
-from monai.data.utils import no_collation
+from monai.data import Dataset
 
 from ...basics.case import Case
 
@@ -26,7 +27,7 @@ class Tried(NamedTuple):
 
 
 class TriedCases(Dataset):
-    """One `Tried` for each case: an exception of one costs no other, also in a loader's worker."""
+    """One `Tried` for each case: an exception of one costs no other, also in a thread of `ReadAhead`."""
 
     def __init__(self, data: Sequence[Case], transform: Callable[[Case], Mapping[str, Any]], records: Records) -> None:
         super().__init__(data, transform)
@@ -43,13 +44,32 @@ class TriedCases(Dataset):
             return Tried(case, error=error)
 
 
-def read_ahead(dataset: Dataset, num_workers: int) -> ThreadDataLoader:
+class ReadAhead:
     """One item after the other, while threads read the next ones: the volumes in memory are at most two more than threads.
 
     Threads, since whole volumes would not fit into the shared memory that containers give to processes; decompression and
-    most transforms let other threads run.
+    most transforms let other threads run. They are not those of torch's and MONAI's loaders, which in the whole process keep
+    torch to one core and answer SIGTERM in their own way.
 
     num_workers: threads; of 0 a single one reads ahead.
     """
-    prefetch = {"prefetch_factor": 1, "use_thread_workers": True} if num_workers else {}
-    return ThreadDataLoader(dataset, batch_size=None, collate_fn=no_collation, num_workers=num_workers, **prefetch)
+
+    def __init__(self, dataset: Dataset, num_workers: int) -> None:
+        self.dataset = dataset
+        self.threads = max(num_workers, 1)
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __iter__(self) -> Iterator[Any]:
+        pool = ThreadPoolExecutor(self.threads, "reading")
+        waiting: deque[Future[Any]] = deque()
+        try:
+            for index in range(len(self.dataset)):
+                waiting.append(pool.submit(self.dataset.__getitem__, index))
+                if len(waiting) > self.threads + 1:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)

@@ -3,6 +3,7 @@
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +26,13 @@ def find_series(folder: str | Path) -> list[str]:
         if any(True for _ in _dicom_files(Path(root))):
             found.append(root)
     return sorted(found)
+
+
+def series_in(folder: str | Path) -> str | None:
+    """The UID of the first image that lies there, also where `open_series` refuses the folder; None if nothing says it."""
+    with suppress(CaseError, OSError, StopIteration):
+        return str(next(_slices(Path(folder))).header.SeriesInstanceUID)
+    return None
 
 
 def open_series(path: str) -> ImageFile:

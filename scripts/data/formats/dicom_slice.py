@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
@@ -48,6 +49,7 @@ TAGS = (
     "ModalityLUTSequence",
 )
 EXPORT = "export it again from the scanner or archive"
+FILTERS = Lock()  # those of warnings are the process's, and cases are read in threads
 
 
 class Slice(NamedTuple):
@@ -163,7 +165,7 @@ def _decoded_by_itk(file: str, syntax: UID) -> np.ndarray:
 def _reading(file: Path) -> Iterator[None]:
     """Whatever damaged bytes trigger becomes a CaseError."""
     try:
-        with warnings.catch_warnings():
+        with FILTERS, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # odd values: those that matter are checked here
             warnings.filterwarnings("error", message=".*end of file")
             warnings.filterwarnings("error", module=r"pydicom\.(pixels|encaps)")  # a decoder went on with damaged data

@@ -7,6 +7,7 @@ import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import InvertibleTransform, MapTransform, Resize
+from monai.transforms.spatial.functional import resize
 from monai.utils import ensure_tuple_rep
 
 
@@ -25,8 +26,9 @@ class ResizeInPlane(Resize):
     def __call__(self, img: torch.Tensor, mode: str | None = None) -> torch.Tensor:
         height, width, depth = img.shape[1:]
         factor = min(self.plane[0] / height, self.plane[1] / width)
-        self.spatial_size = (max(round(height * factor), 1), max(round(width * factor), 1), depth)
-        return super().__call__(img, mode=mode)
+        size = (max(round(height * factor), 1), max(round(width * factor), 1), depth)
+        # Not through `self.spatial_size`: threads that read cases share this object.
+        return resize(img, size, mode or self.mode, None, torch.float32, 3, False, None, False, self.get_transform_info())
 
     def inverse_transform(self, data: torch.Tensor, transform: dict[str, Any]) -> torch.Tensor:
         if transform["extra_info"]["mode"] == "nearest":

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
-from torch import nn
 
 from ...inferers import EmbeddingInferer
+from ...networks import SAM3D
 from ...networks.depth_stream import unchanged
 from ..measure import interleaved_medians, markdown_section, peak_memory, plain_decoder, plain_stage, relative_difference
 from .setting import Setting
@@ -17,7 +17,7 @@ from .setting import Setting
 
 @torch.no_grad()
 def decoder(setting: Setting) -> str:
-    decoder = setting.network().decoder
+    _, decoder = setting.parts()
     embeddings = _features(256, setting.plane // 16, setting.depth)
     runs = {"ours": partial(decoder, embeddings), "plain": partial(plain_decoder(decoder), embeddings)}
     seconds = interleaved_medians(runs, setting.repeats)
@@ -66,9 +66,8 @@ def memory(setting: Setting) -> str:
         runs = {name: partial(inferer, volume, network) for name, inferer in inferers.items()}
         logits = {name: run() for name, run in runs.items()}
         difference = relative_difference(logits["streamed"], logits["at once"])
-        streamed = peak_memory(
-            *(partial(inferers["streamed"], v, _without_output(network)) for v in (volume, short)), setting.device
-        )
+        streamed_run, warm_up = (partial(inferers["streamed"], v, _without_output(network)) for v in (volume, short))
+        streamed = peak_memory(streamed_run, warm_up, setting.device)
         at_once = peak_memory(runs["at once"], partial(inferers["at once"], short, network), setting.device)
         first = first or streamed
         slower = ""
@@ -86,7 +85,7 @@ def memory(setting: Setting) -> str:
     )
 
 
-def _without_output(network: nn.Module) -> SimpleNamespace:
+def _without_output(network: SAM3D) -> Any:
     """The network for streaming, with a single pixel left of every part of its logits.
 
     The output would outgrow all else, and subtracting it afterwards would hide a peak from before it existed.

@@ -7,9 +7,9 @@ from tempfile import TemporaryDirectory
 
 import torch
 from monai.losses import DiceCELoss
-from torch import nn
 
 from ...losses import DeepSupervision
+from ...networks import SAM3D
 from ..measure import (
     draw_growth,
     interleaved_medians,
@@ -20,25 +20,26 @@ from ..measure import (
     relative_difference,
     sam_embeddings,
 )
+from ..measure.published_forward import Sam
 from .setting import Setting
 
 
 @torch.no_grad()
 def forward(setting: Setting) -> str:
-    network, volume = setting.network(), setting.volume()
-    decoder = plain_decoder(network.decoder)
+    encoder, decoder = setting.parts()
+    network, volume, plain = SAM3D(encoder, decoder).eval(), setting.volume(), plain_decoder(decoder)
     with TemporaryDirectory() as folder:
         checkpoint = Path(folder) / "image_encoder.pth"
-        torch.save(network.encoder.image_encoder.state_dict(), checkpoint)
+        torch.save(encoder.image_encoder.state_dict(), checkpoint)
 
-        def build() -> nn.Module:
+        def build() -> Sam:
             return setting.sam(torch.load(checkpoint, weights_only=True), setting.plane)
 
         once = build()
         runs = {
             "ours": partial(network, volume),
-            "published, SAM built once": partial(published_forward, volume, lambda: once, decoder),
-            "published, SAM built in every forward": partial(published_forward, volume, build, decoder),
+            "published, SAM built once": partial(published_forward, volume, lambda: once, plain),
+            "published, SAM built in every forward": partial(published_forward, volume, build, plain),
         }
         seconds = interleaved_medians(runs, setting.repeats)
         logits = network(volume)
@@ -57,13 +58,14 @@ def forward(setting: Setting) -> str:
 
 
 def step(setting: Setting) -> str:
-    network, volume = setting.network().train(), setting.volume()
-    sam = setting.sam(network.encoder.image_encoder.state_dict(), setting.plane)
+    encoder, decoder = setting.parts()
+    network, volume = SAM3D(encoder, decoder).train(), setting.volume()
+    sam = setting.sam(encoder.image_encoder.state_dict(), setting.plane)
     images = volume[0].movedim(-1, 0)  # (D, 1, H, W)
     label = (setting.classes * setting.volume()).long()
     loss = DeepSupervision(DiceCELoss(to_onehot_y=True, softmax=True, squared_pred=True), [8 / 15, 4 / 15, 2 / 15, 1 / 15])
-    optimizer = torch.optim.AdamW(network.decoder.parameters())
-    cache = network.encoder(volume).half()
+    optimizer = torch.optim.AdamW(decoder.parameters())
+    cache = encoder(volume).half()
     # As in training: bf16 where a GPU computes, fp32 on a CPU.
     autocast = torch.autocast(setting.device, torch.bfloat16, enabled=setting.device == "cuda")
 
@@ -78,7 +80,7 @@ def step(setting: Setting) -> str:
 
     runs = {
         "embeddings cached": partial(train, cache.float),
-        "our encoder": partial(train, partial(network.encoder, volume)),
+        "our encoder": partial(train, partial(encoder, volume)),
         "segment_anything's encoder": partial(train, lambda: sam_embeddings(sam, images).movedim(0, -1)[None]),
     }
     seconds = interleaved_medians(runs, setting.repeats)

@@ -1,6 +1,7 @@
 """MONAI's networks and ours on one volume -> time, memory and parameters of each."""
 
 from functools import partial
+from typing import Any
 
 import torch
 from monai.networks.nets import UNETR, BasicUNetPlusPlus, DynUNet, SegResNet, SwinUNETR, UNet
@@ -44,10 +45,10 @@ def peers(setting: Setting) -> str:
 def _peers(setting: Setting) -> dict[str, nn.Module]:
     """MONAI's defaults where it has any; UNet as in configs/research/networks, DynUNet of its widths, SegResNet of 16 filters
     as in MONAI's BraTS bundle."""
-    channels = {"in_channels": 1, "out_channels": setting.classes}
+    channels: dict[str, Any] = {"in_channels": 1, "out_channels": setting.classes}
     width = setting.peer_width
     widths = [count // width for count in (32, 64, 128, 256, 320)]
-    strides = [(2, 2, 1), (2, 2, 2), (2, 2, 2), (2, 2, 1)]
+    strides: list[Any] = [(2, 2, 1), (2, 2, 2), (2, 2, 2), (2, 2, 1)]
     networks = {
         "UNet": UNet(3, **channels, channels=widths, strides=strides, num_res_units=2, norm="instance"),
         "SegResNet": SegResNet(**channels, init_filters=16 // width),

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from ...networks import SAM3D, ResidualDecoder, SAMSliceEncoder
 from ...networks.segment_anything import modeling
 from ...weights.sam_checkpoint import fill_at_random
+from ..measure.published_forward import Sam
 
 
 @dataclass(frozen=True)
@@ -43,13 +44,15 @@ class Setting:
         fill_at_random(encoder, seed=0)
         return encoder.to(self.device)
 
-    def network(self) -> SAM3D:
+    def parts(self) -> tuple[SAMSliceEncoder, ResidualDecoder]:
         torch.manual_seed(0)
         encoder = self.encoder()
-        decoder = ResidualDecoder(encoder.out_channels, self.classes, self.channels)
-        return SAM3D(encoder, decoder).eval().to(self.device)
+        return encoder, ResidualDecoder(encoder.out_channels, self.classes, self.channels).to(self.device)
 
-    def sam(self, weights: dict[str, torch.Tensor], plane: int) -> nn.Module:
+    def network(self) -> SAM3D:
+        return SAM3D(*self.parts()).eval()
+
+    def sam(self, weights: dict[str, torch.Tensor], plane: int) -> Sam:
         """segment_anything's own Sam, without prompts and masks, constructed and filled with `weights` of `image_encoder`.
 
         SAM runs at 1024 px. For another plane its absolute position table is resampled; its code does the others itself.

@@ -70,7 +70,7 @@ class System:
 def systems(study: Study, device: str) -> dict[str, System]:
     torch.manual_seed(0)
     one_layer = _attention(study, device, "attention", layers=1, mlp_ratio=4)
-    first = one_layer.network.layers[0]
+    first = one_layer.network.get_submodule("layers.0")
     return {
         CONVOLUTION: _convolution(study, device, {"_target_": "scripts.networks.ResidualDecoder"}),
         ORIGINAL: _convolution(study, device, _preset("original")),
@@ -130,6 +130,6 @@ def _preset(name: str) -> dict[str, Any]:
     return ConfigParser.load_config_file(str(NETWORKS / f"{name}.yaml"))[DECODER]
 
 
-def _build(study: Study, device: str, definition: dict[str, Any]) -> nn.Module:
+def _build(study: Study, device: str, definition: dict[str, Any]) -> Any:
     sizes = {"in_channels": study.in_channels, "out_channels": study.classes, "channels": list(study.channels)}
     return ConfigParser({"decoder": {**definition, **sizes}}).get_parsed_content("decoder").eval().to(device)

@@ -33,11 +33,8 @@ def fit_growth(sizes: Sequence[float], values: Sequence[float]) -> Growth:
     """Least squares on logarithms; the interval is that of a slope whose residuals are normal (Student's t)."""
     if len(set(sizes)) < 3:
         raise ValueError(f"an exponent and its spread need three sizes or more, got {sorted(set(sizes))}; measure more")
-    x, y = np.log(sizes), np.log(values)
-    exponent, intercept = np.polyfit(x, y, 1)
-    residuals = y - exponent * x - intercept
-    error = math.sqrt((residuals @ residuals) / (len(x) - 2) / np.square(x - x.mean()).sum())
-    spread = stats.t.ppf((1 + CONFIDENCE) / 2, len(x) - 2) * error
+    (exponent, intercept), covariance = np.polyfit(np.log(sizes), np.log(values), 1, cov=True)
+    spread = stats.t.ppf((1 + CONFIDENCE) / 2, len(sizes) - 2) * math.sqrt(covariance[0, 0])
     low, high = float(exponent - spread), float(exponent + spread)
     return Growth(float(exponent), low, high, math.exp(intercept), min(sizes), max(sizes), len(sizes))
 

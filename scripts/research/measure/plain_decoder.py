@@ -10,10 +10,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ...networks.residual_decoder import ResidualDecoder, ResidualDoubleConv3d
+
 Layer = Callable[[torch.Tensor], torch.Tensor]
 
 
-def plain_decoder(decoder: nn.Module) -> Callable[[torch.Tensor], list[torch.Tensor]]:
+def plain_decoder(decoder: ResidualDecoder) -> Callable[[torch.Tensor], list[torch.Tensor]]:
     """(B, C, h, w, D) -> logits of the supervised stages, finest first."""
     stages = [plain_stage(stage) for stage in decoder.stages]
     heads = [_with_depth_last(head) for head in decoder.heads]
@@ -29,7 +31,7 @@ def plain_decoder(decoder: nn.Module) -> Callable[[torch.Tensor], list[torch.Ten
     return decode
 
 
-def plain_stage(stage: nn.Module) -> Layer:
+def plain_stage(stage: ResidualDoubleConv3d) -> Layer:
     """`s(IN(W2 * s(IN(W1 * g))) + IN(W0 * g))`, (B, C, h, w, D) -> (B, C', h, w, D)."""
     branches = _halves(stage.conv1) if stage.shortcut is None else (stage.conv1, stage.shortcut)
     conv1, shortcut, conv2 = (_with_depth_last(convolution) for convolution in (*branches, stage.conv2))

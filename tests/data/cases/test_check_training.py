@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from monai.transforms import ScaleIntensityd, Transform
 
+from scripts.basics.case import Case, Listed, Refused
 from scripts.data import CaseError, CaseReport, CheckContrastd, ReadCased, check_training
 
 LABELS = {"0": "background", "1": "liver"}
 SHAPE = (8, 7, 6)
 
-Parts = dict[str, list[dict[str, Any]]]
+Parts = dict[str, list[Case]]
 
 
 class Counting(Transform):
@@ -56,11 +57,26 @@ def parts(tmp_path: Path) -> Parts:
 
 
 def check(
-    folder: Path, parts: Mapping[str, Sequence[dict[str, Any]]], *more: Transform, maximum: float = 1.0, **options: Any
-) -> tuple[dict[str, list[dict[str, Any]]], CaseReport]:
+    folder: Path,
+    parts: Parts,
+    *more: Transform,
+    maximum: float = 1.0,
+    refused: Mapping[str, Sequence[Refused]] = {},
+    **options: Any,
+) -> tuple[Parts, CaseReport]:
+    """What passed, as it was listed. refused: by the list itself."""
     preprocessing = [Counting(), ReadCased(1, LABELS), ScaleIntensityd("image", 0.0, maximum), *more, CheckContrastd()]
     report = CaseReport(folder / "out")
-    return check_training(parts, 1, preprocessing, report, folder / "out" / "checked.json", **options), report
+    listed = {part: Listed(cases, list(refused.get(part, ()))) for part, cases in parts.items()}
+    found = check_training(listed, 1, preprocessing, report, folder / "out" / "checked.json", **options)
+    return {part: [as_listed(case) for case in cases] for part, cases in found.items()}, report
+
+
+def as_listed(case: Case) -> Case:
+    """Without the headers, which must be there."""
+    assert case["opened"].images[0].path == case["image"]
+    assert case["opened"].label.path == case["label"]
+    return {key: value for key, value in case.items() if key != "opened"}
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])
@@ -71,7 +87,7 @@ def test_good_cases_pass_as_they_are(tmp_path: Path, parts: Parts, num_workers: 
 
 
 def spoil(folder: Path, parts: Parts) -> dict[str, str]:
-    """One more bad case of each kind, and what the report must say of it by the name of its file."""
+    """One more bad case of each kind that its files can have, and what the report must say of it by the name of its file."""
     nan, value, empty, cut, moved = (
         write(folder, "nan", 10, image=np.nan),
         write(folder, "value", 11, label=7),
@@ -82,25 +98,27 @@ def spoil(folder: Path, parts: Parts) -> dict[str, str]:
     nib.save(nib.Nifti1Image(np.zeros(SHAPE, np.uint8), np.eye(4)), empty["label"])
     Path(cut["image"]).write_bytes(Path(cut["image"]).read_bytes()[:-30])
     nib.save(nib.Nifti1Image(np.ones(SHAPE, np.uint8), np.diag([2, 1, 1, 1])), moved["label"])
-    unlisted = {"image": "dataset.json, entry 9", "error": CaseError("dataset.json", "a case must name its image", "", "")}
     parts["training"][1:1] = [nan, value, moved]
-    parts["validation"] += [empty, cut, unlisted]
+    parts["validation"] += [empty, cut]
     return {
         nan["image"]: "1 voxels are NaN",
         value["image"]: "found 7",
         empty["image"]: "every voxel is background",
         cut["image"]: "reading it failed",
         moved["image"]: "mm apart",
-        "dataset.json, entry 9": "",
     }
 
 
+NO_IMAGE = CaseError("dataset.json", "a case must name its image", "found None", "correct it")
+UNLISTED = {"validation": [Refused({"image": "dataset.json, entry 9"}, NO_IMAGE)]}
+
+
 def test_all_bad_cases_are_said_at_once(tmp_path: Path, parts: Parts, caplog: pytest.LogCaptureFixture) -> None:
-    expected = spoil(tmp_path, parts)
+    expected = spoil(tmp_path, parts) | {"dataset.json, entry 9": "found None"}
     with pytest.raises(
         CaseError, match=r"training starts on good cases alone; 6 of 9 are refused; .*--skip_bad true"
     ) as caught:
-        check(tmp_path, parts)
+        check(tmp_path, parts, refused=UNLISTED)
     assert caught.value.file == str(tmp_path / "out" / "report.json")
     entries = json.loads((tmp_path / "out" / "report.json").read_text())
     refused = {entry["file"]: entry["reason"] for entry in entries if entry["status"] == "refused"}
@@ -112,7 +130,7 @@ def test_all_bad_cases_are_said_at_once(tmp_path: Path, parts: Parts, caplog: py
 def test_bad_cases_are_left_out_where_that_is_wanted(tmp_path: Path, parts: Parts) -> None:
     good = {part: list(cases) for part, cases in parts.items()}
     spoil(tmp_path, parts)
-    found, _ = check(tmp_path, parts, skip_bad=True)
+    found, _ = check(tmp_path, parts, refused=UNLISTED, skip_bad=True)
     assert found == good
 
 
@@ -226,7 +244,8 @@ def test_the_labels_of_two_readers_of_one_image_may_both_train(tmp_path: Path, p
 def test_the_preprocessing_is_left_as_it_was(tmp_path: Path, parts: Parts) -> None:
     """By its parameters cached embeddings are known."""
     steps = [Remembers(), ReadCased(1, LABELS), CheckContrastd()]
-    check_training(parts, 1, steps, CaseReport(tmp_path / "out"), tmp_path / "out" / "checked.json")
+    listed = {part: Listed(cases, []) for part, cases in parts.items()}
+    check_training(listed, 1, steps, CaseReport(tmp_path / "out"), tmp_path / "out" / "checked.json")
     assert steps[0].seen == 0
 
 

@@ -1,4 +1,4 @@
-"""A dataset.json -> every case once; a wrong list is refused, a wrong entry carries an error that names it."""
+"""A dataset.json -> every case once; a wrong list is refused, and so, beside the good ones, is a wrong entry, by name."""
 
 import json
 from collections.abc import Callable
@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from scripts.basics.case import Case, Listed, file_of
 from scripts.data import CaseError, read_datalist
 from scripts.data.cases.datalist import list_cases, read_json
 
@@ -28,33 +29,32 @@ def pairs(*names: str) -> list[Item]:
     return [{"image": f"./images/{name}.nii.gz", "label": f"./labels/{name}.nii.gz"} for name in names]
 
 
-def files(case: dict[str, Any]) -> dict[str, Any]:
+def files(case: Case) -> dict[str, Any]:
     return {key: value for key, value in case.items() if key != "subject"}
 
 
-def names(cases: list[dict[str, Any]]) -> list[str]:
-    return [Path(case["image"]).name.removesuffix(".nii.gz") for case in cases]
+def names(listed: Listed) -> list[str]:
+    return [Path(case["image"]).name.removesuffix(".nii.gz") for case in listed.cases]
 
 
 def test_every_list_is_read_as_it_stands(tmp_path: Path) -> None:
     lists = {"training": pairs("a", "b"), "validation": pairs("c"), "test": pairs("d", "e", "f")}
     path = dataset(tmp_path, **lists) / "dataset.json"
-    cases = read_datalist(tmp_path) | {"test": list_cases(path, read_json(path), "test", labelled=True)}
+    found = read_datalist(tmp_path) | {"test": list_cases(path, read_json(path), "test", labelled=True)}
     for part, items in lists.items():
-        assert [files(case) for case in cases[part]] == [
-            {key: str(tmp_path / value) for key, value in item.items()} for item in items
-        ]
+        expected = [{key: str(tmp_path / value) for key, value in item.items()} for item in items]
+        assert ([files(case) for case in found[part].cases], found[part].refused) == (expected, [])
 
 
 def test_the_paths_of_a_relative_folder_are_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset(tmp_path / "data", training=pairs("a"), validation=pairs("b"))
     monkeypatch.chdir(tmp_path)
-    assert Path(read_datalist("data")["training"][0]["image"]) == tmp_path / "data" / "images" / "a.nii.gz"
+    assert Path(read_datalist("data")["training"].cases[0]["image"]) == tmp_path / "data" / "images" / "a.nii.gz"
 
 
 def test_a_validation_list_is_split_off_by_the_seed(tmp_path: Path) -> None:
     dataset(tmp_path, training=pairs(*(f"{i:02d}" for i in range(20))))
-    split = [{part: names(cases) for part, cases in read_datalist(tmp_path, 0.25, seed).items()} for seed in (0, 1)]
+    split = [{part: names(listed) for part, listed in read_datalist(tmp_path, 0.25, seed).items()} for seed in (0, 1)]
     assert len(split[0]["validation"]) == 5
     assert sorted(split[0]["training"] + split[0]["validation"]) == [f"{i:02d}" for i in range(20)]
     assert names(read_datalist(tmp_path, 0.25, seed=0)["validation"]) == split[0]["validation"]
@@ -72,15 +72,15 @@ def test_all_cases_of_a_subject_are_split_off_together(tmp_path: Path, said: boo
         dataset(tmp_path, training=[{key: value for key, value in case.items() if key != "subject"}])
     (tmp_path / "dataset.json").write_text(json.dumps({"training": cases}))
     parts = read_datalist(tmp_path, 0.2)
-    subjects = {part: {name.rpartition("_")[0] for name in names(cases)} for part, cases in parts.items()}
-    assert (len(parts["validation"]), len(subjects["validation"])) == (6, 2)
+    subjects = {part: {name.rpartition("_")[0] for name in names(listed)} for part, listed in parts.items()}
+    assert (len(parts["validation"].cases), len(subjects["validation"])) == (6, 2)
     assert not subjects["training"] & subjects["validation"]
 
 
 def test_a_case_of_several_files_keeps_their_order(tmp_path: Path) -> None:
     case = {"image": ["t2.nii", "t1.nii"], "label": "mask.nii"}
     dataset(tmp_path, training=[case], validation=pairs("a"))
-    assert read_datalist(tmp_path)["training"][0]["image"] == [str(tmp_path / "t2.nii"), str(tmp_path / "t1.nii")]
+    assert read_datalist(tmp_path)["training"].cases[0]["image"] == [str(tmp_path / "t2.nii"), str(tmp_path / "t1.nii")]
 
 
 def test_a_list_that_begins_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
@@ -221,22 +221,37 @@ def test_a_file_that_is_no_such_list_is_refused_by_name(tmp_path: Path, damage: 
         (list_it_for_validation_too, "must not share images"),
     ],
 )
-def test_a_wrong_entry_carries_its_error_and_costs_no_other(tmp_path: Path, damage: Callable[[Path], None], named: str) -> None:
+def test_a_wrong_entry_is_refused_and_costs_no_other(tmp_path: Path, damage: Callable[[Path], None], named: str) -> None:
     folder = dataset(tmp_path / "data", training=pairs("a", "b"), validation=pairs("c"))
     damage(folder)
-    wrong, right = (parts := read_datalist(folder))["training"]
-    assert named in str(wrong["error"])
-    assert str(folder) in str(wrong["error"])
-    assert len(str(wrong["error"]).splitlines()) == 1
+    parts = read_datalist(folder)
+    ((_, error),) = parts["training"].refused
+    assert named in str(error)
+    assert str(folder) in str(error)
+    assert len(str(error).splitlines()) == 1
+    (right,) = parts["training"].cases
     assert files(right) == {key: str(folder / value) for key, value in pairs("b")[0].items()}
-    assert not any("error" in case for case in parts["validation"])
+    assert parts["validation"].refused == []
+    assert parts["validation"].cases
 
 
 def test_an_image_that_is_listed_twice_is_used_once(tmp_path: Path) -> None:
     dataset(tmp_path, training=pairs("a", "b", "a"), validation=pairs("c"))
-    first, _, again = read_datalist(tmp_path)["training"]
-    assert "error" not in first
-    assert "entry 3 of 'training' lists it again" in str(again["error"])
+    training = read_datalist(tmp_path)["training"]
+    assert names(training) == ["a", "b"]
+    ((again, error),) = training.refused
+    assert "entry 3 of 'training' lists it again" in str(error)
+    assert file_of(again) == f"{tmp_path / 'dataset.json'}, entry 3 of 'training'"  # the image's name is that of the good one
+
+
+def test_a_wrong_entry_moves_no_other_to_the_other_side(tmp_path: Path) -> None:
+    good = pairs(*(f"p{i:02d}" for i in range(20)))
+    before = read_datalist(dataset(tmp_path, training=good))
+    wrong = [{"image": "lost.nii", "label": good[0]["label"]}, {"image": "/elsewhere/p99.nii"}, None]
+    (tmp_path / "dataset.json").write_text(json.dumps({"training": [wrong[0], *good[:7], *wrong[1:], *good[7:]]}))
+    after = read_datalist(tmp_path)
+    assert {part: listed.cases for part, listed in after.items()} == {part: listed.cases for part, listed in before.items()}
+    assert [len(listed.refused) for listed in after.values()] == [3, 0]
 
 
 def test_no_dataset_json_is_said_by_name(tmp_path: Path) -> None:
@@ -247,11 +262,11 @@ def test_no_dataset_json_is_said_by_name(tmp_path: Path) -> None:
 def test_the_dataset_folder_itself_may_be_a_link(tmp_path: Path) -> None:
     dataset(tmp_path / "disk", training=pairs("a"), validation=pairs("b"))
     (tmp_path / "data").symlink_to(tmp_path / "disk")
-    (case,) = read_datalist(tmp_path / "data")["training"]
+    (case,) = read_datalist(tmp_path / "data")["training"].cases
     assert files(case) == {key: str(tmp_path / "data" / value) for key, value in pairs("a")[0].items()}
 
 
 @pytest.mark.parametrize("name", ["with space", "it's", 'say "a"', "Hüfte_片", "a;b&c", "-rf", "dots..in.it", "two\nlines"])
 def test_unusual_names_reach_the_cases_unchanged(tmp_path: Path, name: str) -> None:
     dataset(tmp_path, training=pairs("a"), validation=pairs(name))
-    assert read_datalist(tmp_path)["validation"][0]["image"] == str(tmp_path / "images" / f"{name}.nii.gz")
+    assert read_datalist(tmp_path)["validation"].cases[0]["image"] == str(tmp_path / "images" / f"{name}.nii.gz")

@@ -11,7 +11,9 @@ import torch
 from dicom_phantom import write_series
 from raw_nifti import write_nifti
 
+from scripts.basics.case import Case, Listed, file_of
 from scripts.data import CaseError, MaskRecords, find_images, read_references
+from scripts.data.cases.open_case import open_case
 
 Item = dict[str, Any] | str
 
@@ -36,14 +38,20 @@ def pairs(*names: str) -> list[Item]:
     return [{"image": f"./images/{name}.nii.gz", "label": f"./labels/{name}.nii.gz"} for name in names]
 
 
-def without_subject(cases: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{key: value for key, value in case.items() if key != "subject"} for case in cases]
+def good(listed: Listed) -> list[Case]:
+    """All of them must be."""
+    assert listed.refused == []
+    return listed.cases
+
+
+def errors_of(listed: Listed) -> dict[str, str]:
+    """By file name."""
+    return {Path(file_of(case)).name: str(error) for case, error in listed.refused}
 
 
 def found(source: Path, output_dir: Path | None = None) -> list[tuple[str, str]]:
-    """Image below the source, and the name of its mask; none may carry an error."""
-    cases = find_images(source, output_dir or source / "no such output")
-    assert not [case["error"] for case in cases if "error" in case]
+    """Image below the source, and the name of its mask; none may be refused."""
+    cases = good(find_images(source, output_dir or source / "no such output"))
     folder = source if source.is_dir() else source.parent
     return [(str(Path(case["image"]).relative_to(folder)), case["name"]) for case in cases]
 
@@ -52,13 +60,13 @@ def found(source: Path, output_dir: Path | None = None) -> list[tuple[str, str]]
 def test_a_file_is_a_case(tmp_path: Path, suffix: str) -> None:
     file = tmp_path / f"scan.v2{suffix}"
     file.touch()
-    assert find_images(file, tmp_path) == [{"image": str(file), "name": "scan.v2_seg"}]
+    assert good(find_images(file, tmp_path)) == [{"image": str(file), "name": "scan.v2_seg"}]
 
 
 def test_a_relative_path_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     touch(tmp_path, "data/a.nii")
     monkeypatch.chdir(tmp_path)
-    assert find_images("data", "masks") == [{"image": str(tmp_path / "data" / "a.nii"), "name": "a_seg"}]
+    assert good(find_images("data", "masks")) == [{"image": str(tmp_path / "data" / "a.nii"), "name": "a_seg"}]
 
 
 def test_a_folder_is_searched_through_and_its_order_kept_in_the_names(tmp_path: Path) -> None:
@@ -81,25 +89,26 @@ def test_a_folder_is_searched_through_and_its_order_kept_in_the_names(tmp_path: 
 def test_the_test_list_is_segmented(tmp_path: Path, test: list[Item]) -> None:
     path = dataset(tmp_path, validation=pairs("c"), test=test)
     assert found(path) == [("images/d.nii.gz", "d_seg"), ("images/e.nii.gz", "e_seg")]
-    assert all(case.keys() == {"image", "name"} for case in without_subject(find_images(path, tmp_path)))
+    assert all(case.keys() == {"image", "name"} for case in good(find_images(path, tmp_path)))
 
 
 def test_without_a_test_list_the_validation_list_is_segmented(tmp_path: Path) -> None:
     assert found(dataset(tmp_path, training=pairs("a"), validation=pairs("c"), test=[])) == [("images/c.nii.gz", "c_seg")]
 
 
-def test_a_wrong_entry_of_a_list_carries_its_error_and_costs_no_other(tmp_path: Path) -> None:
+def test_a_wrong_entry_of_a_list_is_refused_by_itself_and_costs_no_other(tmp_path: Path) -> None:
     path = dataset(tmp_path, test=["a.nii", "b.nii"])
     path.write_text(json.dumps({"test": ["lost.nii", "../a.nii", 7, "b.nii"]}))
-    cases = find_images(path, tmp_path / "masks")
-    assert ["error" in case for case in cases] == [True, True, True, False]
-    assert all("name" in case for case in cases)
+    cases, refused = find_images(path, tmp_path / "masks")
+    assert cases == [{"image": str(tmp_path / "b.nii"), "name": "b_seg"}]
+    assert [file_of(case) for case, _ in refused] == [f"{path}, entry {number} of 'test'" for number in (1, 2, 3)]
+    assert all("name" in case for case, _ in refused)  # by which a mask is looked for
 
 
 def test_references_keep_the_label_apart_and_name_the_mask(tmp_path: Path) -> None:
     dataset(tmp_path, training=pairs("a"), validation=pairs("b"), test=pairs("c"))
     for part, name in (("training", "a"), ("validation", "b"), ("test", "c")):
-        (case,) = without_subject(read_references(tmp_path, part))
+        (case,) = good(read_references(tmp_path, part))
         files = {"image": tmp_path / "images" / f"{name}.nii.gz", "reference": tmp_path / "labels" / f"{name}.nii.gz"}
         assert case == {key: str(file) for key, file in files.items()} | {"name": f"{name}_seg"}
     with pytest.raises(ValueError, match="'validation' or 'test', got 'testing'"):
@@ -114,18 +123,20 @@ COLLISIONS = {
 
 
 @pytest.mark.parametrize(("same", "others"), COLLISIONS.values(), ids=COLLISIONS)
-def test_images_whose_masks_would_have_one_name_carry_an_error_each(tmp_path: Path, same: list[str], others: list[str]) -> None:
+def test_images_whose_masks_would_have_one_name_are_all_refused(tmp_path: Path, same: list[str], others: list[str]) -> None:
     touch(tmp_path, *same, *others)
-    errors = {case["image"]: str(case["error"]) for case in find_images(tmp_path, tmp_path / "out") if "error" in case}
+    cases, refused = find_images(tmp_path, tmp_path / "out")
+    errors = {file_of(case): str(error) for case, error in refused}
     assert errors.keys() == {str(tmp_path / name) for name in same}
+    assert {file_of(case) for case in cases} == {str(tmp_path / name) for name in others}
     for name in same:
         assert "masks must not overwrite each other" in errors[str(tmp_path / name)]
         assert all(str(tmp_path / other) in errors[str(tmp_path / name)] for other in same)
 
 
-def test_images_of_a_list_that_differ_in_their_folder_alone_carry_an_error_each(tmp_path: Path) -> None:
-    cases = find_images(dataset(tmp_path, test=["first/scan.nii.gz", "second/scan.nii.gz"]), tmp_path)
-    assert ["error" in case for case in cases] == [True, True]
+def test_images_of_a_list_that_differ_in_their_folder_alone_are_all_refused(tmp_path: Path) -> None:
+    cases, refused = find_images(dataset(tmp_path, test=["first/scan.nii.gz", "second/scan.nii.gz"]), tmp_path)
+    assert (len(cases), len(refused)) == (0, 2)
 
 
 def test_what_lies_in_the_output_folder_is_not_segmented(tmp_path: Path) -> None:
@@ -141,7 +152,7 @@ def test_an_output_folder_that_is_the_input_hides_nothing_but_its_own_masks(
     image = write_nifti(tmp_path / "a.nii.gz")
     touch(tmp_path, "theirs_seg.nii.gz", "model.pt")
     records = MaskRecords(tmp_path, tmp_path / "model.pt", "random", 0, torch.device("cpu"))
-    case = {"image": image, "name": "a_seg"}
+    case: Case = {"image": image, "name": "a_seg", "opened": open_case({"image": image})}
     record = records.begin(case)
     records.write(case, record, write_nifti(tmp_path / "a_seg.nii.gz"))
     assert found(tmp_path, tmp_path) == [("a.nii.gz", "a_seg"), ("theirs_seg.nii.gz", "theirs_seg_seg")]
@@ -161,13 +172,13 @@ def test_what_a_folder_holds_besides_images_is_named_in_the_log(tmp_path: Path, 
     assert all(words in caplog.text for words in ("2 files", "notes.txt", "sub/b.npy"))
 
 
-def test_a_link_out_of_the_folder_carries_an_error(tmp_path: Path) -> None:
+def test_a_link_out_of_the_folder_is_refused(tmp_path: Path) -> None:
     touch(tmp_path, "outside.nii", "data/a.nii")
     (tmp_path / "data" / "link.nii").symlink_to(tmp_path / "outside.nii")
     (tmp_path / "data" / "inside.nii").symlink_to(tmp_path / "data" / "a.nii")
-    cases = {Path(case["image"]).name: case.get("error") for case in find_images(tmp_path / "data", tmp_path / "out")}
-    assert cases["a.nii"] is cases["inside.nii"] is None
-    assert str(tmp_path / "outside.nii") in str(cases["link.nii"])
+    listed = find_images(tmp_path / "data", tmp_path / "out")
+    assert [Path(file_of(case)).name for case in listed.cases] == ["a.nii", "inside.nii"]
+    assert str(tmp_path / "outside.nii") in errors_of(listed)["link.nii"]
 
 
 def test_a_linked_folder_is_not_entered(tmp_path: Path) -> None:
@@ -196,7 +207,7 @@ def test_a_folder_of_dicom_files_is_one_image(tmp_path: Path) -> None:
 
 def test_a_dicom_folder_given_itself_is_one_image(tmp_path: Path) -> None:
     write_series(tmp_path / "thorax")
-    assert find_images(tmp_path / "thorax", tmp_path) == [{"image": str(tmp_path / "thorax"), "name": "thorax_seg"}]
+    assert good(find_images(tmp_path / "thorax", tmp_path)) == [{"image": str(tmp_path / "thorax"), "name": "thorax_seg"}]
 
 
 def test_dicom_folders_may_lie_in_the_output_folder_if_they_are_the_input(tmp_path: Path) -> None:
@@ -205,21 +216,9 @@ def test_dicom_folders_may_lie_in_the_output_folder_if_they_are_the_input(tmp_pa
         assert found(tmp_path / "thorax", output_dir) == [(".", "thorax_seg")]
 
 
-def test_folders_that_share_a_series_carry_an_error_each(tmp_path: Path) -> None:
-    files = write_series(tmp_path / "first")
-    write_series(tmp_path / "whole")
-    (tmp_path / "second").mkdir()
-    for file in files[3:]:
-        file.rename(tmp_path / "second" / file.name)
-    errors = {Path(case["image"]).name: case.get("error") for case in find_images(tmp_path, tmp_path / "out")}
-    assert errors["whole"] is None
-    assert str(tmp_path / "second") in str(errors["first"])
-    assert str(tmp_path / "first") in str(errors["second"])
-
-
 def test_one_file_of_a_dicom_folder_is_an_image_too(tmp_path: Path) -> None:
     file = write_series(tmp_path / "thorax")[0]
-    assert find_images(file, tmp_path) == [{"image": str(file), "name": "slice0_seg"}]
+    assert good(find_images(file, tmp_path)) == [{"image": str(file), "name": "slice0_seg"}]
 
 
 @pytest.mark.parametrize(("source", "named"), [("", "there is none"), ("dataset.json", "must list cases under 'validation'")])
@@ -261,9 +260,9 @@ NAMES = [
 def test_unusual_names_reach_the_cases_unchanged(tmp_path: Path, name: str) -> None:
     path = dataset(tmp_path, training=pairs("a"), validation=pairs(name))
     image = str(tmp_path / "images" / f"{name}.nii.gz")
-    assert without_subject(find_images(path, tmp_path)) == [{"image": image, "name": f"{name}_seg"}]
-    assert {"image": image, "name": f"images/{name}_seg"} in find_images(tmp_path, tmp_path / "out")
-    assert find_images(image, tmp_path) == [{"image": image, "name": f"{name}_seg"}]
+    assert good(find_images(path, tmp_path)) == [{"image": image, "name": f"{name}_seg"}]
+    assert {"image": image, "name": f"images/{name}_seg"} in good(find_images(tmp_path, tmp_path / "out"))
+    assert good(find_images(image, tmp_path)) == [{"image": image, "name": f"{name}_seg"}]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not let such a file be made")
@@ -271,7 +270,7 @@ def test_a_name_that_is_no_text_reaches_its_case_unchanged(tmp_path: Path) -> No
     name = os.fsencode(tmp_path) + b"/h\xfcfte.nii"
     with open(name, "wb"):
         pass
-    (case,) = find_images(tmp_path, tmp_path / "out")
+    (case,) = good(find_images(tmp_path, tmp_path / "out"))
     assert os.fsencode(case["image"]) == name
     assert os.fsencode(case["name"]) == b"h\xfcfte_seg"
 
@@ -284,16 +283,15 @@ def test_a_name_is_refused_only_if_that_of_its_mask_has_more_than_255_bytes(
 ) -> None:
     """x.nii -> x_seg.nii.gz"""
     touch(tmp_path, f"{letter * letters}.nii")
-    (case,) = find_images(tmp_path, tmp_path / "out")
-    assert ("error" not in case) == fits
-    if not fits:
-        assert "a file's name may have 255 bytes" in str(case["error"])
+    listed = find_images(tmp_path, tmp_path / "out")
+    assert (len(listed.cases), len(listed.refused)) == ((1, 0) if fits else (0, 1))
+    assert all("a file's name may have 255 bytes" in error for error in errors_of(listed).values())
 
 
 def test_a_broken_dataset_json_among_images_costs_none_of_them(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "dataset.json").write_text("{")
     (tmp_path / "a.nii.gz").write_bytes(b"an image")
-    assert [Path(case["image"]).name for case in find_images(tmp_path, tmp_path / "out")] == ["a.nii.gz"]
+    assert [Path(case["image"]).name for case in good(find_images(tmp_path, tmp_path / "out"))] == ["a.nii.gz"]
     assert "dataset.json: must be JSON" in caplog.text
 
 
@@ -302,5 +300,5 @@ def test_linked_folders_are_left_out_and_named(tmp_path: Path, caplog: pytest.Lo
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.nii.gz").write_bytes(b"an image")
     (tmp_path / "in" / "linked").symlink_to(tmp_path / "elsewhere")
-    assert len(find_images(tmp_path / "in", tmp_path / "out")) == 1
+    assert len(good(find_images(tmp_path / "in", tmp_path / "out"))) == 1
     assert "linked" in caplog.text

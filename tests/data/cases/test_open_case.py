@@ -9,7 +9,7 @@ from dicom_phantom import write_series
 from scipy.spatial.transform import Rotation
 
 from scripts.data import CaseError
-from scripts.data.cases.open_case import case_files, open_case
+from scripts.data.cases.open_case import open_case
 from scripts.data.phantoms import reorient
 
 AFFINE = np.eye(4)
@@ -135,5 +135,7 @@ def test_the_notes_of_all_files_are_kept_with_their_file(tmp_path: Path) -> None
 def test_the_files_of_a_case_are_all_that_it_is_read_from(tmp_path: Path) -> None:
     series = write_series(tmp_path / "series")
     label = save(tmp_path / "truth.nii")
-    assert case_files({"image": str(tmp_path / "series"), "label": label}) == [*map(str, series), label]
-    assert case_files({"image": [label, label], "reference": label}) == [label] * 3
+    alone = open_case({"image": str(tmp_path / "series")})
+    assert (alone.image_files, alone.label_files) == ([*map(str, series)], [])
+    opened = open_case({"image": [label, label], "reference": label})
+    assert (opened.image_files, opened.label_files) == ([label] * 2, [label])

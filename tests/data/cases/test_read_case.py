@@ -12,7 +12,7 @@ from monai.data import MetaTensor
 from monai.transforms import EnsureChannelFirst, LoadImage
 
 from scripts.data import CaseError, ReadCased
-from scripts.data.cases.read_case import file_of
+from scripts.data.cases.read_case import read_from
 from scripts.data.phantoms import reorient
 
 LABELS = {"0": "background", "1": "liver", "2": "kidney"}
@@ -60,7 +60,7 @@ def test_a_case_is_read_as_monai_reads_it(tmp_path: Path, modalities: int, key: 
         assert read[name].affine.equal(expected.affine)
         assert read[name].dtype == torch.float32
         assert read[name].as_tensor().is_contiguous()
-        assert file_of(read[name]) == file
+        assert read_from(read[name]) == file
         for field in ("original_affine", "spatial_shape"):
             np.testing.assert_array_equal(read[name].meta[field], expected.meta[field])
         assert read[name].meta["space"] == expected.meta["space"]
@@ -79,7 +79,7 @@ def test_a_file_for_each_modality_becomes_channels_in_their_order(tmp_path: Path
         nib.save(nib.Nifti1Image(good_image() + i, AFFINE), file)
     image = ReadCased(2, LABELS)({"image": files})["image"]
     np.testing.assert_array_equal(image.numpy(), np.stack([good_image(), good_image() + 1]))
-    assert file_of(image) == files[0]
+    assert read_from(image) == files[0]
 
 
 @pytest.mark.parametrize(
@@ -237,4 +237,4 @@ def test_labels_that_do_not_rise_from_0_are_refused(labels: Any) -> None:
 
 
 def test_a_tensor_without_a_file_is_called_so() -> None:
-    assert file_of(MetaTensor(torch.zeros(1))) == "a tensor without a file"
+    assert read_from(MetaTensor(torch.zeros(1))) == "a tensor without a file"

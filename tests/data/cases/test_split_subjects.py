@@ -67,8 +67,3 @@ def test_of_two_subjects_or_more_some_are_on_each_side(subjects: int, held: int)
 def test_a_fraction_that_leaves_one_side_empty_is_refused(fraction: float) -> None:
     with pytest.raises(ValueError, match="between 0 and 1"):
         split_subjects(CASES, fraction, seed=0)
-
-
-def test_an_entry_with_an_error_does_not_change_the_subjects_of_the_others() -> None:
-    broken = {"image": "/data/dataset.json, entry 3 of 'training'", "error": "x"}
-    assert subjects_of([*CASES, broken])[:-1] == subjects_of(CASES)

@@ -5,7 +5,10 @@ import re
 import shutil
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,8 +34,11 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from scripts.data.cases.case_error import CaseError
-from scripts.data.formats.dicom_series import divided_series, find_series, open_series
+from scripts.basics.case import Case, Listed
+from scripts.data import CaseError, CaseReport, ReadCased, check_headers
+from scripts.data.formats import dicom_slice
+from scripts.data.formats.dicom_series import find_series, open_series, series_in
+from scripts.data.formats.image_file import ImageFile
 
 
 def keyword(name: str, *values: object) -> Edit:
@@ -365,14 +371,63 @@ def test_folders_that_hold_slices_are_found_in_order(tmp_path: Path) -> None:
     assert find_series(tmp_path) == [str(tmp_path / "a"), str(tmp_path / "b" / "deep")]
 
 
-def test_a_series_in_two_folders_is_refused_by_name(tmp_path: Path) -> None:
+def test_folders_of_one_series_are_known_by_its_uid(tmp_path: Path) -> None:
     uid = generate_uid()
     for name in ("a", "b", "c"):
         write_series(tmp_path / name, edit=keyword("SeriesInstanceUID", generate_uid() if name == "b" else uid))
-    assert divided_series([str(tmp_path / "a"), str(tmp_path / "b")]) == {}
-    errors = divided_series(find_series(tmp_path))
-    assert {Path(folder).name for folder in errors} == {"a", "c"}
-    assert re.search(r"/c: a series must lie in one folder; slices of it are also in .*/a; ", str(errors[str(tmp_path / "c")]))
+    a, b, c = (open_series(str(tmp_path / name)).series for name in "abc")
+    assert a == c == uid
+    assert b != uid
+
+
+def test_the_series_of_a_folder_is_known_also_where_it_is_refused(tmp_path: Path) -> None:
+    files = write_series(tmp_path / "series")
+    uid = open_series(str(tmp_path / "series")).series
+    files[2].unlink()
+    with pytest.raises(CaseError, match="1 seems to be missing"):
+        open_series(str(tmp_path / "series"))
+    assert series_in(tmp_path / "series") == uid
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "a.dcm").write_bytes(b"not an image")
+    for name in ("empty", "damaged", "lost", "series/slice0.dcm"):
+        assert series_in(tmp_path / name) is None
+
+
+def test_a_slice_is_read_once_for_its_header_and_once_for_its_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def counting(file: Path | str, **options: Any) -> Dataset:
+        read.append(str(file))
+        return dcmread(file, **options)
+
+    files = [str(file) for file in write_series(tmp_path / "series")]
+    monkeypatch.setattr(dicom_slice, "dcmread", counting)
+    case: Case = {"image": str(tmp_path / "series"), "name": "series_seg"}
+    (opened,) = check_headers(Listed([case], []), 1, CaseReport(tmp_path / "out"))
+    assert sorted(read) == files
+    image = ReadCased(1, {"0": "background", "1": "liver"})(opened)["image"]
+    np.testing.assert_array_equal(image[0].numpy(), VOXELS - 1024.0)
+    assert sorted(read) == sorted(files * 2)
+
+
+def test_threads_that_read_at_once_leave_the_filters_of_warnings_as_they_were(tmp_path: Path) -> None:
+    """They belong to the whole process; each reader sets its own for a while."""
+    images = []
+    for name in "ab":
+        write_series(tmp_path / name)
+        images.append(open_series(str(tmp_path / name)))
+    before = list(warnings.filters)
+    together = Barrier(len(images))
+
+    def read(image: ImageFile) -> None:
+        for _ in range(100):
+            together.wait()
+            image.read()
+
+    with ThreadPoolExecutor(len(images)) as pool:
+        list(pool.map(read, images))
+    assert list(warnings.filters) == before
 
 
 def test_the_shape_of_the_phantom_tells_all_axes_apart() -> None:

@@ -1,6 +1,7 @@
 """A path -> the image there, whatever its format; what cannot be one is refused by name before a voxel is read."""
 
 import os
+import pickle
 from pathlib import Path
 
 import nibabel as nib
@@ -45,6 +46,26 @@ def test_a_dicom_series_is_that_which_simpleitk_writes_as_nifti(tmp_path: Path, 
     np.testing.assert_allclose(image.affine, expected.affine, atol=1e-4)
     assert image.shape == SLICES.shape
     assert set(image.files) == {str(file) for file in files}
+
+
+@pytest.mark.parametrize("name", ["scan.nii", "scan.nii.gz", "scan.nrrd", "scan.mha", "series"])
+def test_an_opened_image_can_be_handed_to_another_process(tmp_path: Path, name: str) -> None:
+    if name == "series":
+        write_series(tmp_path / name)
+    else:
+        sitk.WriteImage(sitk.ReadImage(write_nifti(tmp_path / "source.nii", affine=AFFINE)), str(tmp_path / name))
+    image = open_image(str(tmp_path / name))
+    again = pickle.loads(pickle.dumps(image))
+    np.testing.assert_array_equal(again.read(), image.read())
+    np.testing.assert_array_equal(again.affine, image.affine)
+    for field in ("path", "shape", "channels", "dtype", "notes", "files", "series"):
+        assert getattr(again, field) == getattr(image, field)
+
+
+def test_images_of_other_formats_are_of_no_series(tmp_path: Path) -> None:
+    write_series(tmp_path / "series")
+    assert open_image(str(tmp_path / "series")).series
+    assert open_image(write_nifti(tmp_path / "scan.nii")).series is None
 
 
 @pytest.mark.parametrize(

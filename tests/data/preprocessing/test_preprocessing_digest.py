@@ -76,7 +76,7 @@ def test_another_version_of_a_library_is_another_digest(library: str, monkeypatc
 
 
 def test_the_digest_is_the_same_in_every_process() -> None:
-    code = "from test_recipe import *; print(preprocessing_digest(steps()))"
+    code = "from test_preprocessing_digest import *; print(preprocessing_digest(steps()))"
     path = [str(ROOT), str(ROOT / "tests"), str(Path(__file__).parent)]
     run = f"import sys; sys.path[:0] = {path!r}; {code}"
     assert subprocess.check_output([sys.executable, "-c", run], text=True).strip() == preprocessing_digest(steps())

@@ -1,5 +1,9 @@
 """Slices of any size -> slices that fit a given size; and back without moving anything."""
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +11,7 @@ from monai.data import MetaTensor
 from monai.transforms import Compose, Invertd, MapTransform, Resized
 
 from scripts.data import ResizeInPlane, ResizeInPlaned
+from scripts.data.preprocessing import resize_in_plane
 
 AFFINE = torch.tensor([[0, 2.0, 0, 10], [-1.5, 0, 0.3, -20], [0.2, 0, 3, 30], [0, 0, 0, 1]], dtype=torch.float64)
 
@@ -95,3 +100,26 @@ def test_each_key_has_its_own_interpolation() -> None:
     data = ResizeInPlaned(["image", "label"], (25, 25), mode=["trilinear", "nearest-exact"])({"image": image, "label": label})
     assert set(data["label"].unique().tolist()) == {0.0, 1.0}
     assert len(data["image"].unique()) > image.numel()
+
+
+def test_threads_that_share_it_resize_each_volume_to_its_own_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    both_know_their_size = Barrier(2)
+    original = resize_in_plane.resize
+
+    def resize(*arguments: Any) -> torch.Tensor:
+        both_know_their_size.wait()
+        return original(*arguments)
+
+    monkeypatch.setattr(resize_in_plane, "resize", resize)
+    volumes = [volume(20, 30, 7), volume(60, 24, 3)]
+    with ThreadPoolExecutor(2) as pool:
+        sizes = [resized.shape[1:] for resized in pool.map(ResizeInPlane((48, 48)), volumes)]
+    assert sizes == [(32, 48, 7), (48, 19, 3)]
+
+
+def test_use_leaves_nothing_behind() -> None:
+    """By their parameters cached embeddings are known."""
+    resize = ResizeInPlane((48, 48))
+    before = dict(vars(resize))
+    resize(volume(20, 30, 7))
+    assert {key: vars(resize)[key] for key in before} == before

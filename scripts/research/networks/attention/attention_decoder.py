@@ -1,6 +1,7 @@
 """Slice embeddings -> tokens that see each other by self-attention -> logits of every supervised stage."""
 
 from collections.abc import Iterator, Sequence
+from typing import cast
 
 import torch
 from monai.networks.blocks import MLPBlock
@@ -59,10 +60,11 @@ class AttentionDecoder(nn.Module):
             for layer in range(layers)
         )
         self.norm = nn.LayerNorm(width)
-        self.stages = nn.ModuleList(
+        stages = [
             nn.Conv3d(before, after, 1, bias=False)  # the normalisation would remove a bias
             for before, after in zip([width, *channels], channels, strict=False)
-        )
+        ]
+        self.stages = cast(Sequence[nn.Conv3d], nn.ModuleList(stages))
         self.heads = nn.ModuleList(nn.Conv3d(c, out_channels, 1) for c in channels[-supervised_stages:])
         self.bytes_per_voxel = 110  # as `ResidualDecoder`, whose feature maps are as large
 

@@ -5,7 +5,7 @@ import torch
 LONGEST = 10_000  # Vaswani et al., "Attention Is All You Need" (arXiv:1706.03762), section 3.5
 
 
-def sinusoidal_positions(size: tuple[int, int, int], width: int, device: torch.device | None = None) -> torch.Tensor:
+def sinusoidal_positions(size: tuple[int, ...], width: int, device: torch.device | None = None) -> torch.Tensor:
     """(D, h, w, width): each axis has a third of the channels, sines first; `width` is even."""
     pairs = width // 2
     axes = []

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 MIXING = ("full", "axial", "windowed")
-Size = tuple[int, int, int]  # D, h, w
+Size = tuple[int, ...]  # D, h, w
 
 
 class Partition(Protocol):
@@ -16,9 +16,11 @@ class Partition(Protocol):
 
     def split(self, grid: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         """(B, D, h, w, C) -> sequences (N, L, C), and (N, 1, 1, L) true where a token is one of the grid; None: everywhere."""
+        ...
 
     def join(self, sequences: torch.Tensor, size: Size) -> torch.Tensor:
         """(N, L, C) -> (B, D, h, w, C)."""
+        ...
 
 
 class TokenMixing(nn.Module):

@@ -133,7 +133,7 @@ def convolution(
     return Convolution(3, in_channels, out_channels, strides, kernel_size, adn_ordering="NA", act=act, norm=norm, bias=False)
 
 
-def centres(size: tuple[int, int, int], like: torch.Tensor) -> torch.Tensor:
+def centres(size: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
     """(h * w * d, 3): the centre of every voxel, along each axis in [0, 1]."""
     axes = [(torch.arange(n, dtype=like.dtype, device=like.device) + 0.5) / n for n in size]
     return torch.cartesian_prod(*axes)

@@ -1,6 +1,7 @@
 """Queries and feature maps of several sizes -> what each query finds at a few points of its own choice in all of them."""
 
 from collections.abc import Sequence
+from functools import reduce
 
 import torch
 from torch import nn
@@ -48,7 +49,7 @@ class MultiScaleDeformableAttention(nn.Module):
             places = references[:, None, None] + offsets[:, :, :, level] / references.new_tensor(size)
             read = self.read(values, size, places)  # (B, T, heads, points, c)
             found.append((weights[:, :, :, level, :, None] * read).sum(3))
-        return self.output(sum(found).flatten(2))
+        return self.output(reduce(torch.add, found).flatten(2))
 
     def point_weights(self, queries: torch.Tensor) -> torch.Tensor:
         """(B, T, heads, levels, points); of a head over all points of all levels they sum to 1."""

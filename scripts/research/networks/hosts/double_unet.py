@@ -1,6 +1,7 @@
 """Image or volume -> what to look at -> logits, by two U-Nets one after the other."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from monai.networks.blocks import ChannelSELayer
@@ -97,11 +98,11 @@ class DoubleUNet(nn.Module):
 def vgg_block(spatial_dims: int, in_channels: int, out_channels: int, convolutions: int) -> nn.Module:
     """With the initial weights of torchvision's VGG, He's: torch's own would lose the signal, there being no normalisation."""
     before = [in_channels] + [out_channels] * (convolutions - 1)
-    block = nn.Sequential(*(conv_relu(spatial_dims, channels, out_channels) for channels in before))
-    for convolution in block:
+    layers: list[Any] = [conv_relu(spatial_dims, channels, out_channels) for channels in before]
+    for convolution in layers:
         nn.init.kaiming_normal_(convolution.conv.weight, mode="fan_out", nonlinearity="relu")
         nn.init.zeros_(convolution.conv.bias)
-    return block
+    return nn.Sequential(*layers)
 
 
 def squeezed_block(spatial_dims: int, in_channels: int, out_channels: int) -> nn.Module:

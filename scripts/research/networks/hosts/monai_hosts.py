@@ -1,6 +1,7 @@
 """MONAI's U-Net or V-Net -> the same network in two halves, with its skips between them: hosts of a `SkipNetwork`."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from monai.networks.nets import UNet, VNet
@@ -33,7 +34,8 @@ class UNetHost(nn.Module):
 
     def _parts(self) -> tuple[list[nn.Module], nn.Module, list[nn.Module]]:
         """Downs, finest first; the bottom; ups, finest first."""
-        downs, ups, block = [], [], self.unet.model
+        downs, ups = [], []
+        block: Any = self.unet.model
         for _ in self.skip_channels:
             down, connection, up = block
             downs.append(down)

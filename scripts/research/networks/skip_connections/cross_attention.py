@@ -17,6 +17,7 @@ class DepthwiseProjection(nn.Conv1d):
         super().__init__(channels, channels, 1, groups=channels)
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        assert self.bias is not None  # which is a convolution's choice
         return tokens * self.weight.view(-1) + self.bias
 
 

@@ -15,9 +15,11 @@ class SkipHost(Protocol):
 
     def encode(self, volume: torch.Tensor) -> tuple[list[torch.Tensor], Any]:
         """-> skips finest first, and what else the decoder needs, as a rule the encoder's last features."""
+        ...
 
     def decode(self, skips: Sequence[torch.Tensor], bottom: Any) -> torch.Tensor:
         """-> logits."""
+        ...
 
 
 class SkipNetwork(nn.Module):

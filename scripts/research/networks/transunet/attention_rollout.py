@@ -2,7 +2,7 @@
 
 from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import nibabel as nib
 import numpy as np
@@ -32,6 +32,13 @@ def attention_rollout(attentions: Iterable[torch.Tensor]) -> torch.Tensor:
     return rollout
 
 
+@runtime_checkable
+class HasAttentionMaps(Protocol):
+    def attention_maps(self, slices: torch.Tensor) -> Iterable[torch.Tensor]:
+        """(N, M, h, w) -> of each layer, first to last, (N, heads, T, T) between tokens of 16 x 16 pixels, row by row."""
+        ...
+
+
 class SaveRolloutd(Transform):
     """Writes `output_dir`/`name`_rollout.png: a slice, its prediction, and what the prediction's tokens were put together from.
 
@@ -40,13 +47,13 @@ class SaveRolloutd(Transform):
     weighted by the foreground in each token (all alike where there is none), in multiples of an even share.
 
     labels: of each class, the background's first.
-    network: has `attention_maps`, (N, M, h, w) -> of each layer (N, heads, T, T) between tokens of 16 x 16 pixels, row by row.
+    network: one that `HasAttentionMaps`.
 
-    Raises ValueError for a network without these, and for a name that leads out of `output_dir`.
+    Raises ValueError for another network, and for a name that leads out of `output_dir`.
     """
 
     def __init__(self, output_dir: str | Path, labels: Mapping[str, str], network: nn.Module) -> None:
-        if not hasattr(network, "attention_maps"):
+        if not isinstance(network, HasAttentionMaps):
             raise ValueError(
                 f"attention rollout is drawn of TransUNet; {type(network).__name__} has no attention maps; leave "
                 "rollout.yaml away"
@@ -114,4 +121,4 @@ def fullest_slice(foreground: torch.Tensor) -> int:
 def upright(plane: np.ndarray, affine: torch.Tensor) -> np.ndarray:
     """(H, W) -> rows along W downwards, columns along H: the patient's right at the left, front and head at the top."""
     axes = nib.aff2axcodes(np.asarray(affine))[:2]
-    return np.flip(plane, [i for i, letter in enumerate(axes) if letter in "RAS"]).T
+    return np.flip(plane, tuple(i for i, letter in enumerate(axes) if letter in "RAS")).T

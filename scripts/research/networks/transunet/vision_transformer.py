@@ -1,6 +1,7 @@
 """A grid of features -> the same grid, each position having attended to all others in every layer."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import cast
 
 import torch
 from monai.networks.blocks import MLPBlock, SABlock
@@ -31,7 +32,8 @@ class VisionTransformer(nn.Module):
         self.positions = nn.Parameter(torch.empty(1, hidden_size, position_grid, position_grid))
         nn.init.normal_(self.positions, std=0.02)  # as Google's code
         self.dropout = nn.Dropout(dropout_rate)
-        self.layers = nn.ModuleList(TransformerLayer(hidden_size, mlp_dim, num_heads, dropout_rate) for _ in range(num_layers))
+        layers = [TransformerLayer(hidden_size, mlp_dim, num_heads, dropout_rate) for _ in range(num_layers)]
+        self.layers = cast(Sequence[TransformerLayer], nn.ModuleList(layers))
         self.norm = nn.LayerNorm(hidden_size, eps=1e-6)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,6 +10,7 @@ from torch import nn
 
 from ....files.file_digest import file_digest
 from ....weights.check_tensors import require_names, require_values
+from .transunet import TransUNet
 
 logger = logging.getLogger(__name__)
 
@@ -17,7 +19,7 @@ REMEDY = "it must be Google's R50+ViT-B_16.npz, or a file of that format with th
 UNUSED = ("cls", "head", "pre_logits")  # the class token and what classifies by it
 
 
-def load_vit_npz(network: nn.Module, weights: str | Path) -> nn.Module:
+def load_vit_npz(network: TransUNet, weights: str | Path) -> TransUNet:
     """The network with its parts `resnet` and `transformer` filled from `weights`, in place; the decoder stays as it is.
 
     weights: an .npz file in the format of github.com/google-research/vision_transformer (a hybrid, not a ViT on raw patches),
@@ -62,7 +64,7 @@ def _read_npz(path: Path) -> dict[str, torch.Tensor]:
         ) from error
 
 
-def _by_official_name(network: nn.Module) -> dict[str, torch.Tensor]:
+def _by_official_name(network: TransUNet) -> dict[str, torch.Tensor]:
     """The file's name of each parameter -> the parameter, seen in the layout of the file: writing there fills the network."""
     views = {}
     for name, layer in network.resnet.named_modules():
@@ -81,7 +83,8 @@ def _by_official_name(network: nn.Module) -> dict[str, torch.Tensor]:
     return views | _views("Transformer/encoder_norm", transformer.norm)
 
 
-def _views(name: str, layer: nn.Module) -> dict[str, torch.Tensor]:
+def _views(name: str, layer: nn.Conv2d | nn.Linear | nn.GroupNorm | nn.LayerNorm) -> dict[str, torch.Tensor]:
+    views: dict[str, torch.Tensor]
     if isinstance(layer, nn.Conv2d):
         views = {"kernel": layer.weight.permute(2, 3, 1, 0)}  # (height, width, in, out)
     elif isinstance(layer, nn.Linear):
@@ -93,7 +96,8 @@ def _views(name: str, layer: nn.Module) -> dict[str, torch.Tensor]:
     return {f"{name}/{part}": view for part, view in views.items()}
 
 
-def _attention_views(name: str, attention: nn.Module) -> dict[str, torch.Tensor]:
+def _attention_views(name: str, attention: Any) -> dict[str, torch.Tensor]:
+    """attention: a SABlock of MONAI's, for which its linear layers might be none."""
     by_head = (attention.num_heads, -1)
     views = {f"{name}/out/kernel": attention.out_proj.weight.T.unflatten(0, by_head)}  # (heads, C / heads, C)
     views[f"{name}/out/bias"] = attention.out_proj.bias

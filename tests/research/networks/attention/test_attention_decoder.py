@@ -10,7 +10,8 @@ from torch import nn
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from scripts.networks import ResidualDecoder
+from scripts.inferers import EmbeddingInferer
+from scripts.networks import SAM3D, ResidualDecoder
 from scripts.research.measure import NaiveAttention, count_macs
 from scripts.research.networks.attention.attention_decoder import AttentionDecoder
 from scripts.research.networks.attention.sinusoidal_positions import sinusoidal_positions
@@ -142,3 +143,13 @@ def test_one_preset_has_the_arithmetic_of_the_default_decoder() -> None:
     expected, of_modules = count_macs(lambda: convolution(embeddings))
     assert sum(of_modules[f"ResidualDecoder.stages.{index}"] for index in range(4)) == 8_847_360 * 576
     assert count_macs(lambda: attention(embeddings))[0] == pytest.approx(expected, rel=0.02)
+
+
+def test_a_decoder_that_needs_all_slices_is_not_streamed_but_refused_in_words(narrow_network: SAM3D) -> None:
+    decoder = AttentionDecoder(256, 4, width=8, layers=1, heads=2, channels=(4, 4, 4, 4))
+    network = SAM3D(narrow_network.encoder, decoder).eval()
+    volume = torch.rand(1, 1, 32, 32, 9)
+    with torch.no_grad():
+        assert EmbeddingInferer(roi_depth=4)(volume, network).shape == (1, 4, 32, 32, 9)
+        with pytest.raises(ValueError, match=r"attention decoder cannot decode a volume part by part.*smaller roi_depth"):
+            EmbeddingInferer(roi_depth=4, memory=0)(volume, network)

@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 import torch
+from runs.test_mixed_precision import assert_near_in_half_precision
 from torch.testing import assert_close
 from torch.utils.flop_counter import FlopCounterMode
 
+from scripts.networks import AnySize
 from scripts.research.networks.transunet import TransUNet
 
 NARROW: dict[str, Any] = {
@@ -77,3 +79,10 @@ def test_it_can_be_traced() -> None:
     traced = torch.jit.trace(network, torch.rand(2, 1, 32, 48))
     image = torch.rand(2, 1, 32, 48)
     assert_close(traced(image), network(image))
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.bfloat16, 0.05), (torch.float16, 0.01)])
+def test_half_precision_stays_finite_and_near(dtype: torch.dtype, tolerance: float) -> None:
+    narrow = {"width": 32, "units": (1, 1, 1), "hidden_size": 16, "num_layers": 2, "num_heads": 2, "mlp_dim": 32}
+    network = TransUNet(1, 4, **narrow, dropout_rate=0.0, position_grid=2, decoder_channels=(16, 16, 8, 8, 8))
+    assert_near_in_half_precision(AnySize(network, multiple=(16, 16)).train(), dtype, tolerance)
