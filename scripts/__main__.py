@@ -1,6 +1,5 @@
 """`sam3d`: each of its commands is a function, in `tools` or, where that folder is there, in the laboratory's."""
 
-import sys
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -12,8 +11,7 @@ from scripts.run.plain_errors import show_plain_errors
 
 COMMANDS = ("demo", "dataset", "preset", "train", "evaluate", "segment", "compare", "cache", "download")  # in this order
 FOLDERS = ("tools", "research/tools")
-INTERRUPTION = 130  # the exit code, as shells have it
-INTERRUPTED = "\ninterrupted: what was written is whole; the same command goes on (train: with --resume)\n"
+INTERRUPTION = 130  # what typer makes of a KeyboardInterrupt
 
 app = typer.Typer(
     name="sam3d",
@@ -56,7 +54,7 @@ def main() -> None:
         get_command(app)()
     except SystemExit as end:
         if end.code == INTERRUPTION:
-            sys.stderr.write(INTERRUPTED)
+            raise KeyboardInterrupt from end
         raise
 
 

@@ -45,8 +45,7 @@ def run_here(words: Sequence[str]) -> None:
     """Does in this process what `python WORDS` would do, but for MONAI's words about words; the first word is -m."""
     module, *arguments = words[1:]
     warnings.filterwarnings("ignore", "parsing config_file")  # that configs can run code, at length
-    for talker in ("monai.bundle.workflows", "monai.bundle.scripts"):  # where configs lie, and what the line said already
-        logging.getLogger(talker).addFilter(lambda record: record.levelno > logging.WARNING)
+    logging.getLogger("monai.bundle.workflows").addFilter(lambda record: record.levelno > logging.WARNING)  # where they lie
     sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__")
 

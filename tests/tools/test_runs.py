@@ -62,6 +62,13 @@ def test_a_run_says_first_what_it_stands_for_and_last_how_to_go_on(
     ]
 
 
+def test_monais_words_about_words_do_not_reach_the_user(run: subprocess.CompletedProcess[str]) -> None:
+    said = run.stdout + run.stderr
+    assert "INFO epoch 1 of 1" in said
+    assert "parsing config_file" not in said
+    assert "Not all config files are in" not in said
+
+
 def test_what_it_says_at_the_end_can_be_copied(run: subprocess.CompletedProcess[str], own_folder: Path, shell: Shell) -> None:
     evaluate, segment = run.stdout.splitlines()[-2:]
     assert f"{ODD}/evaluation/metrics.json" in shell(evaluate, cwd=own_folder).stdout.splitlines()[-1]
@@ -237,7 +244,7 @@ def test_an_interruption_ends_with_a_sentence_and_130(shell: Shell, phantoms: Pa
     wait = "until [ -e long/last.pt ]; do sleep 0.1; done"
     line = f"set -m; sam3d train {phantoms} --preset mine --max-epochs 10000 --output long & {wait}; kill -INT %1; wait %1"
     result = shell(line, cwd=own_folder, code=128 + signal.SIGINT)
-    assert "\ninterrupted: what was written is whole; the same command goes on (train: with --resume)\n" in result.stderr
+    assert "\ninterrupted: what was written is whole; the same command goes on, a training run with --resume\n" in result.stderr
     assert "Traceback" not in result.stderr
 
 

@@ -239,22 +239,17 @@ def test_https_is_not_left_for_http(server: Server, tmp_path: Path, monkeypatch:
     assert server.requests == 4  # of https, none of http
 
 
-def test_while_it_is_fetched_and_after_a_kill_nothing_lies_under_its_name(
-    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    words = ["--large_files", str(write_list(tmp_path / "large_files.yml", server.url)), "--output_dir", str(tmp_path)]
+def test_while_it_is_fetched_and_after_a_kill_nothing_lies_under_its_name(server: Server, tmp_path: Path) -> None:
     server.faults = [stalled]
-    process = subprocess.Popen([sys.executable, "-m", "scripts.tools.download", *words], cwd=ROOT, stderr=subprocess.PIPE)
+    entry = f"LargeFile(Path({str(PATH)!r}), {server.url!r}, {SHA256!r})"
+    code = f"from pathlib import Path; from scripts.weights.download import *; download({entry}, Path({str(tmp_path)!r}))"
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.PIPE)
     assert server.stalling.wait(60)
     assert not (tmp_path / PATH).exists()
     process.kill()
     process.communicate()
     assert not (tmp_path / PATH).exists()
-    run_tool(monkeypatch, *words)
-    assert (tmp_path / PATH).read_bytes() == CONTENT
-
-
-# The list and the command
+    assert download(LargeFile(PATH, server.url, SHA256), tmp_path).read_bytes() == CONTENT
 
 
 def write_list(file: Path, /, url: str = "https://example.org/sam.pth", **changed: str | None) -> Path:

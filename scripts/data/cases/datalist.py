@@ -34,7 +34,7 @@ def read_datalist(dataset_dir: str | Path, val_fraction: float = 0.2, seed: int 
             "a validation list, or enough subjects to split one off, is needed",
             f"{len(cases)} cases and val_fraction {val_fraction} leave {len(cases) - len(held_out)} for training and "
             f"{len(held_out)} for validation",
-            "add cases, list 'validation', or change --val_fraction",
+            "add cases, list 'validation', or change val_fraction",
         )
     return {
         "training": Listed([case for i, case in enumerate(cases) if i not in held_out], training.refused),
