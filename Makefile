@@ -12,7 +12,7 @@ $(VENV)/installed: requirements.txt requirements-dev.txt pyproject.toml
 	touch $@
 
 demo: $(VENV)/installed
-	$(RUN) -m scripts.tools.demo --output_dir demo
+	$(RUN) -m scripts demo --output demo
 
 test: $(VENV)/installed
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"

@@ -36,7 +36,7 @@ def lock_folder(folder: str | Path) -> None:
     except Timeout as error:
         raise RuntimeError(
             f"{folder} belongs to another run that is still writing to it ({_holder(path)}); wait until it ends, or choose "
-            "another --output_dir"
+            "another output folder"
         ) from error
     except OSError as error:
         if error.errno not in CANNOT_LOCK:

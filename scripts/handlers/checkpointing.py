@@ -55,8 +55,8 @@ class Checkpointing:
             self._load()
         elif (self.folder / LAST).exists():
             raise FileExistsError(
-                f"{self.folder} already holds a training ({LAST}); go on with it by --resume true, or choose another "
-                "--output_dir, or remove it"
+                f"{self.folder} already holds a training ({LAST}); go on with it by --resume, or choose another "
+                "output folder, or remove it"
             )
         if idist.get_rank() == 0:
             remove_partials(self.folder)
@@ -92,26 +92,26 @@ class Checkpointing:
             if not torch.isfinite(tensor).all():
                 raise FloatingPointError(
                     f"{key} of the network became NaN or infinite in epoch {self.trainer.state.epoch}, which is not saved; the "
-                    f"files in {self.folder} are of earlier epochs and untouched. Start anew with a lower --learning_rate"
+                    f"files in {self.folder} are of earlier epochs and untouched. Start anew with a lower learning_rate"
                 )
         write_checkpoint(self.folder / name, state, self.settings)
 
     def _load(self) -> None:
         path = self.folder / LAST
         if not path.is_file():
-            raise FileNotFoundError(f"nothing to resume: no {path}; start without --resume, or give the right --output_dir")
+            raise FileNotFoundError(f"nothing to resume: no {path}; start without --resume, or give the right output folder")
         try:
             about, state = read_about(path), read_checkpoint(path)
         except ValueError as error:
             best = self.folder / BEST
             left = f"{best} still holds the best weights so far; " if best.is_file() else ""
-            raise ValueError(f"{error}. {left}a training anew needs another --output_dir") from error
+            raise ValueError(f"{error}. {left}a training anew needs another output folder") from error
         self._compare(about, path)
         for name, meaning in (("epoch_length", "iterations an epoch"), ("max_epochs", "epochs in all")):
             if state[name] != (now := getattr(self.trainer.state, name)):
                 raise ValueError(
                     f"{path} belongs to a training of {state[name]} {meaning}, now there are {now}; resume with the same data, "
-                    "batch size, number of processes and --max_epochs, since the learning rate follows them"
+                    "batch size, number of processes and max_epochs, since the learning rate follows them"
                 )
         if state["complete"]:
             raise ValueError(f"{path} belongs to a training that is complete ({state['epoch']} epochs): nothing to resume")
@@ -131,5 +131,5 @@ class Checkpointing:
         if words := "; ".join(different):
             raise ValueError(
                 f"{path} belongs to a training run with other settings: {words}; resume with the same ones, or start anew in "
-                "another --output_dir"
+                "another output folder"
             )

@@ -28,15 +28,15 @@ class TwoStage:
             close = get_close_matches(str(part), modules, n=3, cutoff=0.75) or upper
             raise ValueError(
                 f"the network has no part {part!r} to freeze in the first stage; did you mean {' or '.join(close)}? "
-                "Name a module of it by --frozen_part"
+                "Name a module of it by frozen_part"
             )
         self.part = part
         self.first_stage_epochs = first_stage_epochs
         self.parameters = [parameter for parameter in modules[part].parameters() if parameter.requires_grad]
         if not self.parameters:
             raise ValueError(
-                f"{part} has nothing to train in the second stage; name another --frozen_part, or for the slice encoder set "
-                "--encoder_trainable true"
+                f"{part} has nothing to train in the second stage; name another frozen_part, or for the slice encoder set "
+                "encoder_trainable: true"
             )
         for module in modules[part].modules():  # all, since of some parts only submodules are called
             module.register_forward_pre_hook(self._keep_in_eval)
@@ -69,7 +69,7 @@ def warm_up_and_cosine_twice(
     if not isinstance(first_stage_epochs, int) or not 0 < first_stage_epochs < max_epochs:
         raise ValueError(
             f"each of the two stages needs an epoch: of {max_epochs} epochs the first can have 1 to {max_epochs - 1}, got "
-            f"{first_stage_epochs!r}; change --first_stage_epochs or --max_epochs"
+            f"{first_stage_epochs!r}; change first_stage_epochs or max_epochs"
         )
     stages = [epochs * iterations for epochs in (first_stage_epochs, max_epochs - first_stage_epochs)]
     first, second = (WarmupCosineSchedule(optimizer, round(warmup_fraction * length), length) for length in stages)

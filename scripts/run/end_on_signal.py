@@ -7,7 +7,7 @@ import threading
 from types import FrameType
 
 EXIT_CODE = 128 + signal.SIGTERM  # what a shell reports of a process that the signal killed
-SENTENCE = b"\nended by SIGTERM: what was written is whole; a training goes on with --resume true\n"
+SENTENCE = b"\nended by SIGTERM: what was written is whole; the same command goes on, a training run with --resume\n"
 SOON = 0.01  # seconds
 
 

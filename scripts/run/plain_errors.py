@@ -13,7 +13,7 @@ from .end_on_signal import end_on_signals
 
 PACKAGE = Path(__file__).parents[1]
 SWITCH = "SAM3D_TRACEBACK"
-INTERRUPTED = "interrupted: what was written is whole; a training goes on with --resume true"
+INTERRUPTED = "interrupted: what was written is whole; the same command goes on, a training run with --resume"
 
 
 def show_plain_errors() -> None:

@@ -1,87 +1,78 @@
-"""Generated phantoms -> a training, masks of phantoms it has not seen, metrics and a picture, by the documented commands.
+"""Generated phantoms -> a trained network, masks of phantoms that it has not seen, metrics and a picture, by three commands."""
 
-    python -m scripts.tools.demo --output_dir demo
-
-Everything runs on a CPU in a few minutes, with SAM's ViT-B encoder filled with random weights. Exit code 1 if the mean Dice
-on the unseen phantoms is below 0.85.
-"""
-
-import argparse
 import json
+import shlex
 import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Annotated
 
-from ..data.phantoms import write_phantoms
+import typer
 
-ROOT = Path(__file__).parents[2]
+from ..run.config_files import BUNDLE_ROOT
+from . import options
+from .run_bundle import shown
+
 CASES = {"training": 16, "validation": 2, "test": 6}
 WORST_MEAN_DICE = 0.85
 PARTS = ("phantoms", "training", "masks", "evaluation")
 MARKER = ".sam3d_demo"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output_dir", type=Path, default=Path("demo"), help="an earlier demo in it is removed")
-    parser.add_argument("--max_epochs", type=int, help="overrides configs/datasets/phantoms.yaml")
-    options = parser.parse_args()
-    folder = options.output_dir.resolve()
+def demo(
+    output: Annotated[
+        Path, typer.Option(parser=options.path, metavar="FOLDER", help="An earlier demo in it is removed.")
+    ] = Path("demo"),
+    max_epochs: Annotated[int | None, typer.Option(min=1, metavar="N", help="In place of the 8 of the preset.")] = None,
+) -> None:
+    """Generate data, train, segment and evaluate: all in a few minutes.
+
+    \b
+        sam3d demo
+        sam3d demo --output /tmp/demo
+
+    SAM's ViT-B encoder is filled with random weights, so nothing is downloaded. Exit code 1 if the mean Dice on the unseen
+    phantoms is below 0.85.
+    """
+    from ..data.phantoms import write_phantoms
+
+    start = time.monotonic()
+    _empty(output)
+    data, checkpoint = output / "phantoms", output / "training" / "model.pt"
+    write_phantoms(data, CASES)
+    epochs = [] if max_epochs is None else ["--max-epochs", str(max_epochs)]
+    trained = ("--preset", "phantoms", "--cached", "--encoder-weights", "random", *epochs)
+    _run("train", data, *trained, "--output", checkpoint.parent)
+    _run("segment", data / "dataset.json", "--checkpoint", checkpoint, "--output", output / "masks")
+    _run("evaluate", data, "--part", "test", "--checkpoint", checkpoint, "--output", output / "evaluation")
+    mean_dice = json.loads((output / "evaluation" / "metrics.json").read_text())["mean_dice"]
+    print(
+        f"\nDone in {time.monotonic() - start:.0f} s, with a RANDOM encoder (SAM's weights were not asked for).\n"
+        f"  masks of unseen phantoms   {shown(output / 'masks')}\n"
+        f"  metrics                    {shown(output / 'evaluation' / 'metrics.csv')} (summary: metrics.json)\n"
+        f"  picture                    {shown(output / 'evaluation' / 'overlays.png')}\n"
+        f"  mean Dice on {CASES['test']} unseen phantoms: {mean_dice:.3f}"
+    )
+    if mean_dice < WORST_MEAN_DICE:
+        raise ValueError(f"the mean Dice is below {WORST_MEAN_DICE}: something is wrong with this installation")
+
+
+def _empty(folder: Path) -> None:
+    """Raises BadParameter for a folder that holds anything but an earlier demo."""
     if (folder / MARKER).exists():
         for part in PARTS:
             shutil.rmtree(folder / part, ignore_errors=True)
     elif folder.exists() and any(folder.iterdir()):
-        parser.error(f"{folder} is not empty and holds no earlier demo; choose another --output_dir")
+        raise typer.BadParameter(f"{folder} is not empty and holds no earlier demo", param_hint="--output")
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / MARKER).write_text("made by python -m scripts.tools.demo, which removes its folders here when it runs again\n")
-    start = time.monotonic()
-    write_phantoms(folder / "phantoms", CASES)
-    shared = {"dataset_dir": folder / "phantoms", "encoder_weights": "random"}
-    epochs = {} if options.max_epochs is None else {"max_epochs": options.max_epochs}
-    trained = {**shared, "checkpoint": folder / "training" / "model.pt"}
-    run(
-        "training",
-        ["train.json", "overlays/cached.yaml", "datasets/phantoms.yaml"],
-        output_dir=folder / "training",
-        **shared,
-        **epochs,
-    )
-    run(
-        "inference",
-        ["inference.json", "datasets/phantoms.yaml"],
-        input=folder / "phantoms" / "dataset.json",
-        output_dir=folder / "masks",
-        **trained,
-    )
-    run(
-        "evaluating",
-        ["train.json", "evaluate.json", "datasets/phantoms.yaml"],
-        part="test",
-        output_dir=folder / "evaluation",
-        **trained,
-    )
-    mean_dice = json.loads((folder / "evaluation" / "metrics.json").read_text())["mean_dice"]
-    print(
-        f"\nDone in {time.monotonic() - start:.0f} s, with a RANDOM encoder (SAM's weights were not asked for).\n"
-        f"  masks of unseen phantoms   {folder / 'masks'}\n"
-        f"  metrics                    {folder / 'evaluation' / 'metrics.csv'} (summary: metrics.json)\n"
-        f"  picture                    {folder / 'evaluation' / 'overlays.png'}\n"
-        f"  mean Dice on {CASES['test']} unseen phantoms: {mean_dice:.3f}"
-    )
-    if mean_dice < WORST_MEAN_DICE:
-        sys.exit(f"the mean Dice is below {WORST_MEAN_DICE}: something is wrong with this installation")
+    (folder / MARKER).write_text("made by sam3d demo, which removes its folders here when it runs again\n")
 
 
-def run(run_id: str, configs: list[str], **options: object) -> None:
-    """`python -m monai.bundle run`, printed as a user would type it; ends the demo where it fails."""
-    files = "[" + ",".join(f"'configs/{config}'" for config in configs) + "]"
-    arguments = [word for key, value in options.items() for word in (f"--{key}", str(value))]
-    command = ["-m", "monai.bundle", "run", run_id, "--config_file", files, *arguments]
-    print("\n$ python " + " ".join(f'"{word}"' if "[" in word else word for word in command), flush=True)
-    subprocess.run([sys.executable, *command], cwd=ROOT, check=True)
-
-
-if __name__ == "__main__":
-    main()
+def _run(*words: str | Path) -> None:
+    """A command of `sam3d`, printed as a user would type it; ends the demo where it fails, with its exit code."""
+    print(f"\n$ sam3d {shlex.join(map(shown, words))}", flush=True)
+    command = [sys.executable, "-m", "scripts", *map(str, words)]
+    if code := subprocess.run(command, cwd=BUNDLE_ROOT).returncode:
+        raise typer.Exit(code)

@@ -1,41 +1,37 @@
-"""large_files.yml -> the files it lists, in this bundle's folder, each verified by its sha256.
+"""large_files.yml -> the files it lists, each verified by its sha256."""
 
-    python -m scripts.tools.download
-    python -m scripts.tools.download --only sam_vit_b_01ec64.pth --output_dir /data/sam3d
-
-A file that is there and undamaged is not fetched again.
-"""
-
-import argparse
 import logging
-import sys
 from pathlib import Path
+from typing import Annotated
 
-from ..weights.download import download, read_large_files
+import typer
+
+from ..run.config_files import BUNDLE_ROOT
+from . import options
+
+LIST = BUNDLE_ROOT / "large_files.yml"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m scripts.tools.download", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--large_files", type=Path, default=Path("large_files.yml"), help="the list")
-    parser.add_argument("--only", metavar="NAME", help="one file of the list, without its folder")
-    parser.add_argument("--output_dir", type=Path, default=Path("."), help="the folder that the paths in the list start from")
-    options = parser.parse_args()
+def download(
+    only: Annotated[str | None, typer.Option(metavar="NAME", help="One file of large_files.yml, without its folder.")] = None,
+    output: Annotated[
+        Path,
+        typer.Option(parser=options.path, metavar="FOLDER", help="Where models/ is made.", show_default="the bundle's folder"),
+    ] = BUNDLE_ROOT,
+) -> None:
+    """Download SAM's weights (375 MB) to where the runs look for them.
+
+    \b
+        sam3d download
+        sam3d download --only sam_vit_b_01ec64.pth --output /data/sam3d
+    """
+    from ..weights.download import download, read_large_files
+
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    try:
-        files = read_large_files(options.large_files)
-        chosen = [file for file in files if options.only in (None, file.path.name)]
-        if not chosen:
-            names = ", ".join(file.path.name for file in files)
-            raise ValueError(f"{options.large_files} lists no {options.only}, only {names}")
-        for file in chosen:
-            download(file, options.output_dir)
-    except (OSError, ValueError) as error:
-        sys.exit(f"ERROR: {error}")
-    except KeyboardInterrupt:
-        sys.exit("\ninterrupted, and nothing kept; the same command starts again")
-
-
-if __name__ == "__main__":
-    main()
+    files = read_large_files(LIST)
+    chosen = [file for file in files if only in (None, file.path.name)]
+    if not chosen:
+        names = ", ".join(file.path.name for file in files)
+        raise typer.BadParameter(f"{LIST.name} lists no {only}, only {names}", param_hint="--only")
+    for file in chosen:
+        download(file, output)

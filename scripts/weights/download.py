@@ -27,7 +27,7 @@ class LargeFile:
 def read_large_files(path: Path) -> list[LargeFile]:
     """MONAI's list, of which every file must have a sha256 and stay in the bundle's folder."""
     if not path.is_file():
-        raise FileNotFoundError(f"no list of files at {path}; start in this bundle's folder, or give --large_files PATH")
+        raise FileNotFoundError(f"no list of files at {path}")
     try:
         return [_checked(**entry) for entry in yaml.safe_load(path.read_text())["large_files"]]
     except (yaml.YAMLError, TypeError, KeyError, ValueError) as error:

@@ -69,9 +69,9 @@ def _how_to_get(path: Path) -> str:
     addresses = " or ".join(OFFICIAL_URL + name for name in OFFICIAL_SHA256.values())
     return (
         f"no SAM encoder weights at {path}. Download them once with\n"
-        "    python -m scripts.tools.download\n"
-        f"in this bundle's folder, or fetch {addresses} by other means and put it at {path}, or give --encoder_weights PATH; "
-        "for a run without pretrained weights, give --encoder_weights random"
+        "    sam3d download\n"
+        f"or fetch {addresses} by other means and put it at {path}, or give --encoder-weights PATH; "
+        "for a run without pretrained weights, give --encoder-weights random"
     )
 
 

@@ -210,7 +210,7 @@ def test_training_does_not_start_and_names_all_that_is_wrong_at_once(
     for name in WRONG_IN_TRAINING:
         assert any(name in f"{entry['file']} {entry['reason']}" for entry in refused), name
         assert name in result.stdout
-    assert "--skip_bad true" in result.stderr
+    assert "--skip-bad" in result.stderr
     assert "Traceback" not in result.stdout + result.stderr
     assert not list(output.glob("*.pt"))
     assert not list(tmp_path.rglob("pwned"))

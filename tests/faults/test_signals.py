@@ -45,8 +45,16 @@ def test_sigterm_leaves_nothing_half_written_and_the_training_goes_on(
 @pytest.mark.parametrize(
     ("number", "code", "sentence"),
     [
-        (signal.SIGINT, -signal.SIGINT, "interrupted: what was written is whole; a training goes on with --resume true"),
-        (signal.SIGTERM, SIGTERM, "ended by SIGTERM: what was written is whole; a training goes on with --resume true"),
+        (
+            signal.SIGINT,
+            -signal.SIGINT,
+            "interrupted: what was written is whole; the same command goes on, a training run with --resume",
+        ),
+        (
+            signal.SIGTERM,
+            SIGTERM,
+            "ended by SIGTERM: what was written is whole; the same command goes on, a training run with --resume",
+        ),
     ],
     ids=["SIGINT", "SIGTERM"],
 )

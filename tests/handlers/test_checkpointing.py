@@ -281,7 +281,7 @@ def test_a_training_is_resumed_with_the_same_settings_only(tmp_path: Path) -> No
         "other settings: axcodes was not set, now it is RAS; spacing was [1.0, 1.0, 2.0], now it is [1.0, 1.0, 3.0]; resume"
         in str(error.value)
     )
-    assert "with the same ones, or start anew in another --output_dir" in str(error.value)
+    assert "with the same ones, or start anew in another output folder" in str(error.value)
     assert (tmp_path / "last.pt").read_bytes() == before
     circumstances = {"num_workers": 7, "inferer": {"memory": 5}, "nsd_tolerance": 3.0}
     train(tmp_path, resume=True, settings={**SETTINGS, **circumstances})
@@ -294,7 +294,7 @@ def test_a_damaged_checkpoint_is_refused_by_name_with_what_is_left(tmp_path: Pat
     with pytest.raises(ValueError, match=f"{path} cannot be read .*{tmp_path / 'model.pt'} still holds the best"):
         train(tmp_path, resume=True)
     (tmp_path / "model.pt").unlink()
-    with pytest.raises(ValueError, match=r"again\. a training anew needs another --output_dir$"):
+    with pytest.raises(ValueError, match=r"again\. a training anew needs another output folder$"):
         train(tmp_path, resume=True)
 
 

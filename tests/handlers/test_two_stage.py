@@ -161,7 +161,7 @@ def test_a_stage_may_be_all_warm_up_or_have_none(fraction: float) -> None:
 
 @pytest.mark.parametrize("epochs", [0, 4, 5, -1, 1.5, "two"])
 def test_both_stages_need_an_epoch(epochs: object) -> None:
-    with pytest.raises(ValueError, match=r"of 4 epochs the first can have 1 to 3, got .*--first_stage_epochs"):
+    with pytest.raises(ValueError, match=r"of 4 epochs the first can have 1 to 3, got .*first_stage_epochs"):
         learning_rates(1.0, epochs, 4, 3, 0.05, 0.1)
 
 
@@ -176,7 +176,7 @@ def test_both_stages_need_an_epoch(epochs: object) -> None:
     ],
 )
 def test_a_part_that_cannot_be_frozen_is_refused_with_what_is_close(part: str, said: str) -> None:
-    with pytest.raises(ValueError, match=rf"{said}.*--frozen_part"):
+    with pytest.raises(ValueError, match=rf"{said}.*frozen_part"):
         TwoStage(Network(), part, 1)
 
 

@@ -11,7 +11,7 @@ import pytest
 from scripts.run.end_on_signal import end_on_signals
 
 START = "import os, signal, sys, time; from scripts.run.end_on_signal import end_on_signals; end_on_signals()\n"
-SENTENCE = "ended by SIGTERM: what was written is whole; a training goes on with --resume true"
+SENTENCE = "ended by SIGTERM: what was written is whole; the same command goes on, a training run with --resume"
 
 
 def run(code: str, *words: str | Path) -> subprocess.CompletedProcess[str]:

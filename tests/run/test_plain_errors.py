@@ -62,7 +62,7 @@ def test_an_error_of_the_disk_is_a_sentence_without_its_number(tmp_path: Path) -
 
 def test_an_interruption_is_a_sentence() -> None:
     assert plain_sentence(KeyboardInterrupt()) == (
-        "interrupted: what was written is whole; a training goes on with --resume true"
+        "interrupted: what was written is whole; the same command goes on, a training run with --resume"
     )
 
 

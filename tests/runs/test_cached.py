@@ -109,7 +109,7 @@ def test_a_killed_filling_leaves_no_partial_entry_and_goes_on(
 @pytest.mark.parametrize(
     ("extra", "options", "message"),
     [
-        ("overlays/joint_dice.yaml", {"cache_limit": 1e-6}, "--cache_limit allows 1e-06 GB"),
+        ("overlays/joint_dice.yaml", {"cache_limit": 1e-6}, "cache_limit allows 1e-06 GB"),
         ("overlays/train_encoder.yaml", {}, "only while the encoder is frozen"),
     ],
 )

@@ -13,7 +13,7 @@ from .conftest import Command, assert_lies_on_its_image
 
 @pytest.mark.slow
 def test_the_demo_segments_unseen_phantoms_with_the_full_encoder(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "scripts.tools.demo", "--output_dir", str(tmp_path / "demo")]
+    command = [sys.executable, "-m", "scripts", "demo", "--output", str(tmp_path / "demo")]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
     assert json.loads((tmp_path / "demo" / "evaluation" / "metrics.json").read_text())["mean_dice"] >= 0.85
@@ -24,7 +24,7 @@ def test_the_demo_segments_unseen_phantoms_with_the_full_encoder(tmp_path: Path)
 def test_the_demo_does_not_empty_a_folder_that_is_not_its_own(tmp_path: Path) -> None:
     (tmp_path / "phantoms").mkdir()
     (tmp_path / "thesis.txt").write_text("years of work")
-    command = [sys.executable, "-m", "scripts.tools.demo", "--output_dir", str(tmp_path)]
+    command = [sys.executable, "-m", "scripts", "demo", "--output", str(tmp_path)]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert result.returncode != 0
     assert "not empty" in result.stderr

@@ -92,7 +92,7 @@ def test_missing_encoder_weights_are_an_error_with_the_download_command(
         "training", ["train.json"], fails=True, dataset_dir=phantoms, output_dir=tmp_path, encoder_weights=missing
     )
     assert str(missing) in result.stderr
-    assert "scripts.tools.download" in result.stderr
+    assert "sam3d download" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,22 +1,14 @@
-"""`python -m scripts.tools.cache` lists a folder of embeddings and clears it."""
+"""`sam3d cache` lists a folder of embeddings and clears it."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import ROOT
 
 from scripts.data import EmbeddingStore
 
-
-def cache(*words: str | Path, fails: bool = False) -> str:
-    command = [sys.executable, "-m", "scripts.tools.cache", *map(str, words)]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert (result.returncode != 0) == fails, result.stderr
-    return result.stdout + result.stderr
+from .conftest import Typed
 
 
 @pytest.fixture
@@ -29,8 +21,8 @@ def store(tmp_path: Path) -> EmbeddingStore:
     return store
 
 
-def test_it_lists_what_lies_in_a_cache_and_leaves_it_there(store: EmbeddingStore) -> None:
-    lines = cache(store.folder).splitlines()
+def test_it_lists_what_lies_in_a_cache_and_leaves_it_there(store: EmbeddingStore, typed: Typed) -> None:
+    lines = typed("cache", store.folder).splitlines()
     assert [" ".join(line.split(",")[0].split()) for line in lines] == [
         "1 entries 0.000 GB damaged",
         "2 entries 0.002 GB encoder 111111111111",
@@ -40,13 +32,13 @@ def test_it_lists_what_lies_in_a_cache_and_leaves_it_there(store: EmbeddingStore
     assert len(list(store.entries())) == 4
 
 
-def test_it_clears_everything_or_what_is_old(store: EmbeddingStore) -> None:
-    assert "removed" in cache(store.folder, "--clear", "--older_than", "30")
+def test_it_clears_everything_or_what_is_old(store: EmbeddingStore, typed: Typed) -> None:
+    assert "removed" in typed("cache", store.folder, "--clear", "--older-than", "30")
     assert [entry["key"] for entry in store.entries()] == ["a" * 64, "b" * 64, "d" * 64]
-    cache(store.folder, "--clear")
+    typed("cache", store.folder, "--clear")
     assert list(store.entries()) == []
 
 
-def test_a_missing_folder_is_said_and_not_made(tmp_path: Path) -> None:
-    assert f"no folder {tmp_path / 'x'}" in cache(tmp_path / "x", fails=True)
+def test_a_missing_folder_is_said_and_not_made(tmp_path: Path, typed: Typed) -> None:
+    assert f"no folder {tmp_path / 'x'}" in typed("cache", tmp_path / "x", fails=True)
     assert not (tmp_path / "x").exists()

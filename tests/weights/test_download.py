@@ -16,7 +16,6 @@ import pytest
 import requests
 from conftest import ROOT
 
-from scripts.tools import download as tool
 from scripts.weights.download import LargeFile, download, read_large_files
 
 CONTENT = random.Random(0).randbytes(300_000)
@@ -240,22 +239,17 @@ def test_https_is_not_left_for_http(server: Server, tmp_path: Path, monkeypatch:
     assert server.requests == 4  # of https, none of http
 
 
-def test_while_it_is_fetched_and_after_a_kill_nothing_lies_under_its_name(
-    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    words = ["--large_files", str(write_list(tmp_path / "large_files.yml", server.url)), "--output_dir", str(tmp_path)]
+def test_while_it_is_fetched_and_after_a_kill_nothing_lies_under_its_name(server: Server, tmp_path: Path) -> None:
     server.faults = [stalled]
-    process = subprocess.Popen([sys.executable, "-m", "scripts.tools.download", *words], cwd=ROOT, stderr=subprocess.PIPE)
+    entry = f"LargeFile(Path({str(PATH)!r}), {server.url!r}, {SHA256!r})"
+    code = f"from pathlib import Path; from scripts.weights.download import *; download({entry}, Path({str(tmp_path)!r}))"
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.PIPE)
     assert server.stalling.wait(60)
     assert not (tmp_path / PATH).exists()
     process.kill()
     process.communicate()
     assert not (tmp_path / PATH).exists()
-    run_tool(monkeypatch, *words)
-    assert (tmp_path / PATH).read_bytes() == CONTENT
-
-
-# The list and the command
+    assert download(LargeFile(PATH, server.url, SHA256), tmp_path).read_bytes() == CONTENT
 
 
 def write_list(file: Path, /, url: str = "https://example.org/sam.pth", **changed: str | None) -> Path:
@@ -302,27 +296,3 @@ def test_a_file_that_is_no_list_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "large_files.yml").write_text(text)
     with pytest.raises(ValueError, match="must hold `large_files`"):
         read_large_files(tmp_path / "large_files.yml")
-
-
-def run_tool(monkeypatch: pytest.MonkeyPatch, *words: str | Path) -> None:
-    monkeypatch.setattr(sys, "argv", ["download", *map(str, words)])
-    tool.main()
-
-
-def test_the_command_downloads_what_is_listed(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = write_list(tmp_path / "large_files.yml", server.url)
-    run_tool(monkeypatch, "--large_files", path, "--only", "sam.pth", "--output_dir", tmp_path / "bundle")
-    assert_right(tmp_path / "bundle")
-
-
-def test_the_command_ends_with_one_sentence(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = write_list(tmp_path / "large_files.yml", server.url)
-    monkeypatch.chdir(tmp_path)
-    server.faults = [status(404)] * 4
-    with pytest.raises(SystemExit, match=r"ERROR: .*404 Client Error: Not Found.* by other means and put it at models/sam"):
-        run_tool(monkeypatch)
-    with pytest.raises(SystemExit, match=r"lists no other\.pth, only sam\.pth"):
-        run_tool(monkeypatch, "--only", "other.pth")
-    path.unlink()
-    with pytest.raises(SystemExit, match=r"no list of files at large_files\.yml"):
-        run_tool(monkeypatch)

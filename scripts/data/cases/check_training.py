@@ -52,7 +52,7 @@ def check_training(
     total = sum(len(listed.cases) + len(listed.refused) for listed in cases.values())
     bad = total - sum(len(part) for part in found.values())
     if bad and not skip_bad:
-        remedy = "correct them, or leave them out by --skip_bad true"
+        remedy = "correct them, or leave them out by --skip-bad"
         raise CaseError(str(report.path), "training starts on good cases alone", f"{bad} of {total} are refused", remedy)
     for part, good in found.items():
         if not good:

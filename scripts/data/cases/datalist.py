@@ -34,7 +34,7 @@ def read_datalist(dataset_dir: str | Path, val_fraction: float = 0.2, seed: int 
             "a validation list, or enough subjects to split one off, is needed",
             f"{len(cases)} cases and val_fraction {val_fraction} leave {len(cases) - len(held_out)} for training and "
             f"{len(held_out)} for validation",
-            "add cases, list 'validation', or change --val_fraction",
+            "add cases, list 'validation', or change val_fraction",
         )
     return {
         "training": Listed([case for i, case in enumerate(cases) if i not in held_out], training.refused),
@@ -45,9 +45,7 @@ def read_datalist(dataset_dir: str | Path, val_fraction: float = 0.2, seed: int 
 def read_json(path: Path) -> dict[str, Any]:
     """The JSON object in a file. Raises FileNotFoundError or CaseError."""
     if not path.is_file():
-        raise FileNotFoundError(
-            f"no {path}; a dataset is a folder with a dataset.json, which python -m scripts.tools.dataset writes for you"
-        )
+        raise FileNotFoundError(f"no {path}; a dataset is a folder with a dataset.json, which `sam3d dataset` writes for you")
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError) as error:

@@ -78,7 +78,7 @@ class ReadCased(Transform):
             found = f"found {', '.join(wrong[:5])}{', ...' if len(wrong) > 5 else ''}"
             raise CaseError(file.path, rule, found, "correct the label or the preset's list of labels")
         if not (may_be_empty or self.empty_labels) and len(found_values) == 1 and found_values[0] == 0:
-            remedy = "label it, leave it out, or give --empty_labels true"
+            remedy = "label it, leave it out, or set empty_labels to true"
             raise CaseError(file.path, "a label must show a structure", "every voxel is background", remedy)
         return label
 

@@ -29,7 +29,7 @@ class EmbeddingCache:
     The key of an entry covers whatever it depends on: the bytes of the image and the label, the encoder's weights, every
     parameter of the preprocessing and the view, the code of their classes and of this one, the kind of device, and the versions
     of MONAI, torch and nibabel. So nothing stale is used: what has changed has another key, and the old entry lies unused until
-    it is cleared (`python -m scripts.tools.cache`). A function handed to a transform is known by its name alone.
+    it is cleared (`sam3d cache`). A function handed to a transform is known by its name alone.
 
     cases: with `image` and `label`, files.
     preprocessing: transforms of both, deterministic, that end in what the encoder sees; all volumes in one size in the plane.

@@ -87,13 +87,13 @@ class EmbeddingStore:
         place = self.folder or "memory"
         if self.limit is not None and (total := self.size() + size) > self.limit * GB:
             raise OSError(
-                f"{place} would hold {total / GB:.3g} GB of embeddings and --cache_limit allows {self.limit:g} GB; "
-                "raise it, cache fewer views, or clear what is no longer needed (python -m scripts.tools.cache)"
+                f"{place} would hold {total / GB:.3g} GB of embeddings and cache_limit allows {self.limit:g} GB; "
+                "raise it, cache fewer views, or clear what is no longer needed (sam3d cache)"
             )
         free = psutil.virtual_memory().available if self.folder is None else shutil.disk_usage(self.folder).free
         if size > free:
             raise OSError(
-                f"the next embedding takes {size / GB:.3g} GB, {place} has {free / GB:.3g} GB free; give --cache_dir a larger "
+                f"the next embedding takes {size / GB:.3g} GB, {place} has {free / GB:.3g} GB free; give cache_dir a larger "
                 "disk or cache fewer views"
             )
 

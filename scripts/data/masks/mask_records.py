@@ -69,7 +69,7 @@ class MaskRecords:
         mask, record = self._mask(case), self._path(case)
         if (mask.exists() or record.exists()) and not (has_own_record(mask) or says_that_it_is_ours(mask)):
             found = f"{mask if mask.exists() else record} is there and was not written by this bundle"
-            remedy = "choose another --output_dir, or move that file"
+            remedy = "choose another output folder, or move that file"
             raise CaseError(file_of(case), "a mask must not overwrite another file", found, remedy)
         images = [{"file": image.path, "sha256": _image_digest(image)} for image in case["opened"].images]
         return {"image": images, **self.made_by}

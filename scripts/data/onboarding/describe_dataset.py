@@ -9,7 +9,7 @@ from ...basics.case import Case
 from ..cases.split_subjects import split_subjects, subject_in
 from .find_cases import FoundCase
 
-MADE_BY = "written by python -m scripts.tools.dataset"
+MADE_BY = "written by sam3d dataset"
 
 
 def describe_dataset(

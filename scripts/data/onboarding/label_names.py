@@ -68,5 +68,5 @@ def name_values(values: Iterable[int], names: Mapping[int, str]) -> dict[str, st
                 f"the name of a label must not be empty or begin with $, @ or %, got {name!r} for {value}; rename it"
             )
     if len(set(labels.values())) < len(labels):
-        raise ValueError(f"every label must have a name of its own, got {labels}; give others by --label_names")
+        raise ValueError(f"every label must have a name of its own, got {labels}; give others by --label-names")
     return labels

@@ -53,7 +53,7 @@ def measure_dataset(dataset_dir: str | Path, seed: int = 0) -> Measured:
     try:
         labels = name_values(names, names)
     except ValueError as error:
-        remedy = "correct it, or let python -m scripts.tools.dataset write it"
+        remedy = "correct it, or let `sam3d dataset` write it"
         raise CaseError(str(path), "'labels' must name the values in the label files", str(error), remedy) from error
     cases = _opened(read_datalist(dataset_dir)["training"])
     shapes, spacings = _grids(cases)

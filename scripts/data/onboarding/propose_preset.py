@@ -45,7 +45,7 @@ def propose_preset(measured: Measured) -> str:
     }
     shapes = " x ".join(_range(side) for side in measured.shapes.T)
     origin = f"from {len(seen)} training cases of {shapes} voxels (RAS)"
-    title = f"{printable(measured.name)}: proposed by python -m scripts.tools.preset {origin}. Change what you know better."
+    title = f"{printable(measured.name)}: proposed by sam3d preset {origin}. Change what you know better."
     cost = estimate_cost(size, roi_depth, seen[:, 2], len(measured.modalities), len(measured.labels))
     return preset_yaml([title, cost], lines)
 

@@ -4,22 +4,19 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-BUNDLE_ROOT = Path(__file__).parents[3]
+from ...run.config_files import BUNDLE_ROOT
+
 LONGEST_REASON = 300  # characters
 
 
-def bundle_command(run_id: str, configs: Sequence[Path], options: Mapping[str, Any]) -> list[str]:
-    """The words after `python`."""
-    words = [word for key, value in options.items() for word in (f"--{key}", str(value))]
-    return ["-m", "monai.bundle", "run", run_id, "--config_file", str([str(path) for path in configs]), *words]
-
-
 def run_bundle(command: Sequence[str], log: Path) -> None:
-    """Appends to `log`. Raises RuntimeError with the last words of a command that fails; ends it when we are ended."""
+    """command: the words after `python`; what it says is appended to `log`. It ends when we are ended.
+
+    Raises RuntimeError with the last words of a command that fails.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as file:
         start = file.tell()

@@ -10,9 +10,10 @@ from typing import Any
 
 from ...files.atomic_write import write_json
 from ...files.file_digest import file_digest
-from ...run.network_configs import CONFIGS, network_configs, short_name
+from ...run.bundle_command import bundle_words
+from ...run.config_files import CONFIGS, network_configs, short_name
 from .budget import Budget, Options, probe_options
-from .bundle_process import bundle_command, run_bundle
+from .bundle_process import run_bundle
 
 TRAINING_ONLY = {"cached.yaml"}  # validation and evaluation run the whole network
 
@@ -56,7 +57,7 @@ class ComparedNetwork:
         if (different := self._different()) and (self.training / "last.pt").exists():
             raise ValueError(
                 f"{self.folder} holds a run of another command (different: {', '.join(different)}); remove that folder, or "
-                "choose another --output_dir"
+                "choose another --output"
             )
 
     def _different(self) -> list[str]:
@@ -81,7 +82,7 @@ class ComparedNetwork:
             self._train(self.training, plan, resume=resume)
         say("evaluating")
         checkpoint = {"checkpoint": self.training / "model.pt", "output_dir": self.evaluation}
-        run_bundle(bundle_command("evaluating", self._evaluating_configs(), {**self.setting.options, **checkpoint}), self.log)
+        run_bundle(bundle_words("evaluating", self._evaluating_configs(), {**self.setting.options, **checkpoint}), self.log)
         (self.folder / "finished").touch()
 
     def _plan(self, say: Callable[[str], None]) -> Options:
@@ -111,7 +112,7 @@ class ComparedNetwork:
         options = {**self.setting.options, **plan, "cases#remember": self.setting.shared["remember"], "output_dir": folder}
         if any(path.name == "cached.yaml" for path in self.configs):
             options["cache_dir"] = self.setting.shared["cache_dir"]
-        run_bundle(bundle_command("training", self._training_configs(), {**options, "resume": resume}), self.log)
+        run_bundle(bundle_words("training", self._training_configs(), {**options, "resume": resume}), self.log)
 
     def _training_configs(self) -> list[Path]:
         parts = [CONFIGS / "train.json", *self.configs, CONFIGS / "research" / "overlays" / "cost.yaml"]

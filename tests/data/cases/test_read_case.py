@@ -209,7 +209,7 @@ def test_a_label_without_any_structure_is_accepted_where_it_is_meant(
     if accepted:
         assert not read(case)[key].any()
         return
-    with pytest.raises(CaseError, match="--empty_labels true") as caught:
+    with pytest.raises(CaseError, match="set empty_labels to true") as caught:
         read(case)
     assert caught.value.file == str(tmp_path / "truth.nii.gz")
 

@@ -77,11 +77,11 @@ def test_more_than_the_limit_is_refused_with_what_to_do(tmp_path: Path, in_memor
     store = EmbeddingStore("memory" if in_memory else tmp_path, limit=1e-5)  # 10 kB
     store.check_room(9000)
     with pytest.raises(
-        OSError, match=r"would hold 1.1e-05 GB of embeddings and --cache_limit allows 1e-05 GB; raise it, cache fewer views"
+        OSError, match=r"would hold 1.1e-05 GB of embeddings and cache_limit allows 1e-05 GB; raise it, cache fewer views"
     ):
         store.check_room(11000)
     store.put(KEY, {"a": torch.zeros(2000)}, ABOUT)
-    with pytest.raises(OSError, match="--cache_limit"):
+    with pytest.raises(OSError, match="cache_limit"):
         store.check_room(9000)
 
 

@@ -13,8 +13,9 @@ import torch
 from conftest import ROOT
 from runs.conftest import run_forked
 from runs.test_training import stop_after
+from typer.main import get_command
 
-from scripts.research.comparison import compare
+from scripts.__main__ import app
 from scripts.research.comparison import compared_network as network
 from scripts.research.comparison.bundle_process import last_words
 
@@ -64,16 +65,14 @@ def commands(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathF
 def arguments(phantoms: Path, tmp_path: Path) -> list[str]:
     for name, text in {"preset": PRESET, "light": LIGHT, "narrow": NARROW, "broken": BROKEN}.items():
         (tmp_path / f"{name}.yaml").write_text(text)
-    options = {"dataset_dir": phantoms, "preset": tmp_path / "preset.yaml", "output_dir": tmp_path / "out"}
-    words = [str(word) for key, value in options.items() for word in (f"--{key}", value)]
-    return [*words, "--encoder_weights", "random", "--learning_rate", "0.01"]
+    words = [phantoms, "--preset", tmp_path / "preset.yaml", "--output", tmp_path / "out"]
+    return [*map(str, words), "--encoder-weights", "random", "--set", "learning_rate=0.01"]
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["compare", *words])
-    monkeypatch.setattr(compare, "show_plain_errors", lambda: None)  # it changes this process for good
+    monkeypatch.setattr(sys, "argv", ["sam3d", "compare", *words])
     with pytest.raises(SystemExit) as ended:
-        compare.main()
+        get_command(app)()
     return ended.value.code
 
 
@@ -82,7 +81,7 @@ def test_all_get_the_same_budget_one_failure_costs_itself_and_nothing_is_done_tw
 ) -> None:
     out, light, narrow = tmp_path / "out", f"{tmp_path / 'light.yaml'}+cached", tmp_path / "narrow.yaml"
     names = f"{light},{tmp_path / 'broken.yaml'},{narrow}"
-    assert run(monkeypatch, *arguments, "--networks", names, "--max_epochs", "2") == 1
+    assert run(monkeypatch, *arguments, "--networks", names, "--max-epochs", "2") == 1
     assert len(commands) == 2 + 1 + 2
     lines = list(csv.DictReader((out / "comparison.csv").open()))
     assert [line["network"] for line in lines] == ["light+cached", "narrow"]
@@ -99,13 +98,13 @@ def test_all_get_the_same_budget_one_failure_costs_itself_and_nothing_is_done_tw
     assert (out / "accuracy.png").exists()
 
     commands.clear()
-    assert run(monkeypatch, *arguments, "--networks", f"{narrow},{light}", "--max_epochs", "2") == 0
+    assert run(monkeypatch, *arguments, "--networks", f"{narrow},{light}", "--max-epochs", "2") == 0
     assert commands == []
     assert "difference to narrow" in (out / "comparison.md").read_text()
-    assert run(monkeypatch, *arguments, "--networks", str(narrow), "--max_epochs", "3") == 2  # another budget
+    assert run(monkeypatch, *arguments, "--networks", str(narrow), "--max-epochs", "3") == 2  # another budget
     assert commands == []
     (tmp_path / "broken.yaml").write_text(NARROW)
-    assert run(monkeypatch, *arguments, "--networks", str(tmp_path / "broken.yaml"), "--max_epochs", "2") == 0
+    assert run(monkeypatch, *arguments, "--networks", str(tmp_path / "broken.yaml"), "--max-epochs", "2") == 0
 
 
 def test_minutes_become_steps_and_an_interrupted_training_goes_on(
@@ -123,7 +122,7 @@ def test_minutes_become_steps_and_an_interrupted_training_goes_on(
         run_bundle(command, log)
 
     monkeypatch.setattr(network, "run_bundle", interrupted)
-    assert "the same command goes on" in str(run(monkeypatch, *words))
+    assert run(monkeypatch, *words) == 130
     monkeypatch.setattr(network, "run_bundle", run_bundle)
     folder = tmp_path / "out" / "narrow"
     plan = json.loads((folder / "plan.json").read_text())["options"]
@@ -143,7 +142,7 @@ def test_minutes_become_steps_and_an_interrupted_training_goes_on(
 @pytest.mark.slow
 def test_the_command_as_a_user_runs_it(arguments: list[str], environment: dict[str, str], tmp_path: Path) -> None:
     names = f"sam3d,sam3d+cached,{tmp_path / 'narrow.yaml'}"
-    words = [sys.executable, "-m", "scripts.research.comparison.compare", *arguments, "--networks", names, "--minutes", "0.05"]
+    words = [sys.executable, "-m", "scripts", "compare", *arguments, "--networks", names, "--minutes", "0.05"]
     result = subprocess.run(words, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, timeout=600)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "[3 of 3]" in result.stdout

@@ -12,7 +12,7 @@ from monai.bundle import ConfigParser
 from runs.conftest import NARROW_CONFIG, Command, assert_lies_on_its_image, run_forked
 from runs.test_training import assert_identical, stop_after
 
-from scripts.run import network_configs
+from scripts.run.config_files import network_configs
 
 # The names of overlays, joined by + -> what makes the network narrow enough for the default suite.
 ATTENTION = {"network_def#decoder#width": 16, "network_def#decoder#layers": 3, "network_def#decoder#channels": [8, 8, 4, 4]}

@@ -1,0 +1,112 @@
+"""A folder of images and labels -> its dataset.json, written, and what to know about it."""
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ...files.atomic_write import write_json
+from ..cases.datalist import read_json
+from .describe_dataset import MADE_BY, describe_dataset
+from .find_cases import FoundCases, find_cases
+from .label_names import modalities_of, name_values, names_of, values_in
+
+KEPT = "dataset_original.json"
+RARE = 0.1  # of the label files: a value in fewer may be a mistake
+
+
+def write_dataset(
+    folder: Path,
+    labels: Path | None = None,
+    output: Path | None = None,
+    val_fraction: float = 0.2,
+    seed: int = 0,
+    subject: str | None = None,
+    label_names: Mapping[int, str] = {},
+    channels: Sequence[str] = (),
+    overwrite: bool = False,
+) -> tuple[Path, str]:
+    """The path of dataset.json, and a report in lines.
+
+    folder is searched through; labels: where the labels are, if elsewhere; output: must hold all files. channels: which images
+    of a case to use. A dataset.json of other origin is kept as dataset_original.json. Raises ValueError or OSError that names
+    all problems, before anything is written.
+    """
+    root = _root_of(folder, labels, output)
+    known = _existing(root, overwrite)
+    found = find_cases(folder, labels, root, channels)
+    values, damaged = values_in([case.label for case in found.cases if case.label])
+    if problems := found.problems + damaged:
+        raise ValueError("\n".join([*map(str, problems), f"{len(problems)} problem{'s' * (len(problems) > 1)}"]))
+    names = name_values(set().union(*values.values()), {**names_of(known), **label_names})
+    modalities = _modality_names(found, modalities_of(known))
+    content = describe_dataset(root, found.cases, names, modalities, val_fraction, seed, subject)
+    _write(root / "dataset.json", content)
+    return root / "dataset.json", _report(content, found, values)
+
+
+def _root_of(folder: Path, labels: Path | None, output: Path | None) -> Path:
+    """Where dataset.json goes: all its files lie below, so that the folder can be moved."""
+    common = Path(os.path.commonpath([folder, labels or folder]))
+    root = output or common
+    if root == Path(root.anchor) or not common.is_relative_to(root):
+        raise ValueError(
+            f"dataset.json must lie in a folder that holds all images and labels, not in {root}; put them into one folder"
+        )
+    return root
+
+
+def _existing(root: Path, overwrite: bool) -> dict[str, Any]:
+    """The dataset.json that is there already: its names are taken over."""
+    path = root / "dataset.json"
+    if not path.exists():
+        return {}
+    content = read_json(path)
+    foreign = content.get("description") != MADE_BY
+    if not overwrite:
+        kept = f" (it stays as {KEPT}; its names are taken over)" if foreign else ""
+        raise ValueError(f"{path} is there already; give --overwrite to replace it{kept}")
+    if foreign and (root / KEPT).exists():
+        raise ValueError(f"{path} was not written by this tool and {KEPT} is there too; move one of them away")
+    return content
+
+
+def _modality_names(found: FoundCases, known: list[str]) -> list[str]:
+    if known and len(found.channels) in (1, len(known)):  # one file may hold several channels
+        return known
+    return [name if name.strip("0123456789") else "unknown" for name in found.channels]
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    if path.exists() and read_json(path).get("description") != MADE_BY:
+        path.rename(path.with_name(KEPT))
+    write_json(path, content)
+
+
+def _report(content: dict[str, Any], found: FoundCases, values: dict[Path, set[int]]) -> str:
+    lines = [
+        f"{part:10}  {len(content[part]):5} cases of {len({case['subject'] for case in content[part]}):5} subjects"
+        for part in ("training", "validation")
+    ]
+    unlabelled = [path for case in found.cases if not case.label for path in case.images]
+    lines.append(f"{'test':10}  {len(content['test']):5} cases{_listed(', images without a label', unlabelled)}")
+    lines.append(f"labels      {', '.join(f'{value} {name}' for value, name in content['labels'].items())}")
+    for value in content["labels"]:
+        holders = [path for path, inside in values.items() if int(value) in inside]
+        if 0 < len(holders) <= RARE * len(values):
+            where = f"stands in {len(holders)} of {len(values)} label files alone"
+            lines.append(f"IN DOUBT    the value {value} {where}{_listed('', holders)}; is it a slip of the pen?")
+    lines.append(f"modalities  {', '.join(content['modality'].values())}")
+    ((subject, most),) = Counter(case["subject"] for case in content["training"]).most_common(1)
+    example = f"{subject}, for example, has {most} cases" if most > 1 else "each case is taken for a subject of its own"
+    lines.append(f"subjects    {example}; if that is wrong, say by --subject what names a subject")
+    empty = [path for path, inside in values.items() if inside == {0}]
+    for what, files in (("are of no case and left out", found.left_out), ("show no structure; training refuses them", empty)):
+        if files:
+            lines.append(f"{len(files)} files {_listed(what, files)}")
+    return "\n".join(lines)
+
+
+def _listed(what: str, files: list[Path]) -> str:
+    return f"{what}: {', '.join(map(str, files[:5]))}{', ...' if len(files) > 5 else ''}" if files else ""

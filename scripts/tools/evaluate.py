@@ -1,0 +1,63 @@
+"""A dataset and a checkpoint -> metrics of its masks."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from ..run.config_files import CONFIGS, OWN, network_configs
+from . import options
+from .checkpoint_config import checkpoint_configs
+from .run_bundle import run_bundle, shown
+
+MEASURED_WITH = (
+    "nsd_tolerance",
+    "nsd_unit",
+    "spacing_known",
+    "empty_labels",
+    "val_fraction",
+    "seed",
+)  # the last two: the split
+
+
+def evaluate(
+    data: options.Dataset,
+    checkpoint: options.Checkpoint,
+    part: Annotated[Literal["validation", "test", "training"], typer.Option(help="Which cases.")] = "validation",
+    output: Annotated[
+        Path | None,
+        typer.Option(parser=options.path, metavar="FOLDER", help="[default: evaluation, beside the checkpoint]"),
+    ] = None,
+    encoder_weights: options.EncoderWeights = None,
+    preset: options.OtherPreset = None,
+    network: options.OtherNetwork = None,
+    overlay: options.Overlays = None,
+    settings: options.Settings = None,
+    dry_run: options.DryRun = False,
+) -> None:
+    """Segment the labelled cases of a dataset and measure the masks.
+
+    \b
+        sam3d evaluate DATA --checkpoint runs/mine/model.pt
+        sam3d evaluate DATA --checkpoint runs/mine/model.pt --part test --output runs/mine/test
+
+    OUTPUT/metrics.csv holds Dice, HD95 and NSD of each case and class, OUTPUT/metrics.json their means. There is a picture too.
+    """
+    output = output or checkpoint.parent / "evaluation"
+    configs = [
+        CONFIGS / "train.json",
+        CONFIGS / "evaluate.json",
+        *checkpoint_configs(checkpoint, output, preset, MEASURED_WITH),
+        *network_configs(network or OWN),
+        *(overlay or ()),
+        *([preset] if preset else ()),
+    ]
+    chosen = {
+        "dataset_dir": data,
+        "checkpoint": checkpoint,
+        "output_dir": output,
+        "part": part,
+        "encoder_weights": encoder_weights,
+    }
+    if run_bundle("evaluating", configs, chosen, settings, dry_run):
+        print(f"\nmeans: {shown(output / 'metrics.json')}, of each case and class: {shown(output / 'metrics.csv')}")

@@ -1,0 +1,153 @@
+"""The options that several commands take, and how the words of a user become their values."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..run.bundle_command import read_setting
+from ..run.config_files import OWN, network_configs, networks, overlay_config, overlays, preset_config, presets
+
+
+def path(text: str | Path) -> Path:
+    """Absolute, since the line that a command stands for runs in any folder."""
+    if not str(text):
+        raise typer.BadParameter("a path must not be empty")
+    return Path(os.path.abspath(os.path.expanduser(text)))
+
+
+def folder(text: str | Path) -> Path:
+    found = path(text)
+    if not found.is_dir():
+        raise typer.BadParameter(f"no folder {text}")
+    return found
+
+
+def file(text: str | Path) -> Path:
+    found = path(text)
+    if not found.is_file():
+        raise typer.BadParameter(f"no file {text}")
+    return found
+
+
+def existing(text: str | Path) -> Path:
+    found = path(text)
+    if not found.exists():
+        raise typer.BadParameter(f"no file or folder {text}")
+    return found
+
+
+def dataset_folder(text: str | Path) -> Path:
+    found = folder(text)
+    if not (found / "dataset.json").is_file():
+        raise typer.BadParameter(f"no dataset.json in {text}; write one by: sam3d dataset {text}")
+    return found
+
+
+def weights(text: str) -> str:
+    return text if text == "random" else str(file(text))
+
+
+def cache_folder(text: str | Path) -> Path:
+    return Path(text) if str(text) == "memory" else path(text)
+
+
+def preset(text: str | Path) -> Path:
+    try:
+        return path(preset_config(os.path.expanduser(text)))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def network(text: str) -> str:
+    try:
+        network_configs(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    return text
+
+
+def overlay(text: str) -> Path:
+    try:
+        return path(overlay_config(os.path.expanduser(text)))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def setting(text: str) -> tuple[str, Any]:
+    try:
+        return read_setting(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+Dataset = Annotated[Path, typer.Argument(parser=dataset_folder, metavar="DATA", help="The folder with dataset.json.")]
+Checkpoint = Annotated[
+    Path, typer.Option(parser=file, metavar="FILE", help="model.pt of a training run; it knows its preset and its network.")
+]
+Preset = Annotated[
+    Path,
+    typer.Option(
+        parser=preset,
+        metavar="PRESET",
+        autocompletion=lambda: list(presets()),
+        help="A YAML file, or the name of one in this folder or in configs/datasets.",
+    ),
+]
+OtherPreset = Annotated[
+    Path | None,
+    typer.Option(
+        parser=preset,
+        metavar="PRESET",
+        autocompletion=lambda: list(presets()),
+        help="Laid over what the checkpoint says; for a checkpoint that says nothing.",
+    ),
+]
+Network = Annotated[
+    str,
+    typer.Option(
+        parser=network,
+        metavar="NAME",
+        autocompletion=lambda: [OWN, *networks()],
+        help="A file of configs/**/networks, or a path.",
+    ),
+]
+OtherNetwork = Annotated[
+    str | None,
+    typer.Option(
+        "--network",
+        parser=network,
+        metavar="NAME",
+        autocompletion=lambda: [OWN, *networks()],
+        help="As --preset.",
+    ),
+]
+Overlays = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--overlay",
+        parser=overlay,
+        metavar="NAME",
+        autocompletion=lambda: list(overlays()),
+        help="A file of configs/**/overlays, or a path; may be repeated.",
+    ),
+]
+EncoderWeights = Annotated[
+    str | None,
+    typer.Option(
+        parser=weights,
+        metavar="PATH|random",
+        help="SAM's weights, if they do not lie in models/ of the bundle. random: for tests and comparisons.",
+    ),
+]
+Settings = Annotated[
+    list[Any] | None,
+    typer.Option(
+        "--set",
+        parser=setting,
+        metavar="ID=VALUE",
+        help='Any other id of the configs, such as batch_size=4 or spatial_size="[96, 96]"; may be repeated.',
+    ),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only print the line that this command stands for.")]

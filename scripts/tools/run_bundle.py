@@ -1,0 +1,55 @@
+"""What a command stands for -> the line, ready to copy, and the run."""
+
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from ..run.bundle_command import bundle_words, run_here, shell_line
+
+
+def run_bundle(
+    run_id: str,
+    configs: Sequence[Path],
+    options: Mapping[str, Any],
+    settings: Sequence[tuple[str, Any]] | None,
+    dry_run: bool,
+    processes: int = 1,
+) -> bool:
+    """Whether it was run; a run that fails does not return.
+
+    options: those that are None are left to the configs. settings: of --set.
+    """
+    given = {identifier: value for identifier, value in options.items() if value is not None}
+    if twice := sorted(given.keys() & dict(settings or ())):
+        raise typer.BadParameter(f"{', '.join(twice)}: another option of this command sets it", param_hint="--set")
+    words = bundle_words(run_id, configs, {**given, **dict(settings or ())}, processes)
+    print(shell_line(words), flush=True)
+    if dry_run:
+        return False
+    if processes == 1:
+        run_here(words)
+    else:
+        _run_processes(words)
+    return True
+
+
+def _run_processes(words: Sequence[str]) -> None:
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+    try:
+        run_here(words)
+    except ChildFailedError as error:
+        raise typer.Exit(1) from error  # the process that failed has said why
+
+
+def say_next(*commands: Sequence[str | Path]) -> None:
+    """Commands to go on with, ready to copy; a file of this folder by its name."""
+    print("\nnext:", *(f"    sam3d {shlex.join(map(shown, words))}" for words in commands), sep="\n")
+
+
+def shown(word: str | Path) -> str:
+    return os.path.relpath(word) if isinstance(word, Path) and word.is_relative_to(Path.cwd()) else str(word)

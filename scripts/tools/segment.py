@@ -1,0 +1,63 @@
+"""Scans and a checkpoint -> masks."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..run.config_files import CONFIGS, OWN, network_configs
+from . import options
+from .checkpoint_config import checkpoint_configs
+from .run_bundle import run_bundle, shown
+
+
+def segment(
+    scans: Annotated[
+        Path,
+        typer.Argument(
+            parser=options.existing, metavar="SCANS", help="An image, a DICOM folder, a folder of images, or a dataset.json."
+        ),
+    ],
+    checkpoint: options.Checkpoint,
+    output: Annotated[Path, typer.Option(parser=options.path, metavar="FOLDER", help="Of the masks.")] = Path("masks"),
+    encoder_weights: options.EncoderWeights = None,
+    preset: options.OtherPreset = None,
+    network: options.OtherNetwork = None,
+    overlay: options.Overlays = None,
+    whole: Annotated[bool, typer.Option("--whole", help="Decode all slices at once, not in windows: another mask.")] = False,
+    memory: Annotated[
+        float | None, typer.Option(metavar="GB", help="What the decoder may take.  [default: half of what is free]")
+    ] = None,
+    dicom_seg: Annotated[
+        bool, typer.Option("--dicom-seg", help="Write a DICOM Segmentation object too for each DICOM series.")
+    ] = False,
+    settings: options.Settings = None,
+    dry_run: options.DryRun = False,
+) -> None:
+    """Segment images with a trained network.
+
+    \b
+        sam3d segment SCANS --checkpoint runs/mine/model.pt --output masks
+        sam3d segment SCANS/a.nii.gz --checkpoint runs/mine/model.pt --output masks --memory 4
+
+    The mask of SCANS/a.nii.gz is OUTPUT/a_seg.nii.gz; OUTPUT/report.json says what became of each image. The same command again
+    makes only the masks that are missing.
+    """
+    configs = [
+        CONFIGS / "inference.json",
+        *checkpoint_configs(checkpoint, output, preset),
+        *network_configs(network or OWN),
+        *(overlay or ()),
+        *([CONFIGS / "overlays" / "dicom_seg.yaml"] if dicom_seg else ()),
+        *([preset] if preset else ()),
+    ]
+    chosen = {
+        "input": scans,
+        "checkpoint": checkpoint,
+        "output_dir": output,
+        "encoder_weights": encoder_weights,
+        "inferer#mode": "whole" if whole else None,
+        "inferer#memory": memory,
+    }
+    if run_bundle("inference", configs, chosen, settings, dry_run):
+        print(f"\nmasks: {shown(output)}\nwhat became of each image: {shown(output / 'report.json')}")

@@ -1,0 +1,254 @@
+"""Training, segmenting and evaluating as a user does, from a folder of their own."""
+
+import json
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT
+from runs.conftest import NARROW_CONFIG, Command, assert_lies_on_its_image
+
+from scripts.files.checkpoint_file import read_about, write_checkpoint
+from scripts.run.settings import CLASSES, Changes
+from scripts.tools.evaluate import MEASURED_WITH
+
+from .conftest import Shell, Typed
+
+ODD = "it's 1e5, #2"  # the folder of a run
+
+
+@pytest.fixture(scope="module")
+def own_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("own")
+    (folder / "mine.yaml").write_text(NARROW_CONFIG.read_text() + "val_fraction: 0.4\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(shell: Shell, phantoms: Path, own_folder: Path) -> subprocess.CompletedProcess[str]:
+    return shell(f"sam3d train {phantoms} --preset mine --set max_epochs=1 --output {shlex.quote(ODD)}", cwd=own_folder)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(run: subprocess.CompletedProcess[str], own_folder: Path) -> Path:
+    return own_folder / ODD / "model.pt"
+
+
+def printed_line(output: str) -> list[str]:
+    """The words of the line that a command stands for, which comes first."""
+    words = shlex.split(output.splitlines()[0])
+    assert words[:4] == ["python", "-m", "monai.bundle", "run"]
+    return words
+
+
+def test_a_run_says_first_what_it_stands_for_and_last_how_to_go_on(
+    run: subprocess.CompletedProcess[str], own_folder: Path, phantoms: Path
+) -> None:
+    words = printed_line(run.stdout)
+    assert words[4:6] == ["training", "--config_file"]
+    assert words[6] == str([str(ROOT / "configs" / "train.json"), str(own_folder / "mine.yaml")])
+    assert (own_folder / ODD / "model.pt").exists()
+    checkpoint = f"--checkpoint {shlex.quote(f'{ODD}/model.pt')}"
+    assert run.stdout.splitlines()[-2:] == [
+        f"    sam3d evaluate {phantoms} {checkpoint}",
+        f"    sam3d segment {phantoms / 'dataset.json'} {checkpoint} --output masks",
+    ]
+
+
+def test_monais_words_about_words_do_not_reach_the_user(run: subprocess.CompletedProcess[str]) -> None:
+    said = run.stdout + run.stderr
+    assert "INFO epoch 1 of 1" in said
+    assert "parsing config_file" not in said
+    assert "Not all config files are in" not in said
+
+
+def test_what_it_says_at_the_end_can_be_copied(run: subprocess.CompletedProcess[str], own_folder: Path, shell: Shell) -> None:
+    evaluate, segment = run.stdout.splitlines()[-2:]
+    assert f"{ODD}/evaluation/metrics.json" in shell(evaluate, cwd=own_folder).stdout.splitlines()[-1]
+    assert shell(segment, cwd=own_folder).stdout.splitlines()[-2:] == [
+        "masks: masks",
+        "what became of each image: masks/report.json",
+    ]
+    entries = json.loads((own_folder / "masks" / "report.json").read_text())
+    assert len(entries) == 2
+    for entry in entries:
+        assert_lies_on_its_image(entry)
+
+
+def test_the_checkpoint_alone_gives_what_its_preset_named_gives(
+    checkpoint: Path, bundle_run: Command, own_folder: Path, phantoms: Path, tmp_path: Path, shell: Shell
+) -> None:
+    shell(f"sam3d evaluate {phantoms} --checkpoint model.pt --output {tmp_path}/alone", cwd=checkpoint.parent)
+    bundle_run(
+        "evaluating",
+        ["train.json", "evaluate.json"],
+        last=[own_folder / "mine.yaml"],
+        dataset_dir=phantoms,
+        checkpoint=copy(checkpoint, tmp_path),
+        output_dir=tmp_path / "named",
+    )
+    for name in ("metrics.csv", "metrics.json"):
+        assert (tmp_path / "alone" / name).read_bytes() == (tmp_path / "named" / name).read_bytes()
+    for mask in (tmp_path / "named" / "masks").glob("*.nii.gz"):
+        np.testing.assert_array_equal(*(nib.load(tmp_path / part / "masks" / mask.name).dataobj for part in ("alone", "named")))
+
+
+def copy(checkpoint: Path, folder: Path) -> Path:
+    """To a path that `monai.bundle run` takes as it is."""
+    (folder / "model.pt").write_bytes(checkpoint.read_bytes())
+    return folder / "model.pt"
+
+
+def test_the_line_of_a_dry_run_does_in_any_folder_what_the_command_does(
+    checkpoint: Path, own_folder: Path, phantoms: Path, tmp_path: Path, shell: Shell
+) -> None:
+    options = f"--preset mine --set max_epochs=1 --output {shlex.quote(f'again {ODD}')}"
+    line = shell(f"sam3d train {phantoms} {options} --dry-run", cwd=own_folder).stdout
+    assert line.count("\n") == 1
+    assert not (own_folder / f"again {ODD}").exists()
+    shell(line, cwd=tmp_path)
+    first, second = (torch.load(path, weights_only=True) for path in (checkpoint, own_folder / f"again {ODD}" / "model.pt"))
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_a_run_that_fails_is_one_sentence_and_exit_code_1(shell: Shell, phantoms: Path, own_folder: Path) -> None:
+    result = shell(f"sam3d train {phantoms} --preset mine --set max_epoch=1 --output new", cwd=own_folder, code=1)
+    assert "'max_epoch' is no option of this bundle and no id of its configs; did you mean max_epochs" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert "next:" not in result.stdout
+
+
+def test_options_reach_the_run_by_their_ids(
+    phantoms: Path, typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.yaml").write_text("network_def: {}\n")
+    words = printed_line(
+        typed(
+            *(
+                "train",
+                phantoms,
+                "--preset",
+                "phantoms",
+                "--network",
+                tmp_path / "net.yaml",
+                "--overlay",
+                "joint_dice",
+                "--cached",
+            ),
+            *("--cache-dir", "memory", "--resume", "--skip-bad", "--encoder-weights", "random", "--max-epochs", "3"),
+            *("--set", "learning_rate=1e-4", "--set", "network_def#channels=[4, 8]", "--dry-run"),
+        )
+    )
+    names = ("train.json", "net.yaml", "joint_dice.yaml", "cached.yaml", "phantoms.yaml")
+    assert re.findall(r"[\w.]+(?=')", words[6]) == list(names)
+    options = dict(zip(words[7::2], words[8::2], strict=True))
+    assert options == {
+        "--bundle_root": str(ROOT),
+        "--dataset_dir": str(phantoms),
+        "--output_dir": str(tmp_path / "runs" / "phantoms"),
+        "--resume": "True",
+        "--encoder_weights": "random",
+        "--max_epochs": "3",
+        "--skip_bad": "True",
+        "--cache_dir": "memory",
+        "--learning_rate": "0.0001",
+        "--network_def#channels": "[4, 8]",
+    }
+
+
+def test_options_of_segmenting_reach_the_run_by_their_ids(
+    checkpoint: Path, phantoms: Path, typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = printed_line(
+        typed(
+            *("segment", phantoms, "--checkpoint", copy(checkpoint, tmp_path), "--whole", "--memory", "1.5", "--dicom-seg"),
+            *("--preset", "phantoms", "--dry-run"),
+        )
+    )
+    assert re.findall(r"[\w.]+(?=')", words[6]) == ["inference.json", "preset.json", "dicom_seg.yaml", "phantoms.yaml"]
+    assert dict(zip(words[7::2], words[8::2], strict=True)) == {
+        "--bundle_root": str(ROOT),
+        "--input": str(phantoms),
+        "--checkpoint": str(tmp_path / "model.pt"),
+        "--output_dir": str(tmp_path / "masks"),
+        "--inferer#mode": "whole",
+        "--inferer#memory": "1.5",
+    }
+
+
+def test_a_checkpoint_hands_on_what_its_network_and_its_measures_need(
+    checkpoint: Path, phantoms: Path, typed: Typed, tmp_path: Path
+) -> None:
+    about = {**(read_about(checkpoint) or {}), "seed": 5, "transformer_weights": "random"}
+    about |= {"my_rate": 3}  # of an overlay for training alone
+    about["network_def"] = {"_target_": "TransUNet", "weights": "@transformer_weights"}
+    write_checkpoint(tmp_path / "model.pt", {}, about)
+    typed("evaluate", phantoms, "--checkpoint", tmp_path / "model.pt", "--dry-run")
+    config = json.loads((tmp_path / "evaluation" / "preset.json").read_text())
+    assert config["network_def"] == about["network_def"]
+    assert config["transformer_weights"] == "random"
+    assert (config["seed"], config["val_fraction"], config["nsd_unit"]) == (5, 0.4, "voxel")
+    assert {"train", "optimizer", "max_epochs", "output_dir", "my_rate"}.isdisjoint(config)
+
+
+def test_all_that_changes_the_figures_of_an_evaluation_is_taken_from_the_checkpoint() -> None:
+    known = json.loads((ROOT / "configs" / "train.json").read_text()).keys()
+    assert {key for key, changes in CLASSES.items() if changes is Changes.FIGURES} & known <= set(MEASURED_WITH)
+
+
+def test_a_checkpoint_that_says_nothing_needs_a_preset(phantoms: Path, typed: Typed, tmp_path: Path) -> None:
+    torch.save({"weight": torch.zeros(1)}, tmp_path / "foreign.pt")
+    words = ["segment", phantoms, "--checkpoint", tmp_path / "foreign.pt", "--output", tmp_path / "masks", "--dry-run"]
+    assert "does not say which preset it was trained with; name that preset by --preset" in typed(*words, fails=True)
+    line = printed_line(typed(*words, "--preset", "phantoms"))
+    assert re.findall(r"[\w.]+(?=')", line[6]) == ["inference.json", "phantoms.yaml"]
+    assert not (tmp_path / "masks").exists()
+
+
+def test_gpus_are_processes_of_torchrun(phantoms: Path, typed: Typed) -> None:
+    words = shlex.split(typed("train", phantoms, "--preset", "phantoms", "--gpus", "2", "--dry-run"))
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    assert words[:9] == ["python", *launcher, "-m", "monai.bundle", "run", "training"]
+    assert re.findall(r"[\w.]+(?=')", words[10]) == ["train.json", "multi_gpu.yaml", "phantoms.yaml"]
+
+
+def test_more_gpus_than_there_are_are_refused(phantoms: Path, typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    words = ["train", phantoms, "--preset", "phantoms", "--gpus", "2"]
+    assert "Invalid value for --gpus: torch sees 1 on this machine, not 2" in typed(*words, fails=True)
+    typed(*words, "--dry-run")  # for another machine
+
+
+@pytest.mark.slow
+def test_two_processes_train_on_a_cpu(shell: Shell, phantoms: Path, own_folder: Path) -> None:
+    result = shell(f"sam3d train {phantoms} --preset mine --gpus 2 --set batch_size=1 --output two", cwd=own_folder)
+    assert torch.load(own_folder / "two" / "last.pt", weights_only=True)["epoch_length"] == 2  # of four cases
+    assert "next:" in result.stdout
+    failing = shell(f"sam3d train {phantoms} --preset mine --gpus 2 --output two", cwd=own_folder, code=1)
+    assert "already holds a training" in failing.stderr
+    assert "Traceback" not in failing.stderr
+
+
+@pytest.mark.slow
+def test_an_interruption_ends_with_a_sentence_and_130(shell: Shell, phantoms: Path, own_folder: Path) -> None:
+    wait = "until [ -e long/last.pt ]; do sleep 0.1; done"
+    line = f"set -m; sam3d train {phantoms} --preset mine --max-epochs 10000 --output long & {wait}; kill -INT %1; wait %1"
+    result = shell(line, cwd=own_folder, code=128 + signal.SIGINT)
+    assert "\ninterrupted: what was written is whole; the same command goes on, a training run with --resume\n" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_the_module_does_without_installing(phantoms: Path) -> None:
+    command = [sys.executable, "-m", "scripts", "train", str(phantoms), "--preset", "phantoms", "--dry-run"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert printed_line(result.stdout)[4] == "training"
