@@ -103,7 +103,7 @@ def test_a_folder_becomes_batches_of_a_training(
     content = json.loads((data / "dataset.json").read_text(encoding="utf-8"))
     assert content["labels"] == {"0": "background", "3": "a: b", "7": "no"}
     assert list(content["modality"].values()) == modalities
-    assert {part: len(cases) for part, cases in read_datalist(data).items()} == {"training": 3, "validation": 1}
+    assert {part: len(listed.cases) for part, listed in read_datalist(data).items()} == {"training": 3, "validation": 1}
 
     printed = run(preset, data, "--output", mine)
     assert str(mine) in printed
@@ -113,7 +113,7 @@ def test_a_folder_becomes_batches_of_a_training(
     assert config["labels"] == content["labels"]
     assert (config["axcodes"], config["spatial_size"], config["roi_depth"]) == ("ASR", [112, 64], 12)
     assert config["intensity"]["_target_"] == scaling
-    case = config.get_parsed_content("train#preprocessing")(read_datalist(data)["training"][0])[0]
+    case = config.get_parsed_content("train#preprocessing")(read_datalist(data)["training"].cases[0])[0]
     assert case["image"].shape == (len(modalities), 112, 64, 12)
     assert case["label"].shape == (1, 112, 64, 12)
     assert 0 < float(case["image"].mean()) < 1
@@ -164,7 +164,7 @@ def test_images_and_labels_in_two_places_meet_in_their_common_folder(tmp_path: P
     for name, seed in PHANTOMS.items():
         write_case([tmp_path / f"data/scans/{name}.nii.gz"], tmp_path / f"data/by hand/{name}.nii.gz", seed)
     run(dataset, tmp_path / "data/scans", "--labels", tmp_path / "data/by hand")
-    assert len(read_datalist(tmp_path / "data")["training"]) == 3
+    assert len(read_datalist(tmp_path / "data")["training"].cases) == 3
     words = (tmp_path / "data/scans", "--labels", tmp_path / "data/by hand", "--output_dir", tmp_path / "data/scans")
     assert "must lie in a folder that holds all" in run(dataset, *words, fails=True)
 
@@ -183,7 +183,7 @@ def test_the_subject_may_be_told(data: Path, run: Tool) -> None:
     out = run(dataset, data, "--subject", r"p(\d)", "--overwrite", fails=True)
     assert "4 of 0" in out  # all four are of subject 0
     run(dataset, data, "--subject", r"p0(\d)")
-    assert read_datalist(data)["validation"][0]["subject"] in "0123"
+    assert read_datalist(data)["validation"].cases[0]["subject"] in "0123"
     assert "has no group" in run(dataset, data, "--subject", "p0", fails=True)
 
 
@@ -205,7 +205,7 @@ def test_a_preset_that_is_there_is_not_overwritten_and_bad_cases_are_all_named(d
     mine.write_text("edited: true\n")
     assert "choose another --output" in run(preset, data, "--output", mine, fails=True)
     assert mine.read_text() == "edited: true\n"
-    training = [Path(case["image"]) for case in read_datalist(data)["training"]]
+    training = [Path(case["image"]) for case in read_datalist(data)["training"].cases]
     for image in training[:2]:
         image.write_bytes(b"junk")
     message = run(preset, data, "--output", data / "other.yaml", fails=True)
