@@ -64,7 +64,7 @@ class Checkpointing:
             self.trainer.add_event_handler(Events.EPOCH_COMPLETED, self._save_last)
             self.trainer.add_event_handler(Events.COMPLETED, self._say_where)
 
-    def _save_if_best(self, evaluator: Engine) -> None:
+    def _save_if_best(self, evaluator: Evaluator) -> None:
         if evaluator.state.best_metric_epoch == evaluator.state.epoch:
             self._save(self.objects["network"].state_dict(), BEST)
 
@@ -119,11 +119,16 @@ class Checkpointing:
             thing.load_state_dict(state[name])
         self.trainer.state.epoch = state["epoch"]
         self.trainer.state.iteration = state["epoch"] * state["epoch_length"]
-        if "scaler" in state:  # the trainer makes its scaler when it starts
-            self.trainer.add_event_handler(Events.STARTED, lambda: self.trainer.scaler.load_state_dict(state["scaler"]))
+        if "scaler" in state:
+            self.trainer.add_event_handler(Events.STARTED, self._load_scaler, state["scaler"])
         self.evaluator.state.best_metric = state["best_metric"]
         self.evaluator.state.best_metric_epoch = state["best_metric_epoch"]
         logger.info("%s: going on after epoch %d of %d", path, state["epoch"], self.trainer.state.max_epochs)
+
+    def _load_scaler(self, trainer: Trainer, state: dict[str, Any]) -> None:
+        """Of mixed precision: the trainer makes its scaler when it starts, and none on a CPU."""
+        if trainer.scaler is not None:
+            trainer.scaler.load_state_dict(state)
 
     def _compare(self, saved: dict[str, Any] | None, path: Path) -> None:
         kinds = (Changes.NETWORK, Changes.MASK, Changes.TRAINING)

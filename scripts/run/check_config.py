@@ -136,6 +136,8 @@ def _check_component(identifier: str, component: dict[str, Any], locator: Compon
         return  # MONAI says itself that the name is ambiguous
     if callable_ is None:
         raise ValueError(f"'{identifier}' names the component {target}, which does not exist")
+    if not callable(callable_):
+        return
     try:
         parameters = inspect.signature(callable_).parameters
     except (TypeError, ValueError):  # some are written in C
