@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 class TwoStage:
     """In the first stage the part is in `eval()` and gets no gradient, so the optimizer passes it over.
 
-    The stage follows from the epoch alone: a resumed training needs no state of this.
+    The stage follows from the epoch alone, so resuming needs no state of it.
 
     part: name of a module of the network, as in `named_modules`.
     """

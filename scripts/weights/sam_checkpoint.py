@@ -71,7 +71,7 @@ def _how_to_get(path: Path) -> str:
         f"no SAM encoder weights at {path}. Download them once with\n"
         "    python -m scripts.tools.download\n"
         f"in this bundle's folder, or fetch {addresses} by other means and put it at {path}, or give --encoder_weights PATH; "
-        "for a run without pretrained weights ask for --encoder_weights random"
+        "for a run without pretrained weights, give --encoder_weights random"
     )
 
 

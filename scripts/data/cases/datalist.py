@@ -66,7 +66,7 @@ def list_cases(path: Path, content: dict[str, Any], part: str, labelled: bool) -
     entries = content.get(part)
     if not isinstance(entries, list) or not entries:
         known = ", ".join(key for key in PARTS if content.get(key)) or "no lists of cases"
-        raise CaseError(str(path), f"must list cases under '{part}'", f"it has {known}", "correct it, see docs/README.md")
+        raise CaseError(str(path), f"must list cases under '{part}'", f"it has {known}", "correct it, see docs/your_data.md")
     listed = Listed[Case]([], [])
     seen: set[str] = set()
     for number, entry in enumerate(entries, 1):

@@ -1,4 +1,4 @@
-"""Names of networks and a budget -> trainings, evaluations and the table of `python -m scripts.research.comparison.compare`."""
+"""Names of networks and a budget -> each of them trained and evaluated, and one table: `sam3d compare`."""
 
 from ...run.network_configs import network_configs
 from .budget import Budget

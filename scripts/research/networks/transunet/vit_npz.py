@@ -32,14 +32,14 @@ def load_vit_npz(network: TransUNet, weights: str | Path) -> TransUNet:
     if str(weights) == "random":
         logger.warning(
             "transformer_weights: random. Unless a checkpoint is loaded next, ResNet and transformer are NOT pretrained and "
-            "learn from your data alone; TransUNet was published with pretrained ones, see docs/transunet.md."
+            "learn from your data alone; TransUNet was published with pretrained ones, see docs/research/transunet.md."
         )
         return network
     path = Path(weights)
     if not path.is_file():
         raise FileNotFoundError(
             f"no transformer weights at {path}. Download them once with\n    curl -fLo {path} {URL}\n"
-            "or, for a training from scratch, ask for --transformer_weights random"
+            "or, to train from scratch, --transformer_weights random"
         )
     arrays = {name: array for name, array in _read_npz(path).items() if name.split("/")[0] not in UNUSED}
     parameters = _by_official_name(network)
