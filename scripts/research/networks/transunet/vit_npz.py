@@ -55,8 +55,8 @@ def load_vit_npz(network: TransUNet, weights: str | Path) -> TransUNet:
 
 def _read_npz(path: Path) -> dict[str, torch.Tensor]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: torch.from_numpy(file[name]) for name in file.files}
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
     except Exception as error:  # of zip archives, of numpy, of torch for what is no number: whatever the bytes trigger
         raise ValueError(
             f"{path} cannot be read as an .npz file of numbers: it is damaged, incomplete, or holds more than arrays "
