@@ -93,8 +93,8 @@ class EmbeddingStore:
         free = psutil.virtual_memory().available if self.in_memory else shutil.disk_usage(self.folder).free
         if size > free:
             raise OSError(
-                f"the next embedding takes {size / GB:.3g} GB, {self.folder} has {free / GB:.3g} GB free; give cache_dir a larger "
-                "disk or cache fewer views"
+                f"the next embedding takes {size / GB:.3g} GB, {self.folder} has {free / GB:.3g} GB free; give cache_dir a "
+                "larger disk or cache fewer views"
             )
 
     def size(self) -> int:
