@@ -60,7 +60,7 @@ def _seconds(setting: Setting, output: Path, listed: Listed, threads: int, first
     report = CaseReport(output)
     records = MaskRecords(output, checkpoint, "random", 0, setting.device, network, reuse=False)
     labels = {str(value): f"class {value}" for value in range(setting.classes)}
-    preprocessing = Compose([*first, ReadCased(1, labels), ScaleIntensityd("image")])
+    preprocessing: Any = Compose([*first, ReadCased(1, labels), ScaleIntensityd("image")])
     back = Invertd("pred", preprocessing, orig_keys="image", nearest_interp=True)
     dataset = TriedCases(check_headers(listed, 1, report), preprocessing, records)
     evaluator = SupervisedEvaluator(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullLocator
@@ -39,5 +40,5 @@ def draw_accuracy(accuracy: Mapping[str, Interval], costs: Mapping[str, Mapping[
     save_figure(figure, path)
 
 
-def _number(rank: int) -> dict[str, object]:
+def _number(rank: int) -> dict[str, Any]:
     return {"marker": f"${rank}$", "color": colour_of(rank), "markersize": 6 if rank < 10 else 8}

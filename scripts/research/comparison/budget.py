@@ -36,6 +36,7 @@ class Budget:
 
     def longer_probe(self, probe: Mapping[str, Any]) -> int | None:
         """The steps of another probe, where this one was over so soon that its pace may be chance."""
+        assert self.minutes is not None  # else nothing is probed
         wanted = min(SHORTEST, SHARE * 60 * self.minutes) / seconds_a_step(probe)
         return ceil(wanted) if wanted > len(probe["epochs"][-1]["step_seconds"]) else None
 
@@ -43,6 +44,7 @@ class Budget:
         """probe: its cost.json; only minutes need one."""
         if self.max_epochs is not None:
             return _epochs(self.max_epochs)
+        assert self.minutes is not None and probe is not None
         return steps_options(int(60 * self.minutes / seconds_a_step(probe)), probe["batches"])
 
 

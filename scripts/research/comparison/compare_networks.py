@@ -54,8 +54,9 @@ def _about(rows: Sequence[NetworkResult], setting: Setting) -> str:
         if weights is not None:  # the network has an encoder
             shown = f"{weights} (**not pretrained**)" if isinstance(weights, str) else weights["file"]
             parts.append(f"Weights of SAM's encoder, where there is one: {shown}.")
-    strayed = [row for row in rows if row.failure is None and setting.budget.is_missed_by(row.cost["training_minutes"])]
+    took = {row.name: row.cost["training_minutes"] or 0.0 for row in rows if row.failure is None}
+    strayed = {name: minutes for name, minutes in took.items() if setting.budget.is_missed_by(minutes)}
     if strayed:
-        minutes = ", ".join(f"{row.name} {row.cost['training_minutes']:.2g}" for row in strayed)
+        minutes = ", ".join(f"{name} {minutes:.2g}" for name, minutes in strayed.items())
         parts.append(f"**Not comparable: the training took more than a quarter less or more than the budget: {minutes} min.**")
     return " ".join(dict.fromkeys(parts))

@@ -133,5 +133,5 @@ def _columns(name: str, interval: Interval) -> dict[str, float]:
 
 def _draw(rows: Sequence[NetworkResult], path: Path) -> None:
     accuracy = {row.name: mean_interval(row.values["dice"].values) for row in rows}
-    costs = {COSTS[key]: {row.name: row.cost[key] for row in rows} for key in PLOTTED}
-    draw_accuracy(accuracy, {name: values for name, values in costs.items() if None not in values.values()}, "mean Dice", path)
+    costs = {COSTS[key]: {row.name: value for row in rows if (value := row.cost[key]) is not None} for key in PLOTTED}
+    draw_accuracy(accuracy, {name: values for name, values in costs.items() if len(values) == len(rows)}, "mean Dice", path)

@@ -68,17 +68,19 @@ class TrainingCost:
 
     def _start_epoch(self, engine: Engine) -> None:
         self._step_seconds: list[float] = []
-        self._peak_is_reset = _reset_peak(engine.state.device)
+        state: Any = engine.state
+        self._peak_is_reset = _reset_peak(state.device)
         self._last = time.monotonic()
 
     def _complete_step(self, engine: Engine) -> None:
-        if engine.state.device.type == "cuda":
-            torch.cuda.synchronize(engine.state.device)
+        state: Any = engine.state  # MONAI's engines add to it
+        if state.device.type == "cuda":
+            torch.cuda.synchronize(state.device)
         now = time.monotonic()
         self._step_seconds.append(now - self._last)
         self._last = now
-        if engine.state.iteration % engine.state.epoch_length == 0:
-            peak = _peak(engine.state.device) if self._peak_is_reset else None
+        if state.iteration % state.epoch_length == 0:
+            peak = _peak(state.device) if self._peak_is_reset else None
             self.epochs.append({"peak_memory_bytes": peak, "step_seconds": self._step_seconds})
             self._write(engine)
 
@@ -87,14 +89,15 @@ class TrainingCost:
             return
         steps = [seconds for epoch in self.epochs for seconds in epoch["step_seconds"]]
         peaks = [epoch["peak_memory_bytes"] for epoch in self.epochs if epoch["peak_memory_bytes"] is not None]
-        device = engine.state.device
+        trainer: Any = engine
+        device = trainer.state.device
         content = {
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
             "parameters": sum(parameter.numel() for parameter in self.network.parameters()),
             "trained_parameters": sum(p.numel() for p in self.network.parameters() if p.requires_grad),
             "crop": self.crop,
             "macs": self.macs,
-            "batches": len(engine.data_loader),
+            "batches": len(trainer.data_loader),
             "steps": len(steps),
             "seconds": sum(steps),
             "median_step_seconds": median(steps[1:]) if len(steps) > 1 else None,  # the first one makes kernels
