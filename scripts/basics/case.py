@@ -1,36 +1,43 @@
 """A case: the files of an image, perhaps of its label, and what is known of them."""
 
-from typing import Any, NamedTuple, Required, TypedDict
+from typing import Any, Generic, NamedTuple, NotRequired, TypedDict, TypeVar
 
 
-class Case(TypedDict, total=False):
+class Case(TypedDict):
     """image: a path, or one for each modality.
 
     label, reference: the path of the labels, for training and for evaluation; the latter stay in the file's own space.
-    subject: whose. name: of the mask, below the output folder and without suffix.
-    opened: the headers (`data.OpenCase`), read once in a run and handed on.
+    subject: whose. opened: the headers, read once in a run and handed on; ask `headers_of` for them.
     """
 
-    image: Required[str | list[str]]
-    label: str
-    reference: str
-    subject: str
+    image: str | list[str]
+    label: NotRequired[str]
+    reference: NotRequired[str]
+    subject: NotRequired[str]
+    opened: NotRequired[Any]
+
+
+class NamedCase(Case):
+    """name: of the case's mask, below the output folder and without suffix."""
+
     name: str
-    opened: Any
 
 
-class Refused(NamedTuple):
+AnyCase = TypeVar("AnyCase", bound=Case)
+
+
+class Refused(NamedTuple, Generic[AnyCase]):
     """A case that cannot be used, and why."""
 
-    case: Case
+    case: AnyCase
     error: Exception
 
 
-class Listed(NamedTuple):
+class Listed(NamedTuple, Generic[AnyCase]):
     """The cases of a list that can be used as far as the list itself tells, and the others."""
 
-    cases: list[Case]
-    refused: list[Refused]
+    cases: list[AnyCase]
+    refused: list[Refused[AnyCase]]
 
 
 def as_list(paths: str | list[str]) -> list[str]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Protocol, TypeGuard, runtime_checkable
 
 import torch
+from torch import nn
 
 
 class DepthStore(Protocol):
@@ -29,6 +30,10 @@ class SliceEncoder(Protocol):
         ...
 
     def __call__(self, volume: torch.Tensor) -> torch.Tensor: ...
+
+    def modules(self) -> Iterator[nn.Module]:
+        """Itself and all its parts."""
+        ...
 
     def sha256(self) -> torch.Tensor:
         """Of its weights: 32 bytes, uint8."""

@@ -75,4 +75,5 @@ def oblique_affine(generator: np.random.Generator) -> np.ndarray:
 def reorient(image: nib.Nifti1Image, axcodes: str) -> nib.Nifti1Image:
     """The same volume at the same place, stored in another order of axes."""
     start = nib.io_orientation(image.affine)
-    return image.as_reoriented(nib.orientations.ornt_transform(start, nib.orientations.axcodes2ornt(axcodes)))
+    turn = nib.orientations.ornt_transform(start, nib.orientations.axcodes2ornt(axcodes))
+    return image.as_reoriented(turn)  # pyright: ignore[reportArgumentType] - annotated as lists, it needs an array

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..basics.geometry import spacing_of
 from ..files.atomic_write import atomic_write, write_json
-from .overlays import draw_overlays
+from .overlays import OpenImage, draw_overlays
 from .segmentation_metrics import segmentation_metrics
 
 logger = logging.getLogger(__name__)
@@ -22,6 +22,7 @@ class CaseMetrics:
     """Compares `pred` with `reference` in the file's own space, class by class.
 
     labels: names of the label values 0, 1, ...; the first is background and not measured.
+    open_image: reads the files again, for the picture.
     nsd_tolerance, nsd_unit: see `segmentation_metrics`.
     spacing_known: False if the headers' spacing means nothing; what would be in mm is then left blank.
     """
@@ -30,12 +31,14 @@ class CaseMetrics:
         self,
         output_dir: str | Path,
         labels: Mapping[str, str],
+        open_image: OpenImage,
         nsd_tolerance: float,
         nsd_unit: str,
         spacing_known: bool = True,
     ) -> None:
         self.folder = Path(output_dir)
         self.labels = {int(value): name for value, name in labels.items() if int(value) > 0}
+        self.open_image = open_image
         self.nsd = {"nsd_tolerance": nsd_tolerance, "nsd_unit": nsd_unit}
         self.spacing_known = spacing_known
         self.rows: list[dict[str, Any]] = []
@@ -76,7 +79,7 @@ class CaseMetrics:
             logger.info("%s: %s", name, shown)
         mean = "undefined, no class is there" if summary["mean_dice"] is None else f"{summary['mean_dice']:.4f}"
         logger.info("mean Dice %s over %d cases; %s", mean, summary["cases"], self.folder)
-        draw_overlays(self._examples(), self.labels, self.folder / "overlays.png")
+        draw_overlays(self._examples(), self.labels, self.folder / "overlays.png", self.open_image)
 
     def summary(self) -> dict[str, Any]:
         """Per class and measure: mean, median, and how many cases count; per class, how many had it on no side (excluded)."""
@@ -104,7 +107,7 @@ class CaseMetrics:
         order = sorted(dice, key=lambda case: dice[case])
         middle = len(order) // 2
         chosen = order if len(order) <= 6 else order[:2] + order[middle - 1 : middle + 1] + order[-2:]
-        return [self.files[case] | {"title": f"{case.removesuffix('_seg')}: Dice {dice[case]:.3f}"} for case in chosen]
+        return [self.files[case] | {"title": f"{case.removesuffix('_seg')}\nDice {dice[case]:.3f}"} for case in chosen]
 
 
 def _statistics(values: list[float | None]) -> dict[str, float | int | None]:

@@ -1,8 +1,9 @@
-"""Images, masks and references -> one picture: a slice of each case, the mask filled, the reference outlined."""
+"""Images, masks and references -> one picture: of each case a slice as it is, with the mask, and with the reference."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import nibabel as nib
 import numpy as np
@@ -11,42 +12,51 @@ from matplotlib.lines import Line2D
 from ..basics.figures import colour_of, fill, new_figure, save_figure
 from ..basics.geometry import spacing_of
 
+ROWS = ("image", "mask\n(line: reference)", "reference")
+OPACITY = 0.45
 
-def draw_overlays(cases: Sequence[Mapping[str, str]], labels: Mapping[int, str], path: Path) -> None:
-    """cases: files `image`, `mask` and `reference`, and a `title`. Shows the slice with most of the
-    reference's voxels, or the mask's where the reference is empty.
 
-    Slices are taken along the last axis in RAS order and shown as radiologists do: front up, the patient's right at the left.
+class OpenedImage(Protocol):
+    @property
+    def affine(self) -> np.ndarray: ...
+    @property
+    def read(self) -> Callable[[], np.ndarray]: ...  # -> (channels, H, W, D)
+
+
+OpenImage = Callable[[str], OpenedImage]
+
+
+def draw_overlays(cases: Sequence[Mapping[str, str]], labels: Mapping[int, str], path: Path, open_image: OpenImage) -> None:
+    """A column for each case. cases: files `image`, `mask` and `reference`, which `open_image` opens, and a `title`.
+
+    Shows the slice with most of the reference's voxels, or the mask's where the reference is empty. Slices are taken along the
+    last axis in RAS order and shown as radiologists do: front up, the patient's right at the left.
     """
     if not cases:
         return
-    columns = min(len(cases), 6)
-    rows = -(-len(cases) // columns)
-    figure = new_figure(3 * columns, 3.3 * rows + 0.4)
-    for axes, case in zip(figure.subplots(rows, columns, squeeze=False).flat, cases, strict=False):
-        image, mask, reference = (_read(case[key]) for key in ("image", "mask", "reference"))
+    figure = new_figure(2 * len(cases) + 0.4, 2.3 * len(ROWS) + 0.8)
+    panels = figure.subplots(len(ROWS), len(cases), squeeze=False)
+    for column, case in zip(panels.T, cases, strict=True):
+        image, mask, reference = (_read(open_image(case[key])) for key in ("image", "mask", "reference"))
         shown = reference if reference.voxels.any() else mask
-        fullest = int((shown.voxels > 0).sum((0, 1)).argmax())
-        extent_ratio = image.spacing[1] / image.spacing[0]
-        picture = image.voxels[:, :, fullest]
+        number = int((shown.voxels > 0).sum((0, 1)).argmax())
+        aspect = image.spacing[1] / image.spacing[0]
+        picture, found, expected = (_upright(volume.voxels[:, :, number]) for volume in (image, mask, reference))
         low, high = np.percentile(picture, (1, 99))
-        axes.imshow(_upright(picture), cmap="gray", vmin=low, vmax=max(high, low + 1e-6), aspect=extent_ratio)
+        for axes in column:
+            axes.imshow(picture, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), aspect=aspect)
+            axes.set(xticks=[], yticks=[])
+            axes.spines[:].set_visible(False)
         for value in labels:
-            fill(axes, _upright(mask.voxels[:, :, fullest] == value), colour_of(value), 0.4, extent_ratio)
-            outlined = _upright(reference.voxels[:, :, fullest] == value)
-            if outlined.any() and not outlined.all():
-                axes.contour(outlined, levels=[0.5], colors=[colour_of(value)], linewidths=1.2)
-        axes.set_title(f"{case['title']}\nslice {fullest + 1} of {image.voxels.shape[2]}", fontsize=9)
-    for axes in figure.axes:
-        axes.axis("off")
-    handles = [Line2D([], [], color=colour_of(v), lw=3, label=name) for v, name in labels.items()]
-    figure.legend(
-        handles=handles,
-        loc="outside lower center",
-        ncols=min(len(handles), 8),
-        fontsize=9,
-        title="line: reference, filled: mask",
-    )
+            fill(column[1], found == value, colour_of(value), OPACITY, aspect)
+            fill(column[2], expected == value, colour_of(value), OPACITY, aspect)
+            if 0 < (expected == value).sum() < expected.size:
+                column[1].contour(expected == value, levels=[0.5], colors=[colour_of(value)], linewidths=1.2)
+        column[0].set_title(f"{case['title']}, slice {number + 1} of {image.voxels.shape[2]}", fontsize=9)
+    for axes, name in zip(panels[:, 0], ROWS, strict=True):
+        axes.set_ylabel(name, fontsize=10)
+    handles = [Line2D([], [], color=colour_of(value), lw=6, label=name) for value, name in labels.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 8), fontsize=9, frameon=False)
     save_figure(figure, path)
 
 
@@ -56,11 +66,10 @@ class Volume:
     spacing: np.ndarray  # mm along each axis
 
 
-def _read(file: str) -> Volume:
-    """A file in RAS order; of several channels the first."""
-    image = nib.as_closest_canonical(nib.load(file))
-    voxels = np.asanyarray(image.dataobj)
-    return Volume(voxels if voxels.ndim == 3 else voxels[..., 0], spacing_of(image.affine))
+def _read(image: OpenedImage) -> Volume:
+    """In RAS order; of several channels the first."""
+    to_ras = nib.io_orientation(image.affine)
+    return Volume(nib.apply_orientation(image.read()[0], to_ras), spacing_of(image.affine)[np.argsort(to_ras[:, 0])])
 
 
 def _upright(plane: np.ndarray) -> np.ndarray:

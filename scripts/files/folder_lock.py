@@ -41,7 +41,7 @@ def lock_folder(folder: str | Path) -> None:
     except OSError as error:
         if error.errno not in CANNOT_LOCK:
             raise
-        logger.warning("%s: its file system has no locks; see to it that no other run writes there", folder)
+        logger.warning("%s: its file system has no locks; make sure that no other run writes there", folder)
     _held[path] = lock
 
 

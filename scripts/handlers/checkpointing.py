@@ -1,4 +1,4 @@
-"""A training's state <-> `last.pt`, its best network -> `model.pt`."""
+"""The state of a training run <-> `last.pt`, its best network -> `model.pt`."""
 
 import json
 import logging
@@ -24,7 +24,7 @@ class Checkpointing:
     """After every epoch `last.pt`, after every improvement `model.pt` (the network's state dictionary), and resuming.
 
     `last.pt` holds the state of every object in `objects`, the epoch, and the best metric so far. Together with `EpochSeed`
-    that is all: a resumed training ends with the weights of an uninterrupted one. A kill between the two files of an epoch
+    that is all: a resumed run ends with the weights of an uninterrupted one. A kill between the two files of an epoch
     leaves a `model.pt` that is an epoch ahead of `last.pt`: resuming repeats that epoch and writes the same `model.pt` again.
 
     objects: name -> object with `state_dict` and `load_state_dict`; the one called `network` is what `model.pt` holds.
@@ -55,7 +55,7 @@ class Checkpointing:
             self._load()
         elif (self.folder / LAST).exists():
             raise FileExistsError(
-                f"{self.folder} already holds a training ({LAST}); go on with it by --resume, or choose another "
+                f"{self.folder} already holds a training run ({LAST}); go on with it by --resume, or choose another "
                 "output folder, or remove it"
             )
         if idist.get_rank() == 0:
@@ -64,7 +64,7 @@ class Checkpointing:
             self.trainer.add_event_handler(Events.EPOCH_COMPLETED, self._save_last)
             self.trainer.add_event_handler(Events.COMPLETED, self._say_where)
 
-    def _save_if_best(self, evaluator: Engine) -> None:
+    def _save_if_best(self, evaluator: Evaluator) -> None:
         if evaluator.state.best_metric_epoch == evaluator.state.epoch:
             self._save(self.objects["network"].state_dict(), BEST)
 
@@ -110,20 +110,25 @@ class Checkpointing:
         for name, meaning in (("epoch_length", "iterations an epoch"), ("max_epochs", "epochs in all")):
             if state[name] != (now := getattr(self.trainer.state, name)):
                 raise ValueError(
-                    f"{path} belongs to a training of {state[name]} {meaning}, now there are {now}; resume with the same data, "
-                    "batch size, number of processes and max_epochs, since the learning rate follows them"
+                    f"{path} belongs to a training run of {state[name]} {meaning}, now there are {now}; resume with the same "
+                    "data, batch size, number of processes and max_epochs, since the learning rate follows them"
                 )
         if state["complete"]:
-            raise ValueError(f"{path} belongs to a training that is complete ({state['epoch']} epochs): nothing to resume")
+            raise ValueError(f"{path} belongs to a training run that is complete ({state['epoch']} epochs): nothing to resume")
         for name, thing in self.objects.items():
             thing.load_state_dict(state[name])
         self.trainer.state.epoch = state["epoch"]
         self.trainer.state.iteration = state["epoch"] * state["epoch_length"]
-        if "scaler" in state:  # the trainer makes its scaler when it starts
-            self.trainer.add_event_handler(Events.STARTED, lambda: self.trainer.scaler.load_state_dict(state["scaler"]))
+        if "scaler" in state:
+            self.trainer.add_event_handler(Events.STARTED, self._load_scaler, state["scaler"])
         self.evaluator.state.best_metric = state["best_metric"]
         self.evaluator.state.best_metric_epoch = state["best_metric_epoch"]
         logger.info("%s: going on after epoch %d of %d", path, state["epoch"], self.trainer.state.max_epochs)
+
+    def _load_scaler(self, trainer: Trainer, state: dict[str, Any]) -> None:
+        """Of mixed precision: the trainer makes its scaler when it starts, and none on a CPU."""
+        if trainer.scaler is not None:
+            trainer.scaler.load_state_dict(state)
 
     def _compare(self, saved: dict[str, Any] | None, path: Path) -> None:
         kinds = (Changes.NETWORK, Changes.MASK, Changes.TRAINING)

@@ -4,6 +4,7 @@ import logging
 from difflib import get_close_matches
 
 from ignite.engine import Engine, Events
+from monai.engines import SupervisedTrainer
 from monai.optimizers.lr_scheduler import WarmupCosineSchedule
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
@@ -16,7 +17,7 @@ logger = logging.getLogger(__name__)
 class TwoStage:
     """In the first stage the part is in `eval()` and gets no gradient, so the optimizer passes it over.
 
-    The stage follows from the epoch alone: a resumed training needs no state of this.
+    The stage follows from the epoch alone, so resuming needs no state of it.
 
     part: name of a module of the network, as in `named_modules`.
     """
@@ -77,7 +78,7 @@ def warm_up_and_cosine_twice(
     return SequentialLR(optimizer, [first, second], milestones=stages[:1])
 
 
-def _check_processes(engine: Engine) -> None:
+def _check_processes(engine: SupervisedTrainer) -> None:
     if isinstance(engine.network, DistributedDataParallel) and not engine.network.find_unused_parameters:
         raise ValueError(
             "several processes would wait for gradients that a frozen part never has; add --network#find_unused_parameters True"

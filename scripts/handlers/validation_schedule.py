@@ -5,7 +5,7 @@ from monai.handlers import ValidationHandler
 
 
 class ValidationSchedule(ValidationHandler):
-    """MONAI's handler, which leaves a training out whose last epochs, or all, are fewer than `interval`: no best checkpoint."""
+    """MONAI's handler would skip the last epochs of a run if they are fewer than `interval`: no best checkpoint."""
 
     def attach(self, engine: Engine) -> None:
         def due(engine: Engine, epoch: int) -> bool:

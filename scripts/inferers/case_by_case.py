@@ -9,13 +9,13 @@ from monai.engines import Evaluator
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from ..basics.case import Case
+from ..basics.case import Case, NamedCase
 
 
 class Tried(Protocol):
     """A case with what became of reading it: see `data.TriedCases`."""
 
-    case: Case
+    case: NamedCase
     record: dict[str, Any]
     data: dict[str, Any] | None
     mask: str | None
@@ -32,8 +32,8 @@ class Report(Protocol):
 
 
 class Records(Protocol):
-    def write(self, case: Case, record: dict[str, Any], mask: str) -> None: ...
-    def discard(self, case: Case) -> None: ...
+    def write(self, case: NamedCase, record: dict[str, Any], mask: str) -> None: ...
+    def discard(self, case: NamedCase) -> None: ...
 
 
 def run_case_by_case(

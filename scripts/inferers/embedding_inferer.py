@@ -84,7 +84,7 @@ class EmbeddingInferer(Inferer):
         )
         embeddings = RollingEmbeddings(network.encoder if slices is None else _in_parts(network.encoder, slices))
 
-        def predict(window: torch.Tensor, coordinates: list[list[slice]]) -> torch.Tensor:
+        def predict(window: torch.Tensor, coordinates: list[list[slice]]) -> torch.Tensor | list[torch.Tensor]:
             embedded = embeddings(window, coordinates[0])  # one window at a time
             if slices is None and self._fits(network, window):
                 return network.decode(embedded, (height, width))
@@ -92,14 +92,14 @@ class EmbeddingInferer(Inferer):
             store.append(embedded.movedim(-1, 2))
             return self._stream(store, network, window.shape, slices)
 
-        return windows(volume, predict)
+        return windows(volume, predict)  # pyright: ignore[reportReturnType] - a tensor, as `predict` gives in evaluation
 
     def _stream(
         self, embeddings: TemporaryStore, network: EmbeddingNetwork, shape: torch.Size, slices: int | None
     ) -> torch.Tensor:
-        logits, start = None, 0
-        for part in network.stream(embeddings, shape[2:4], TemporaryStore, slices or SLICES):
-            if logits is None:
+        logits, start = torch.empty(0), 0
+        for part in network.stream(embeddings, (shape[2], shape[3]), TemporaryStore, slices or SLICES):
+            if start == 0:
                 logits = part.new_empty((*part.shape[:4], shape[4]), device=part.device if slices is None else "cpu")
             logits[..., start : start + part.shape[-1]] = part
             start += part.shape[-1]

@@ -1,6 +1,7 @@
 """Slices of a layer's result -> a temporary file, and back: what memory does not hold."""
 
 import tempfile
+import weakref
 
 import torch
 
@@ -15,6 +16,7 @@ class TemporaryStore:
     def __init__(self) -> None:
         self.depth = 0
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the store lives
+        weakref.finalize(self, self._file.close)
 
     def append(self, part: torch.Tensor) -> None:
         slices = part.movedim(2, 0).contiguous()  # (d, B, C, h, w)

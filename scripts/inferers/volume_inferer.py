@@ -31,4 +31,5 @@ class VolumeInferer(Inferer):
         if self.on_embeddings.mode == "whole":
             return network(inputs)
         window = (*inputs.shape[2:4], self.on_embeddings.roi_depth)
-        return SlidingWindowInferer(window, overlap=self.on_embeddings.overlap, mode="gaussian")(inputs, network)
+        windows = SlidingWindowInferer(window, overlap=self.on_embeddings.overlap, mode="gaussian")
+        return windows(inputs, network)  # pyright: ignore[reportReturnType] - a tensor, as the network gives in evaluation

@@ -9,8 +9,8 @@ from torch.nn.modules.loss import _Loss
 class JointDiceCELoss(_Loss):
     """`CE + 1 - 2 <Y, P> / (|Y|^2 + |P|^2)`, the scalar products over classes and voxels of a volume together.
 
-    The form that the bundle's source documents write down. It does not balance classes: missing one that fills 0.5 % of the
-    volume costs about 0.005. The default loss, MONAI's `DiceCELoss`, averages Dice over classes instead.
+    It does not balance classes: missing one that fills 0.5 % of the volume costs about 0.005. The default loss, MONAI's
+    `DiceCELoss`, averages Dice over classes instead.
     """
 
     def __init__(self) -> None:

@@ -62,7 +62,7 @@ class ResidualDecoder(nn.Module):
         # A 1 x 1 x 1 convolution commutes with interpolation, and is cheaper before it.
         self.head_before_upsampling = head == "linear"
         # At the widest point, of the full plane and in fp32, the embeddings of 256 channels included: measured for 4 classes
-        # (docs/complexity.md), with room for the logits of more.
+        # (docs/research/complexity.md), with room for the logits of more.
         self.bytes_per_voxel = (110 if self.head_before_upsampling else 220) + 4 * max(0, out_channels - 4)
 
     def forward(self, embeddings: torch.Tensor) -> list[torch.Tensor]:

@@ -1,10 +1,10 @@
-"""A training killed again and again -> what is left each time, and whether it ends as one that was left alone.
+"""A training run killed again and again -> what is left each time, and whether it ends as one that was left alone.
 
     python -m scripts.research.kill_study --kills 200 --output_dir kills
 
 Phantoms, cached embeddings and a narrow network with random weights; kill -9, in turns at a random moment and while a file is
-being written. After each kill every file is read, and the training resumed. A complete one is compared with the training that
-was left alone, byte by byte, and the next one begun. The same command goes on with a study that was interrupted.
+being written. After each kill every file is read, and the run resumed. A complete one is compared with the run that was left
+alone, byte by byte, and the next one begun. The same command goes on with a study that was interrupted.
 """
 
 import argparse
@@ -181,7 +181,7 @@ def _table(events: list[dict[str, Any]]) -> str:
         "while a file was written": sum(kill["while_saving"] for kill in kills),
         "that cut a file short": sum(bool(kill["cut_short"]) for kill in kills),
         "files unreadable": sum(len(kill["unreadable"]) for kill in kills),
-        "killed trainings completed": len(complete),
+        "killed runs completed": len(complete),
         "of which end as the one left alone": sum(len(names) == len(STATE) for names in complete),
     }
     return markdown_section(

@@ -27,7 +27,7 @@ def check_config(arguments: Sequence[str]) -> None:
     arguments: `sys.argv`; where they are not those of `python -m monai.bundle run`, nothing is checked.
 
     Raises ValueError for an option or preset key that no config knows or that this run does not use, an argument that its
-    component does not take, a component or reference that does not exist, a word where a number is asked for, a GPU that is
+    component does not take, a component or reference that does not exist, a word where a number is required, a GPU that is
     not there, mixed precision without one, and a path that MONAI would run as an expression.
     """
     line = read_command_line(arguments)
@@ -136,6 +136,8 @@ def _check_component(identifier: str, component: dict[str, Any], locator: Compon
         return  # MONAI says itself that the name is ambiguous
     if callable_ is None:
         raise ValueError(f"'{identifier}' names the component {target}, which does not exist")
+    if not callable(callable_):
+        return
     try:
         parameters = inspect.signature(callable_).parameters
     except (TypeError, ValueError):  # some are written in C

@@ -39,10 +39,10 @@ def _end_even_while_something_is_deleted() -> None:
     previous = sys.unraisablehook
 
     def again(ignored: "sys.UnraisableHookArgs") -> None:
-        if ignored.exc_type not in (SystemExit, KeyboardInterrupt):
+        if not isinstance(ignored.exc_value, SystemExit | KeyboardInterrupt):
             previous(ignored)
             return
-        end = ignored.exc_type(*ignored.exc_value.args)
+        end = type(ignored.exc_value)(*ignored.exc_value.args)
 
         def raise_again(number: int, frame: FrameType | None) -> None:
             raise end

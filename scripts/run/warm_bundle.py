@@ -40,6 +40,6 @@ def _run(arguments: list[str], log: Path, errors: Path) -> None:
     sys.argv = ["monai.bundle", *arguments]
     try:
         runpy.run_module("monai.bundle", run_name="__main__")
-    except Exception:
-        sys.excepthook(*sys.exc_info())
+    except Exception as error:
+        sys.excepthook(type(error), error, error.__traceback__)
         sys.exit(1)

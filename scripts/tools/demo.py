@@ -49,7 +49,7 @@ def demo(
     _run("evaluate", data, "--part", "test", "--checkpoint", checkpoint, "--output", output / "evaluation")
     mean_dice = json.loads((output / "evaluation" / "metrics.json").read_text())["mean_dice"]
     print(
-        f"\nDone in {time.monotonic() - start:.0f} s, with a RANDOM encoder (SAM's weights were not asked for).\n"
+        f"\nDone in {time.monotonic() - start:.0f} s, with a RANDOM encoder (SAM's weights are not needed here).\n"
         f"  masks of unseen phantoms   {shown(output / 'masks')}\n"
         f"  metrics                    {shown(output / 'evaluation' / 'metrics.csv')} (summary: metrics.json)\n"
         f"  picture                    {shown(output / 'evaluation' / 'overlays.png')}\n"

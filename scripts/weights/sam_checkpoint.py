@@ -71,7 +71,7 @@ def _how_to_get(path: Path) -> str:
         f"no SAM encoder weights at {path}. Download them once with\n"
         "    sam3d download\n"
         f"or fetch {addresses} by other means and put it at {path}, or give --encoder-weights PATH; "
-        "for a run without pretrained weights ask for --encoder-weights random"
+        "for a run without pretrained weights, give --encoder-weights random"
     )
 
 

@@ -28,7 +28,7 @@ def names(listed: Listed) -> set[str]:
 
 
 def check(folder: Path, case: Case) -> dict[str, Any]:
-    """One case as a training would look at it: its line in the report."""
+    """One case as training would look at it: its line in the report."""
     other: Case = {"image": str(folder / "other.nii.gz"), "label": str(folder / "other_label.nii.gz")}
     put(image((VOXELS + 1).astype(np.int16)).to_bytes())(Path(other["image"]))
     put(image(LABEL).to_bytes())(Path(other["label"]))

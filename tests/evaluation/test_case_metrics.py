@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from monai.transforms import EnsureChannelFirst, LoadImage
 
+from scripts.data import open_image
 from scripts.evaluation import CaseMetrics
 
 LABELS = {"0": "background", "1": "liver", "2": "kidney"}
@@ -42,7 +43,7 @@ def output(folder: Path, case: str, mask: np.ndarray, reference: np.ndarray) -> 
 def measured(folder: Path, cases: list[tuple[np.ndarray, np.ndarray]], **options: Any) -> tuple[list[dict], dict[str, Any]]:
     """metrics.csv and metrics.json of these masks and references."""
     options = {"nsd_tolerance": 1.0, "nsd_unit": "mm"} | options
-    metrics = CaseMetrics(folder / "out", LABELS, **options)
+    metrics = CaseMetrics(folder / "out", LABELS, open_image, **options)
     for i, (mask, reference) in enumerate(cases):
         metrics.add(output(folder, f"case {i}", mask, reference))
     metrics.finish()
@@ -119,14 +120,14 @@ def test_a_mask_of_another_shape_is_refused(tmp_path: Path) -> None:
     case = output(tmp_path, "case", *PERFECT)
     case["pred"] = case["pred"][:, 1:]
     with pytest.raises(ValueError, match="shape"):
-        CaseMetrics(tmp_path, LABELS, 1.0, "mm").add(case)
+        CaseMetrics(tmp_path, LABELS, open_image, 1.0, "mm").add(case)
 
 
 def test_a_reference_on_another_grid_is_refused(tmp_path: Path) -> None:
     case = output(tmp_path, "case", *PERFECT)
     case["reference"].affine[0, 3] += 40  # mm, the same shape elsewhere
     with pytest.raises(ValueError, match="affine"):
-        CaseMetrics(tmp_path, LABELS, 1.0, "mm").add(case)
+        CaseMetrics(tmp_path, LABELS, open_image, 1.0, "mm").add(case)
 
 
 @pytest.mark.parametrize("count", [1, 7])
@@ -136,7 +137,7 @@ def test_the_worst_and_the_best_case_are_in_the_picture(tmp_path: Path, count: i
     measured(tmp_path, [PERFECT, SHIFTED, SHIFTED, MISSED, SHIFTED, SHIFTED, PERFECT][:count])
     assert len(drawn) == min(count, 6) == len({case["image"] for case in drawn})
     assert any("Dice 1.000" in case["title"] for case in drawn)
-    assert count == 1 or any(case["title"].startswith("case 3: Dice 0.500") for case in drawn)
+    assert count == 1 or any(case["title"].startswith("case 3\nDice 0.500") for case in drawn)
 
 
 def test_the_picture_lies_beside_the_tables(tmp_path: Path) -> None:

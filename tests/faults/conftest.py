@@ -30,7 +30,7 @@ def start(phantoms: Path) -> Start:
 
 @pytest.fixture(scope="session")
 def train(start: Start) -> Start:
-    """A training of four epochs; `resume` where there is something to resume."""
+    """A training run of four epochs; `resume` where there is something to resume."""
 
     def train(output_dir: Path, **options: object) -> BaseProcess:
         resume = (output_dir / "last.pt").exists()
@@ -41,7 +41,7 @@ def train(start: Start) -> Start:
 
 @pytest.fixture(scope="session")
 def left_alone(train: Start, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The output folder of a training that nothing happened to."""
+    """The output folder of an undisturbed training run."""
     folder = tmp_path_factory.mktemp("left_alone") / "run"
     assert ended(train(folder)) == 0, (folder.parent / LOG).read_text()
     return folder

@@ -17,7 +17,7 @@ MB = 1024**2
 
 
 def interrupted(train: Start, folder: Path) -> None:
-    """A training killed after its first epoch."""
+    """A training run killed after its first epoch."""
     process = train(folder)
     while process.is_alive() and not (folder / "last.pt").exists():
         pass

@@ -42,7 +42,7 @@ def train(
     patience: int = 9,
     settings: Mapping[str, object] = {},
 ) -> nn.Module:
-    """A training with the parts of configs/train.json, toy-sized, whose validations have the given scores."""
+    """A training run with the parts of configs/train.json, toy-sized, whose validations have the given scores."""
     torch.manual_seed(int(resume))  # so that whatever is not resumed shows
     network = nn.Sequential(nn.Conv3d(1, 2, 1), nn.Dropout(0.3), nn.Conv3d(2, 1, 1))
     optimizer = torch.optim.AdamW(network.parameters(), lr=0.05)
@@ -171,7 +171,7 @@ def test_epochs_without_validation_can_be_resumed_too(tmp_path: Path) -> None:
 def test_a_new_training_does_not_replace_another(tmp_path: Path, uninterrupted: Path) -> None:
     folder = tmp_path / "copy"
     shutil.copytree(uninterrupted, folder)
-    with pytest.raises(FileExistsError, match=r"copy already holds a training.*--resume"):
+    with pytest.raises(FileExistsError, match=r"copy already holds a training run.*--resume"):
         train(folder)
     for file in uninterrupted.iterdir():
         assert (folder / file.name).read_bytes() == file.read_bytes()

@@ -12,7 +12,7 @@ from monai.inferers import SimpleInferer
 from monai.transforms import AsDiscreted, Compose
 from torch import nn
 
-from scripts.data import CaseReport, MaskRecords, ReadCased, SaveMaskd, TriedCases, read_ahead
+from scripts.data import CaseReport, MaskRecords, ReadAhead, ReadCased, SaveMaskd, TriedCases
 from scripts.data.cases.open_case import open_case
 from scripts.inferers import run_case_by_case
 
@@ -49,7 +49,7 @@ def segment(folder: Path, kinds: list[str], num_workers: int = 1, **options: Any
     for case, kind in zip(cases, kinds, strict=True):
         if kind == UNREADABLE:  # by now
             Path(case["image"]).write_bytes(Path(case["image"]).read_bytes()[:400])
-    dataloader = read_ahead(TriedCases(cases, Compose([ReadCased(1, LABELS)]), records), num_workers)
+    dataloader = ReadAhead(TriedCases(cases, Compose([ReadCased(1, LABELS)]), records), num_workers)
     evaluator = SupervisedEvaluator(
         device=torch.device("cpu"),
         val_data_loader=[],

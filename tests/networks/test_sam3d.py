@@ -115,13 +115,11 @@ def traced(narrow_network: SAM3D) -> torch.jit.ScriptModule:
     return torch.jit.trace(narrow_network, torch.rand(1, 1, 240, 50, 2), check_trace=False)
 
 
-@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
 def test_torchscript_equals_the_network(narrow_network: SAM3D, traced: torch.jit.ScriptModule) -> None:
     volume = torch.rand(1, 1, 240, 50, 2)
     assert_close(traced(volume), narrow_network(volume), atol=1e-4, rtol=0)
 
 
-@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
 @pytest.mark.parametrize("size", [(240, 50, 3), (240, 51, 2), (224, 50, 2)])
 def test_torchscript_refuses_another_size_in_words(traced: torch.jit.ScriptModule, size: tuple[int, int, int]) -> None:
     got = " x ".join(str(length) for length in size)

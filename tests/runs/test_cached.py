@@ -24,7 +24,7 @@ def computed(result: subprocess.CompletedProcess[str]) -> list[int]:
     return [int(number) for number in re.findall(r"(\d+) embeddings computed", result.stdout + result.stderr)]
 
 
-def test_embeddings_are_computed_once_for_all_trainings_and_the_checkpoint_is_as_ever(
+def test_embeddings_are_computed_once_for_all_training_runs_and_the_checkpoint_is_as_ever(
     bundle_run: Command, phantoms: Path, trained: Path, tmp_path: Path
 ) -> None:
     options = {"dataset_dir": phantoms, "cache_dir": tmp_path / "cache"}

@@ -16,7 +16,7 @@ from .conftest import Command, command_line
 
 
 def stop_after(epochs: int, folder: Path) -> Path:
-    """An overlay that ends a training early."""
+    """An overlay that ends training early."""
     stop = f"ignite.engine.Events.EPOCH_COMPLETED(once={epochs}), lambda engine: engine.terminate()"
     steps = ["$@checkpointing.attach()", f"$@train#trainer.add_event_handler({stop})", "$@train#trainer.run()"]
     overlay = folder / "stop.json"
@@ -63,7 +63,7 @@ def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(
     assert_identical(tmp_path / "whole", tmp_path / "parts")
 
 
-@pytest.mark.slow  # tests/faults kills trainings by the dozen, without the time to start of each
+@pytest.mark.slow  # tests/faults kills training runs by the dozen, without the time to start of each
 def test_a_killed_training_goes_on_exactly(
     bundle_run: Command, phantoms: Path, tmp_path: Path, environment: dict[str, str]
 ) -> None:
@@ -81,7 +81,7 @@ def test_a_killed_training_goes_on_exactly(
 
 def test_a_second_training_does_not_overwrite_the_first(bundle_run: Command, phantoms: Path, trained: Path) -> None:
     result = bundle_run("training", ["train.json"], fails=True, dataset_dir=phantoms, output_dir=trained)
-    assert "already holds a training" in result.stderr
+    assert "already holds a training run" in result.stderr
 
 
 def test_missing_encoder_weights_are_an_error_with_the_download_command(

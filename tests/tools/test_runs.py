@@ -235,7 +235,7 @@ def test_two_processes_train_on_a_cpu(shell: Shell, phantoms: Path, own_folder: 
     assert torch.load(own_folder / "two" / "last.pt", weights_only=True)["epoch_length"] == 2  # of four cases
     assert "next:" in result.stdout
     failing = shell(f"sam3d train {phantoms} --preset mine --gpus 2 --output two", cwd=own_folder, code=1)
-    assert "already holds a training" in failing.stderr
+    assert "already holds a training run" in failing.stderr
     assert "Traceback" not in failing.stderr
 
 

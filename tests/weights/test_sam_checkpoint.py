@@ -269,8 +269,8 @@ class CreatesAFileWhenUnpickled:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[str, str]]:
-        return open, (str(self.path), "w")
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Path]]:
+        return Path.touch, (self.path,)
 
 
 def test_code_in_a_file_is_refused_and_not_run(encoder: SAMSliceEncoder, official: State, tmp_path: Path) -> None:

@@ -3,16 +3,18 @@
 import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from ...basics.case import Case, Listed, as_list
+from ...basics.case import AnyCase, Case, Listed, as_list
 from ..formats.dicom_series import series_in
 from ..formats.image_file import ImageFile, Note
 from .case_error import CaseError
-from .open_case import open_case
+from .open_case import headers_of, open_case
+
+Case_contra = TypeVar("Case_contra", bound=Case, contravariant=True)
 
 
 class Report(Protocol):
@@ -20,11 +22,13 @@ class Report(Protocol):
     def noted(self, case: Case, notes: Sequence[tuple[str, Note]]) -> None: ...
 
 
-class Masks(Protocol):
-    def discard(self, case: Case) -> None: ...
+class Masks(Protocol[Case_contra]):
+    def discard(self, case: Case_contra) -> None: ...
 
 
-def check_headers(listed: Listed, modalities: int, report: Report, masks: Masks | None = None) -> list[Case]:
+def check_headers(
+    listed: Listed[AnyCase], modalities: int, report: Report, masks: Masks[AnyCase] | None = None
+) -> list[AnyCase]:
     """The good cases, each with what was `opened`; the report gets the others, and what is odd about the good ones.
 
     See `open_case` for the rules; of a DICOM series all slices must lie in one folder.
@@ -32,25 +36,28 @@ def check_headers(listed: Listed, modalities: int, report: Report, masks: Masks 
     masks: where earlier runs left some; that of a case which is refused now is discarded.
     """
 
-    def refuse(case: Case, error: Exception) -> None:
+    def refuse(case: AnyCase, error: Exception) -> None:
         report.refused(case, error)
         if masks is not None:
             masks.discard(case)
 
     for case, error in listed.refused:
         refuse(case, error)
-    opened: list[Case] = []
+    opened: list[AnyCase] = []
     folders: dict[str, set[str]] = defaultdict(set)  # of each DICOM series
     with logging_redirect_tqdm():
         for case in tqdm(listed.cases, desc="reading headers", unit="case", dynamic_ncols=True):
             try:
-                opened.append({**case, "opened": open_case(case, modalities)})
+                headers = open_case(case, modalities)
             except Exception as error:  # also what no rule foresaw costs this case alone
                 refuse(case, error)
                 for file in as_list(case["image"]):
                     if series := series_in(file):
                         folders[series].add(os.path.abspath(file))
-    for image in (image for case in opened for image in case["opened"].images):
+            else:
+                opened.append(case.copy())
+                opened[-1]["opened"] = headers
+    for image in (image for case in opened for image in headers_of(case).images):
         if image.series is not None:
             folders[image.series].add(_folder_of(image))
     good = []
@@ -58,15 +65,15 @@ def check_headers(listed: Listed, modalities: int, report: Report, masks: Masks 
         if error := _divided(case, folders):
             refuse(case, error)
         else:
-            report.noted(case, case["opened"].notes)
+            report.noted(case, headers_of(case).notes)
             good.append(case)
     return good
 
 
-def _divided(case: Case, folders: Mapping[str | None, set[str]]) -> CaseError | None:
+def _divided(case: Case, folders: Mapping[str, set[str]]) -> CaseError | None:
     """Parts of one series would each pass for a whole volume."""
-    for image in case["opened"].images:
-        if others := sorted(folders.get(image.series, set()) - {_folder_of(image)}):
+    for image in headers_of(case).images:
+        if image.series is not None and (others := sorted(folders[image.series] - {_folder_of(image)})):
             found = f"slices of it are also in {', '.join(others)}"
             return CaseError(image.path, "a series must lie in one folder", found, "put its files together or remove a copy")
     return None

@@ -10,7 +10,7 @@ from typing import Any
 import ignite.distributed as idist
 import torch
 from monai.transforms import Compose, Transform
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
@@ -22,12 +22,13 @@ from ..masks.case_report import CaseReport
 from ..preprocessing.preprocessing_digest import preprocessing_digest
 from .case_error import CaseError, cause_of, first_line
 from .check_headers import check_headers
+from .open_case import headers_of
 
 logger = logging.getLogger(__name__)
 
 
 def check_training(
-    cases: Mapping[str, Listed],
+    cases: Mapping[str, Listed[Case]],
     modalities: int,
     preprocessing: Sequence[Transform],
     report: CaseReport,
@@ -44,7 +45,7 @@ def check_training(
     Raises CaseError when a case is bad, after all of them are in the log and in the report, unless `skip_bad`; and when
     nothing is left.
     """
-    found = _check(cases, modalities, preprocessing, report, Path(remember), num_workers) if idist.get_rank() == 0 else None
+    found = _check(cases, modalities, preprocessing, report, Path(remember), num_workers) if idist.get_rank() == 0 else {}
     if idist.get_world_size() > 1:
         everywhere = [found]
         torch.distributed.broadcast_object_list(everywhere)
@@ -61,7 +62,7 @@ def check_training(
 
 
 def _check(
-    cases: Mapping[str, Listed],
+    cases: Mapping[str, Listed[Case]],
     modalities: int,
     preprocessing: Sequence[Transform],
     report: CaseReport,
@@ -94,7 +95,7 @@ def _check(
 
 def _contents(case: Case) -> tuple[str, str]:
     """Digests of the image's files and of the label's."""
-    opened = case["opened"]
+    opened = headers_of(case)
     return digest(*map(file_digest, opened.image_files)), digest(*map(file_digest, opened.label_files))
 
 
@@ -116,7 +117,7 @@ def _errors(cases: list[Case], preprocessing: Compose, num_workers: int) -> list
         return list(tqdm(results, desc="checking voxels", unit="case", total=len(cases), dynamic_ncols=True))
 
 
-class _Tried:
+class _Tried(Dataset[CaseError | None]):
     """Case -> its error, if preprocessing raises one."""
 
     def __init__(self, cases: list[Case], preprocessing: Compose) -> None:

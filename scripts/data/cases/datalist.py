@@ -12,7 +12,7 @@ from .split_subjects import split_subjects
 PARTS = ("training", "validation", "test")
 
 
-def read_datalist(dataset_dir: str | Path, val_fraction: float = 0.2, seed: int = 0) -> dict[str, Listed]:
+def read_datalist(dataset_dir: str | Path, val_fraction: float = 0.2, seed: int = 0) -> dict[str, Listed[Case]]:
     """`training` and `validation` of `dataset_dir`/dataset.json (Medical Segmentation Decathlon form), paths made absolute.
 
     Where the file has no validation list, a fraction `val_fraction` of the training list, chosen by `seed`, serves as one; all
@@ -55,17 +55,17 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def list_cases(path: Path, content: dict[str, Any], part: str, labelled: bool) -> Listed:
+def list_cases(path: Path, content: dict[str, Any], part: str, labelled: bool) -> Listed[Case]:
     """The entries of one list of the dataset.json at `path`.
 
     Files must exist inside the folder of `path`, and each image may be listed once. A refused entry is called by its number.
-    labelled: a label is asked for.
+    labelled: a label is required.
     """
     entries = content.get(part)
     if not isinstance(entries, list) or not entries:
         known = ", ".join(key for key in PARTS if content.get(key)) or "no lists of cases"
-        raise CaseError(str(path), f"must list cases under '{part}'", f"it has {known}", "correct it, see docs/README.md")
-    cases, refused = [], []
+        raise CaseError(str(path), f"must list cases under '{part}'", f"it has {known}", "correct it, see docs/your_data.md")
+    listed = Listed[Case]([], [])
     seen: set[str] = set()
     for number, entry in enumerate(entries, 1):
         where = f"entry {number} of '{part}'"
@@ -75,10 +75,10 @@ def list_cases(path: Path, content: dict[str, Any], part: str, labelled: bool) -
             if file in seen:
                 raise CaseError(file, "an image may be listed once", f"{where} lists it again", f"correct {path}")
             seen.add(file)
-            cases.append(case)
+            listed.cases.append(case)
         except CaseError as error:
-            refused.append(Refused({"image": f"{path}, {where}"}, error))
-    return Listed(cases, refused)
+            listed.refused.append(Refused({"image": f"{path}, {where}"}, error))
+    return listed
 
 
 def _resolved(path: Path, entry: Any, where: str, labelled: bool) -> Case:
@@ -89,8 +89,9 @@ def _resolved(path: Path, entry: Any, where: str, labelled: bool) -> Case:
         raise CaseError(f"{path}, {where}", "a case must name its image", f"found {_short(entry)}", "correct it")
     image = entry["image"]
     files = [_resolved_file(path, file, where) for file in as_list(image)]
-    case: Case = {key: str(value) for key, value in entry.items() if key == "subject" and value}
-    case["image"] = files if isinstance(image, list) else files[0]
+    case: Case = {"image": files if isinstance(image, list) else files[0]}
+    if entry.get("subject"):
+        case["subject"] = str(entry["subject"])
     if labelled and not entry.get("label"):
         raise CaseError(files[0], "a case must name its label", f"{where} names none", f"correct {path}")
     if entry.get("label"):
@@ -119,7 +120,7 @@ def _resolved_file(path: Path, file: Any, where: str) -> str:
     return str(place)
 
 
-def _without(path: Path, training: Listed, validation: Listed) -> Listed:
+def _without(path: Path, training: Listed[Case], validation: Listed[Case]) -> Listed[Case]:
     """The training list without the images of the other one."""
     held_out = {file for case in validation.cases for file in as_list(case["image"])}
     cases, refused = [], list(training.refused)

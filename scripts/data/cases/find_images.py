@@ -5,7 +5,7 @@ import os
 from collections import defaultdict
 from pathlib import Path
 
-from ...basics.case import Case, Listed, Refused, file_of
+from ...basics.case import Case, Listed, NamedCase, Refused, file_of
 from ..formats.dicom_series import find_series
 from ..formats.open_image import SUFFIXES
 from ..masks.mask_records import has_own_record
@@ -19,7 +19,7 @@ IN_TWO_FILES = (".nhdr", ".mhd")  # images that are refused, not other files
 LONGEST_NAME = 255  # bytes, of a file's name on nearly every file system
 
 
-def find_images(source: str | Path, output_dir: str | Path) -> Listed:
+def find_images(source: str | Path, output_dir: str | Path) -> Listed[NamedCase]:
     """The images at `source`, each with the `name` of its mask: its path below `source` and `_seg`.
 
     A folder is searched through, in order of name; folders that hold DICOM files are one image each. Left out, with a word in
@@ -44,7 +44,7 @@ def find_images(source: str | Path, output_dir: str | Path) -> Listed:
     return _with_names_of_their_own(found)
 
 
-def read_references(dataset_dir: str | Path, part: str, val_fraction: float = 0.2, seed: int = 0) -> Listed:
+def read_references(dataset_dir: str | Path, part: str, val_fraction: float = 0.2, seed: int = 0) -> Listed[NamedCase]:
     """One part of a dataset.json for evaluation: the label is called `reference`, since it stays in the file's own space."""
     if part == "test":
         path = Path(dataset_dir).absolute() / "dataset.json"
@@ -53,11 +53,11 @@ def read_references(dataset_dir: str | Path, part: str, val_fraction: float = 0.
         listed = read_datalist(dataset_dir, val_fraction, seed)[part]
     else:
         raise ValueError(f"part must be 'training', 'validation' or 'test', got {part!r}")
-    cases = [_named({"image": case["image"], "reference": case["label"]}) for case in listed.cases]
+    cases = [_named({"image": case["image"], "reference": case.pop("label")}) for case in listed.cases]
     return _with_names_of_their_own(Listed(cases, _refused_named(listed)))
 
 
-def _in_folder(folder: Path, output_dir: Path) -> Listed:
+def _in_folder(folder: Path, output_dir: Path) -> Listed[NamedCase]:
     series = [Path(path) for path in find_series(folder)]
     if folder in output_dir.parents:
         series = [path for path in series if not path.is_relative_to(output_dir)]
@@ -78,7 +78,7 @@ def _in_folder(folder: Path, output_dir: Path) -> Listed:
         names = sorted(printable(str(path.relative_to(folder))) for path in others)
         shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
         logger.warning(
-            "%s: %d files are no images (%s, DICOM), are labels or linked folders, and are left out: %s",
+            "%s: %d files are no images (%s, DICOM), are labels or linked folders, and are omitted: %s",
             folder,
             len(others),
             ", ".join(SUFFIXES),
@@ -87,7 +87,7 @@ def _in_folder(folder: Path, output_dir: Path) -> Listed:
     if not paths + closed:
         found = "there is none" + (f", but {len(others)} other files" if others else "")
         raise CaseError(str(folder), f"must hold images ({', '.join(SUFFIXES)}, DICOM)", found, "check --input")
-    listed = Listed([], [])
+    listed = Listed[NamedCase]([], [])
     for path in sorted(paths + closed):
         name = str(path.relative_to(folder)) if path != folder else path.name
         case = _named({"image": str(path)}, name)
@@ -130,12 +130,12 @@ def _is_own_mask(path: Path) -> bool:
     return path.name.endswith(f"_seg{MASK}") and has_own_record(path)
 
 
-def _named(case: Case, path: str | None = None) -> Case:
+def _named(case: Case, path: str | None = None) -> NamedCase:
     """path: what its mask is named after, below the output folder; the image's name if not given."""
     return {**case, "name": _mask_name(path or Path(file_of(case)).name)}
 
 
-def _refused_named(listed: Listed) -> list[Refused]:
+def _refused_named(listed: Listed[Case]) -> list[Refused[NamedCase]]:
     """Of an earlier run they may have masks."""
     return [Refused(_named(case), error) for case, error in listed.refused]
 
@@ -146,12 +146,12 @@ def _mask_name(path: str) -> str:
     return f"{stem}_seg"
 
 
-def _with_names_of_their_own(listed: Listed) -> Listed:
+def _with_names_of_their_own(listed: Listed[NamedCase]) -> Listed[NamedCase]:
     """Refuses cases whose masks would have one name, or one too long for a file."""
-    groups = defaultdict(list)
+    groups: dict[str, list[NamedCase]] = defaultdict(list)
     for case in listed.cases:
         groups[case["name"]].append(case)
-    found = Listed([], list(listed.refused))
+    found = Listed[NamedCase]([], list(listed.refused))
     for case in listed.cases:
         others = ", ".join(file_of(other) for other in groups[case["name"]] if other is not case)
         length = len(os.fsencode(Path(case["name"]).name + MASK))

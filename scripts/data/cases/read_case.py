@@ -1,6 +1,6 @@
 """A case's files -> its volumes with their geometry, every voxel checked: the one way in which voxels are read."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import nibabel as nib
@@ -10,12 +10,12 @@ from monai.data import MetaTensor
 from monai.transforms import Transform
 from monai.utils.enums import MetaKeys, SpaceKeys
 
-from ...basics.case import file_of
+from ...basics.case import Case, file_of
 from ...basics.geometry import reorientation
 from ..formats.image_file import ImageFile
 from .case_error import CaseError
 from .label_values import label_values, to_classes
-from .open_case import LABELS, open_case
+from .open_case import LABELS, headers_of
 
 WHOLE = 1e-3  # how far a stored label may be from a whole number: scaled integers are not exact
 
@@ -39,8 +39,8 @@ class ReadCased(Transform):
         self.values = label_values(labels)
         self.empty_labels = empty_labels
 
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        case = data["opened"] if "opened" in data else open_case(data, self.modalities)
+    def __call__(self, data: Case) -> dict[str, Any]:
+        case = headers_of(data, self.modalities)
         image = np.concatenate([self._read_image(file) for file in case.images])
         read = {"image": _tensor(image, file_of(data), case.images[0].affine)}
         if case.label is not None:

@@ -8,18 +8,18 @@ from typing import Any, NamedTuple, Protocol
 
 from monai.data import Dataset
 
-from ...basics.case import Case
+from ...basics.case import NamedCase
 
 
 class Records(Protocol):
-    def begin(self, case: Case) -> dict[str, Any]: ...
-    def finished(self, case: Case, record: dict[str, Any]) -> str | None: ...
+    def begin(self, case: NamedCase) -> dict[str, Any]: ...
+    def finished(self, case: NamedCase, record: dict[str, Any]) -> str | None: ...
 
 
 class Tried(NamedTuple):
     """record: of what the mask is going to be made; then one of data, mask (its path) and error."""
 
-    case: Case
+    case: NamedCase
     record: Mapping[str, Any] = MappingProxyType({})
     data: dict[str, Any] | None = None
     mask: str | None = None
@@ -29,7 +29,11 @@ class Tried(NamedTuple):
 class TriedCases(Dataset):
     """One `Tried` for each case: an exception of one costs no other, also in a thread of `ReadAhead`."""
 
-    def __init__(self, data: Sequence[Case], transform: Callable[[Case], Mapping[str, Any]], records: Records) -> None:
+    transform: Callable[[NamedCase], Mapping[str, Any]]  # a Compose, which by its own types may return anything
+
+    def __init__(
+        self, data: Sequence[NamedCase], transform: Callable[[NamedCase], Mapping[str, Any]], records: Records
+    ) -> None:
         super().__init__(data, transform)
         self.records = records
 

@@ -2,20 +2,20 @@
 
 import json
 import logging
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import ignite.distributed as idist
 import torch
 from monai.transforms import Compose, Randomizable, Transform
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from ...basics.case import Case
 from ...basics.contracts import is_on_embeddings
 from ...files.file_digest import digest, file_digest
 from ..cases.case_error import CaseError
-from ..cases.open_case import open_case
+from ..cases.open_case import headers_of
 from ..preprocessing.preprocessing_digest import preprocessing_digest
 from .embedding_store import EmbeddingStore
 
@@ -79,12 +79,12 @@ class EmbeddingCache:
         encoder = bytes(self.encoder.sha256().tolist()).hex()
         bar = tqdm(self.cases.items(), desc="hashing files", unit="case", disable=idist.get_rank() > 0, dynamic_ncols=True)
         for name, case in bar:
-            opened = case["opened"] if "opened" in case else open_case(case)
+            opened = headers_of(case)
             contents = [file_digest(file) for file in (*opened.image_files, *opened.label_files)]
             self.keys[name] = [digest(encoder, recipe, *contents) for recipe in self._recipes]
         # View by view, so that processes get equal shares also of a single view that changed.
         wanted = [(name, view) for view in range(len(self.pipelines)) for name in self.cases]
-        if self.store.folder is not None:
+        if not self.store.in_memory:
             wanted = wanted[idist.get_rank() :: idist.get_world_size()]
         bar = tqdm(wanted, desc="checking embeddings", unit="volume", disable=idist.get_rank() > 0)
         missing = [(name, view) for name, view in bar if not self.store.is_whole(self.keys[name][view])]
@@ -105,7 +105,8 @@ class EmbeddingCache:
             written += self.store.put(self.keys[name][view], tensors, {"image": image, "view": str(view), "encoder": encoder})
             if done == 0:
                 logger.info("the first of %d embeddings takes %.3g GB", len(missing), written / 1e9)
-        logger.info("%d embeddings computed (%.3g GB), %s", len(missing), written / 1e9, self.store.folder or "in memory")
+        place = "in memory" if self.store.in_memory else self.store.folder
+        logger.info("%d embeddings computed (%.3g GB), %s", len(missing), written / 1e9, place)
 
     def _encode(self, image: torch.Tensor, name: str) -> torch.Tensor:
         with torch.no_grad(), torch.autocast(self.device.type, enabled=self.device.type == "cuda"):
@@ -117,10 +118,12 @@ class EmbeddingCache:
         return embedding
 
 
-class _Prepared:
+class _Prepared(Dataset[dict[str, torch.Tensor]]):
     """(case, view) -> its preprocessed image and label, in a loader's worker: holds no encoder."""
 
-    def __init__(self, cases: dict[str, Case], pipelines: list[Compose], wanted: list[tuple[str, int]]) -> None:
+    def __init__(
+        self, cases: Mapping[str, Case], pipelines: Sequence[Callable[[Case], Any]], wanted: list[tuple[str, int]]
+    ) -> None:
         self.cases = cases
         self.pipelines = pipelines
         self.wanted = wanted
@@ -145,6 +148,6 @@ def _counts(label: torch.Tensor) -> torch.Tensor:
     return torch.stack([label[0].numel() - labelled, labelled], 1)
 
 
-def name_of(case: Mapping[Hashable, Any]) -> str:
+def name_of(case: Mapping[Any, Any]) -> str:
     """Tells cases apart: the same image may be listed with the labels of two readers."""
     return json.dumps([case["image"], case["label"]], ensure_ascii=False)

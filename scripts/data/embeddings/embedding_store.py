@@ -37,8 +37,9 @@ class EmbeddingStore:
     """
 
     def __init__(self, folder: str | Path, limit: float | None = None) -> None:
-        self.folder = None if folder == IN_MEMORY else Path(folder)
-        if self.folder is not None:
+        self.folder = Path(folder)
+        self.in_memory = folder == IN_MEMORY
+        if not self.in_memory:
             with disk_errors_in_words(self.folder / SUFFIX):  # a folder that cannot be written is found before the work starts
                 self.folder.mkdir(parents=True, exist_ok=True)
             remove_partials(self.folder)
@@ -48,7 +49,7 @@ class EmbeddingStore:
     def put(self, key: str, tensors: Mapping[str, torch.Tensor], about: Mapping[str, str]) -> int:
         """Stores an entry and returns its size in bytes. about: what a person wants to know of it, see `entries`."""
         size = sum(tensor.nbytes for tensor in tensors.values())
-        if self.folder is None:
+        if self.in_memory:
             self._memory[key] = dict(tensors)
             return size
         text = json.dumps(about, ensure_ascii=False)
@@ -59,14 +60,14 @@ class EmbeddingStore:
 
     def read(self, key: str, name: str, start: int | None = None, stop: int | None = None) -> torch.Tensor:
         """Slices start..stop of one tensor; nothing else is read."""
-        if self.folder is None:
+        if self.in_memory:
             return self._memory[key][name][start:stop]
         with safe_open(self._path(key), framework="pt") as file:
             return file.get_slice(name)[start:stop]
 
     def is_whole(self, key: str) -> bool:
         """Whether the entry is there and undamaged; reads all of it. A damaged one is removed with a warning."""
-        if self.folder is None:
+        if self.in_memory:
             return key in self._memory
         path = self._path(key)
         if not path.exists():
@@ -84,22 +85,21 @@ class EmbeddingStore:
 
     def check_room(self, size: float) -> None:
         """Raises OSError unless `size` more bytes are allowed and, on disk, free."""
-        place = self.folder or "memory"
         if self.limit is not None and (total := self.size() + size) > self.limit * GB:
             raise OSError(
-                f"{place} would hold {total / GB:.3g} GB of embeddings and cache_limit allows {self.limit:g} GB; "
+                f"{self.folder} would hold {total / GB:.3g} GB of embeddings and cache_limit allows {self.limit:g} GB; "
                 "raise it, cache fewer views, or clear what is no longer needed (sam3d cache)"
             )
-        free = psutil.virtual_memory().available if self.folder is None else shutil.disk_usage(self.folder).free
+        free = psutil.virtual_memory().available if self.in_memory else shutil.disk_usage(self.folder).free
         if size > free:
             raise OSError(
-                f"the next embedding takes {size / GB:.3g} GB, {place} has {free / GB:.3g} GB free; give cache_dir a larger "
-                "disk or cache fewer views"
+                f"the next embedding takes {size / GB:.3g} GB, {self.folder} has {free / GB:.3g} GB free; give cache_dir a "
+                "larger disk or cache fewer views"
             )
 
     def size(self) -> int:
         """Bytes of all entries, whoever wrote them."""
-        if self.folder is None:
+        if self.in_memory:
             return sum(tensor.nbytes for tensors in self._memory.values() for tensor in tensors.values())
         return sum(size for _, size, _ in self._files())
 

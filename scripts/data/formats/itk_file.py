@@ -41,7 +41,7 @@ def open_itk(file: str) -> ImageFile:
     kind = sitk.GetPixelIDValueAsString(reader.GetPixelID())
     if "complex" in kind or "label" in kind:
         raise CaseError(file, "a voxel must hold one real number", f"it holds a {kind}", "export it as scalar image")
-    most = channels * math.prod(size[:3]) * int(re.search(r"(\d+)-bit", kind)[1]) // 8
+    most = channels * math.prod(size[:3]) * int(re.findall(r"(\d+)-bit", kind)[0]) // 8
     if data[1] == RAW and Path(file).stat().st_size < data[0] + most:
         found = f"it has {Path(file).stat().st_size} bytes, its header needs {data[0] + most}"
         raise CaseError(file, "the file must be whole", found, "copy or export it again")

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from nibabel.openers import ImageOpener
 
 from ..cases.case_error import CaseError, first_line
 from .image_file import ImageFile, Note
 from .nifti_placement import place
 
 SUFFIXES = (".nii.gz", ".nii")
-NIfTI = nib.Nifti1Image | nib.Nifti2Image
 LATEST = 2**28  # bytes before the voxels: header and extensions
 SURPLUS = 2**20  # bytes that may follow the voxels; more is no padding
 
@@ -29,7 +29,7 @@ def open_nifti(file: str) -> ImageFile:
         found = f"this one ends in {suffix}"
         raise CaseError(file, "a suffix must be in small letters, or in capitals", found, "rename the file")
     try:
-        image = nib.load(file)
+        image = load_nifti(file)
         header = _as_stored(file, image)
         dtype, shape = header.get_data_dtype(), tuple(int(n) for n in header.get_data_shape())
     except Exception as error:  # nibabel raises many kinds
@@ -48,10 +48,18 @@ def open_nifti(file: str) -> ImageFile:
     return ImageFile(file, grid, channels, dtype, affine, (*notes, *more), read, (file,))
 
 
-def _read(file: str, version: type[NIfTI], shape: tuple[int, ...], compressed_size: int | None) -> np.ndarray:
+def load_nifti(file: str | Path) -> nib.Nifti1Image:
+    """Both versions: nibabel's Nifti2Image is a Nifti1Image. Raises TypeError for what else nibabel can load."""
+    image = nib.load(file)
+    if not isinstance(image, nib.Nifti1Image):
+        raise TypeError(f"it is {type(image).__name__}")
+    return image
+
+
+def _read(file: str, version: type[nib.Nifti1Image], shape: tuple[int, ...], compressed_size: int | None) -> np.ndarray:
     """shape: (H, W, D, channels); compressed_size: bytes to the end of the voxels, of a compressed file."""
     try:
-        stored = nib.load(file) if compressed_size is None else version.from_bytes(_decompress(file, compressed_size))
+        stored = load_nifti(file) if compressed_size is None else version.from_bytes(_decompress(file, compressed_size))
         with np.errstate(over="ignore"):  # what overflows becomes infinite, which is refused
             voxels = np.asanyarray(stored.dataobj).astype(np.float32)
         return np.moveaxis(voxels.reshape(shape), -1, 0)
@@ -61,11 +69,9 @@ def _read(file: str, version: type[NIfTI], shape: tuple[int, ...], compressed_si
         raise _unreadable(file, error) from error
 
 
-def _as_stored(file: str, image: NIfTI) -> nib.Nifti1Header:
+def _as_stored(file: str, image: nib.Nifti1Image) -> nib.Nifti1Header:
     """The header before nibabel's repairs."""
-    if not isinstance(image, NIfTI):
-        raise TypeError(f"it is {type(image).__name__}")
-    with nib.openers.ImageOpener(file) as stream:
+    with ImageOpener(file) as stream:
         return type(image.header).from_fileobj(stream, check=False)
 
 

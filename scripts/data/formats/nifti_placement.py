@@ -61,10 +61,11 @@ def _as_the_standard_reads_it(file: str, header: nib.Nifti1Header, notes: list[N
             found = f"the {name} is {int(header[name])}, which means nothing"
             raise CaseError(file, f"codes of transforms run from 0 to {CODES[-1]}", found, REMEDY)
     header = header.copy()
-    if (header["pixdim"][1:4] < 0).any():
-        found = f"it says {header['pixdim'][1:4].tolist()}; the signs are ignored"
+    spacing = np.asarray(header["pixdim"][1:4], dtype=float)
+    if (spacing < 0).any():
+        found = f"it says {spacing.tolist()}; the signs are ignored"
         notes.append(Note("the spacing must be positive", found, corrected=True))
-        header["pixdim"][1:4] = np.abs(header["pixdim"][1:4])
+        header["pixdim"][1:4] = np.abs(spacing)
     if header["pixdim"][0] >= 0:
         header["pixdim"][0] = 1
     return header
@@ -85,7 +86,7 @@ def _millimetres(file: str, header: nib.Nifti1Header, notes: list[Note]) -> floa
 
 def _qform(file: str, header: nib.Nifti1Header, has_sform: bool, has_pixdim: bool, notes: list[Note]) -> np.ndarray | None:
     """None if it is not set, or broken beside an sform that holds."""
-    if not header["qform_code"] > 0:
+    if not int(header["qform_code"]) > 0:
         return None
     try:
         qform = header.get_qform(coded=True)[0] if has_pixdim else None
@@ -112,7 +113,7 @@ def _compare(
         return
     rule = "sform and qform must place the voxels in one way"
     found = f"they differ by up to {displacement(sform, qform, shape):.3g} mm"
-    if not (header["sform_code"] >= TEMPLATE > header["qform_code"]):
+    if not (int(header["sform_code"]) >= TEMPLATE > int(header["qform_code"])):
         if axcodes(sform) != axcodes(qform):
             found += f", their axes point to {axcodes(sform)} and {axcodes(qform)}"
             raise CaseError(file, rule, found, "remove the wrong one: which side is left is open")

@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 class CaseReport:
     """Entries {file, status, rule, reason, mask}, saved to `output_dir`/report.json after every case.
 
-    status: `written`, or `accepted` where no mask is asked for; `corrected` if something in a header was put right; `refused`.
+    status: `written`, or `accepted` where no mask is made; `corrected` if something in a header was put right; `refused`.
     What is in doubt, but has no one right answer, stands as rule and reason of a case that was written.
     Of several processes the first one writes the report.
     """

@@ -11,12 +11,13 @@ from typing import Any
 
 import torch
 
-from ...basics.case import Case, file_of
+from ...basics.case import NamedCase, file_of
 from ...basics.contracts import is_on_embeddings
 from ...files.atomic_write import write_json
 from ...files.file_digest import digest, file_digest
 from ...run.settings import RANDOM_ENCODER, Changes, chosen
 from ..cases.case_error import CaseError, printable
+from ..cases.open_case import headers_of
 from ..formats.image_file import ImageFile
 from .save_mask import says_that_it_is_ours
 
@@ -61,7 +62,7 @@ class MaskRecords:
             "device": str(device) if device.type == "cpu" else torch.cuda.get_device_name(device),
         }
 
-    def begin(self, case: Case) -> dict[str, Any]:
+    def begin(self, case: NamedCase) -> dict[str, Any]:
         """What the mask of this case is going to be made from: the image as it is now.
 
         Raises CaseError when another's files have the names of the mask and its record.
@@ -71,10 +72,10 @@ class MaskRecords:
             found = f"{mask if mask.exists() else record} is there and was not written by this bundle"
             remedy = "choose another output folder, or move that file"
             raise CaseError(file_of(case), "a mask must not overwrite another file", found, remedy)
-        images = [{"file": image.path, "sha256": _image_digest(image)} for image in case["opened"].images]
+        images = [{"file": image.path, "sha256": _image_digest(image)} for image in headers_of(case).images]
         return {"image": images, **self.made_by}
 
-    def finished(self, case: Case, record: dict[str, Any]) -> str | None:
+    def finished(self, case: NamedCase, record: dict[str, Any]) -> str | None:
         """The mask of this case, if it is there, undamaged, and made from the same."""
         mask = self._mask(case)
         if not self.reuse or not mask.is_file():
@@ -89,7 +90,7 @@ class MaskRecords:
         logger.info("%s is there already, made from the same", printable(str(mask)))
         return str(mask.resolve())
 
-    def write(self, case: Case, record: dict[str, Any], mask: str) -> None:
+    def write(self, case: NamedCase, record: dict[str, Any], mask: str) -> None:
         content = {
             **record,
             "mask_sha256": file_digest(mask),
@@ -97,16 +98,16 @@ class MaskRecords:
         }
         write_json(self._path(case), content)
 
-    def discard(self, case: Case) -> None:
+    def discard(self, case: NamedCase) -> None:
         """Removes the mask that an earlier run made for a case that is refused now."""
         if has_own_record(self._mask(case)):  # else the file is not ours
             self._mask(case).unlink(missing_ok=True)
             self._path(case).unlink()
 
-    def _mask(self, case: Case) -> Path:
+    def _mask(self, case: NamedCase) -> Path:
         return self.folder / f"{case['name']}.nii.gz"
 
-    def _path(self, case: Case) -> Path:
+    def _path(self, case: NamedCase) -> Path:
         return self.folder / f"{case['name']}.json"
 
 

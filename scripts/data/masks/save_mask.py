@@ -14,6 +14,7 @@ from ...files.atomic_write import atomic_write
 from ..cases.case_error import CaseError
 from ..cases.read_case import read_from
 from ..formats.nifti_file import SUFFIXES as NIFTI
+from ..formats.nifti_file import load_nifti
 
 DESCRIPTION = b"SAM-3D segmentation"
 
@@ -52,21 +53,21 @@ class SaveMaskd(Transform):
         written = _on_nifti(file, labels) if is_nifti else _on_grid(stored, labels)
         with atomic_write(path) as temporary:
             nib.save(written, temporary)
-            _require_equal(nib.load(temporary), written, file)
+            _require_equal(load_nifti(temporary), written, file)
         return {**data, "mask": str(path)}
 
 
 def says_that_it_is_ours(file: Path) -> bool:
     """By its header, as of a mask whose run was killed before its record was written."""
     try:
-        return nib.load(file).header["descrip"].item() == DESCRIPTION
+        return load_nifti(file).header["descrip"].item() == DESCRIPTION
     except Exception:  # whatever lies there, it is no mask
         return False
 
 
 def _on_nifti(file: str, labels: np.ndarray) -> nib.Nifti1Image:
     """With the geometry of the source's header, both transforms and their codes, without what concerns its intensities."""
-    source = nib.load(file)
+    source = load_nifti(file)
     header = source.header.copy()
     header.extensions.clear()  # may name the patient
     header.set_data_dtype(labels.dtype)
@@ -89,6 +90,7 @@ def _on_grid(affine: np.ndarray, labels: np.ndarray) -> nib.Nifti1Image:
 
 def _require_equal(saved: nib.Nifti1Image, written: nib.Nifti1Image, file: str) -> None:
     """What lies on the disk is what was meant, to the last voxel."""
-    same = saved.shape == written.shape and np.allclose(saved.affine, written.affine, rtol=1e-6, atol=1e-6)
+    affine, meant = (np.asarray(mask.affine, dtype=float) for mask in (saved, written))
+    same = saved.shape == written.shape and np.allclose(affine, meant, rtol=1e-6, atol=1e-6)
     if not same or not np.array_equal(np.asanyarray(saved.dataobj), np.asanyarray(written.dataobj)):
         raise CaseError(file, "a mask must be on disk as it was computed", "reading it back gave another", "check the disk")

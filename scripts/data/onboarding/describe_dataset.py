@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ...basics.case import Case
-from ..cases.split_subjects import split_subjects, subject_in
+from ..cases.split_subjects import split_subjects, subject_in, subjects_of
 from .find_cases import FoundCase
 
 MADE_BY = "written by sam3d dataset"
@@ -35,7 +35,7 @@ def describe_dataset(
         lists["training"] = [case for i, case in enumerate(lists["training"]) if i not in held_out]
     if not (lists["training"] and lists["validation"]):
         labelled = lists["training"] + lists["validation"]
-        found = f"found {len(labelled)} of {', '.join(sorted({case['subject'] for case in labelled})) or 'none'}"
+        found = f"found {len(labelled)} of {', '.join(sorted(set(subjects_of(labelled)))) or 'none'}"
         raise ValueError(f"training and validation need labelled cases of a subject each; {found}; see --subject")
     counts = {f"num{part.capitalize()}": len(entries) for part, entries in lists.items()}
     modality = {str(i): name for i, name in enumerate(modalities)}
@@ -46,7 +46,8 @@ def _entry(root: Path, case: FoundCase, subject: str | None) -> Case:
     images = [_below(root, image) for image in case.images]
     entry: Case = {"image": images if len(images) > 1 else images[0]}
     if case.label:
-        entry |= {"label": _below(root, case.label), "subject": _subject(images[0].removeprefix("./"), subject)}
+        entry["label"] = _below(root, case.label)
+        entry["subject"] = _subject(images[0].removeprefix("./"), subject)
     return entry
 
 

@@ -1,13 +1,16 @@
-"""The sizes a preset asks for -> what a training will about cost, in words."""
+"""The sizes a preset asks for -> about what a training run will cost, in words."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
 BATCH = 2  # crops, train.json's
-STEP_BYTES, BYTES_PER_CLASS = 310, 21  # per voxel of a crop: forward, loss and backward, by benchmarks.peak_memory on a CPU
+STEP_BYTES, BYTES_PER_CLASS = (
+    310,
+    21,
+)  # a voxel of a crop: forward, loss, backward; by research.measure.peak_memory, CPU
 EMBEDDING_BYTES = 2  # per voxel, modality and view
-ENCODER_SPEED, DECODER_SPEED = 0.2e6, 0.75e6  # voxels per second on 2 CPU cores, ViT-B, from the epochs in docs/performance.md
+ENCODER_SPEED, DECODER_SPEED = 0.2e6, 0.75e6  # voxels/s on 2 CPU cores, ViT-B, by the epochs in docs/research/performance.md
 
 
 def estimate_cost(spatial_size: Sequence[int], roi_depth: int, depths: np.ndarray, modalities: int, classes: int) -> str:

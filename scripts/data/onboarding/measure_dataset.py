@@ -13,7 +13,7 @@ from ...basics.case import Case, Listed, file_of
 from ...basics.geometry import spacing_of
 from ..cases.case_error import CaseError
 from ..cases.datalist import read_datalist, read_json
-from ..cases.open_case import open_case
+from ..cases.open_case import headers_of, open_case
 from ..cases.read_case import ReadCased
 from .label_names import modalities_of, name_values, names_of
 
@@ -57,7 +57,7 @@ def measure_dataset(dataset_dir: str | Path, seed: int = 0) -> Measured:
         raise CaseError(str(path), "'labels' must name the values in the label files", str(error), remedy) from error
     cases = _opened(read_datalist(dataset_dir)["training"])
     shapes, spacings = _grids(cases)
-    channels = sum(image.channels for image in cases[0]["opened"].images)
+    channels = sum(image.channels for image in headers_of(cases[0]).images)
     minima, foreground, is_whole = _read_voxels(cases, channels, labels, np.random.default_rng(seed))
     known = modalities_of(content)
     return Measured(
@@ -73,7 +73,7 @@ def measure_dataset(dataset_dir: str | Path, seed: int = 0) -> Measured:
     )
 
 
-def _opened(listed: Listed) -> list[Case]:
+def _opened(listed: Listed[Case]) -> list[Case]:
     """All must have as many channels as the first."""
     cases: list[Case] = []
     errors = [error for _, error in listed.refused]
@@ -91,7 +91,7 @@ def _opened(listed: Listed) -> list[Case]:
 
 def _grids(cases: Sequence[Case]) -> tuple[np.ndarray, np.ndarray]:
     """Shapes and spacings along R, A and S."""
-    images = [case["opened"].images[0] for case in cases]
+    images = [headers_of(case).images[0] for case in cases]
     orders = [np.argsort(nib.io_orientation(image.affine)[:, 0]) for image in images]
     shapes = [np.array(image.shape)[order] for image, order in zip(images, orders, strict=True)]
     spacings = [spacing_of(image.affine)[order] for image, order in zip(images, orders, strict=True)]

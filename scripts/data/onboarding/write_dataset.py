@@ -95,14 +95,17 @@ def _report(content: dict[str, Any], found: FoundCases, values: dict[Path, set[i
     for value in content["labels"]:
         holders = [path for path, inside in values.items() if int(value) in inside]
         if 0 < len(holders) <= RARE * len(values):
-            where = f"stands in {len(holders)} of {len(values)} label files alone"
-            lines.append(f"IN DOUBT    the value {value} {where}{_listed('', holders)}; is it a slip of the pen?")
+            where = f"occurs in only {len(holders)} of {len(values)} label files"
+            lines.append(f"IN DOUBT    the value {value} {where}{_listed('', holders)}; is it a mistake?")
     lines.append(f"modalities  {', '.join(content['modality'].values())}")
     ((subject, most),) = Counter(case["subject"] for case in content["training"]).most_common(1)
     example = f"{subject}, for example, has {most} cases" if most > 1 else "each case is taken for a subject of its own"
     lines.append(f"subjects    {example}; if that is wrong, say by --subject what names a subject")
     empty = [path for path, inside in values.items() if inside == {0}]
-    for what, files in (("are of no case and left out", found.left_out), ("show no structure; training refuses them", empty)):
+    for what, files in (
+        ("belong to no case and are omitted", found.left_out),
+        ("show no structure; training refuses them", empty),
+    ):
         if files:
             lines.append(f"{len(files)} files {_listed(what, files)}")
     return "\n".join(lines)

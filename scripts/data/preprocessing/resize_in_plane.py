@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 from monai.config import KeysCollection
-from monai.data import MetaTensor
 from monai.transforms import InvertibleTransform, MapTransform, Resize
 from monai.transforms.spatial.functional import resize
 from monai.utils import ensure_tuple_rep
@@ -28,7 +27,8 @@ class ResizeInPlane(Resize):
         factor = min(self.plane[0] / height, self.plane[1] / width)
         size = (max(round(height * factor), 1), max(round(width * factor), 1), depth)
         # Not through `self.spatial_size`: threads that read cases share this object.
-        return resize(img, size, mode or self.mode, None, torch.float32, 3, False, None, False, self.get_transform_info())
+        resized = resize(img, size, mode or self.mode, None, torch.float32, 3, False, None, False, self.get_transform_info())
+        return resized  # pyright: ignore[reportReturnType] - a tensor for a tensor, which MONAI does not say
 
     def inverse_transform(self, data: torch.Tensor, transform: dict[str, Any]) -> torch.Tensor:
         if transform["extra_info"]["mode"] == "nearest":
@@ -56,7 +56,7 @@ class ResizeInPlaned(MapTransform, InvertibleTransform):
             data[key] = self.resize(data[key], mode=mode)
         return data
 
-    def inverse(self, data: Mapping[Hashable, MetaTensor]) -> dict[Hashable, MetaTensor]:
+    def inverse(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, torch.Tensor]:
         data = dict(data)
         for key in self.key_iterator(data):
             data[key] = self.resize.inverse(data[key])

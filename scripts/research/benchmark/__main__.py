@@ -1,6 +1,6 @@
 """Encoder, decoder and network -> Markdown tables of their speed and memory against other implementations.
 
-    python -m scripts.research.benchmark --output benchmark.md --plots docs
+    python -m scripts.research.benchmark --output benchmark.md --plots docs/research
 
 Weights and volumes are random. What is compared runs in turns in one process, and figures are medians; each section is written
 as soon as it is measured. An hour on two cores; `--quick` shows in seconds that everything runs, on toy sizes.
@@ -25,6 +25,7 @@ from .encoder import attention, encoder
 from .gpu import gpu_compiled, gpu_encoder
 from .network import forward, size, step
 from .peers import peers
+from .reading import reading
 from .setting import QUICK, Setting
 
 SECTIONS: dict[str, Callable[[Setting], str]] = {
@@ -36,6 +37,7 @@ SECTIONS: dict[str, Callable[[Setting], str]] = {
     "memory": memory,
     "peers": peers,
     "size": size,
+    "reading": reading,
 }
 GPU_SECTIONS: dict[str, Callable[[Setting], str]] = {
     "gpu_encoder": gpu_encoder,

@@ -10,8 +10,6 @@ from torch import nn
 from ..measure import interleaved_medians, markdown_section, peak_memory
 from .setting import Setting
 
-ASKED = {"SwinUNETR, feature size 48": ">= 2.5, >= 5"}
-
 
 @torch.no_grad()
 def peers(setting: Setting) -> str:
@@ -27,7 +25,6 @@ def peers(setting: Setting) -> str:
             seconds[name] / seconds["ours"],
             peaks[name] / 1e6,
             peaks[name] / peaks["ours"],
-            ASKED.get(name, ""),
             _millions(network, trained_only=False),
             _millions(network, trained_only=True),
         ]
@@ -37,7 +34,7 @@ def peers(setting: Setting) -> str:
         "Other networks",
         f"Forward of a volume 1 x 1 x {setting.plane} x {setting.plane} x {setting.depth}, {setting.classes} classes, without "
         "gradients; memory above weights and input. Ratios are to ours. Parameters in millions.",
-        ["network", "time, s", "ratio", "peak memory, MB", "ratio", "asked of the ratios", "parameters", "trained"],
+        ["network", "time, s", "ratio", "peak memory, MB", "ratio", "parameters", "trained"],
         rows,
     )
 

@@ -17,7 +17,7 @@ from ..measure.published_forward import Sam
 
 @dataclass(frozen=True)
 class Setting:
-    """The defaults are those of the figures in docs/performance.md."""
+    """The defaults are those of the figures in docs/research/performance.md."""
 
     repeats: int = 5
     plots: Path | None = None  # folder

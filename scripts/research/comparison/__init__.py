@@ -1,4 +1,4 @@
-"""Names of networks and a budget -> training runs, evaluations and the table of `sam3d compare`."""
+"""Names of networks and a budget -> each of them trained and evaluated, and one table: `sam3d compare`."""
 
 from .budget import Budget
 from .compare_networks import compare_networks

@@ -7,7 +7,7 @@ from typing import Any
 
 PROBE_EPOCHS, PROBE_STEPS = 2, 4  # the first epoch warms up
 SHORTEST, SHARE = 5.0, 0.1  # seconds, and share of the budget, that the second one should last
-TOLERANCE = 0.25  # how far a training may stray from its minutes unmentioned
+TOLERANCE = 0.25  # how far a training run may stray from its minutes unmentioned
 Options = dict[str, Any]
 
 

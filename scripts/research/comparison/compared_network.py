@@ -31,7 +31,7 @@ class Setting:
 
 
 class ComparedNetwork:
-    """Its folder: request.json (what was asked), plan.json (options of its training), training, evaluation, log.txt."""
+    """Its folder: request.json (the command), plan.json (options of its training run), training, evaluation, log.txt."""
 
     def __init__(self, name: str, setting: Setting) -> None:
         self.name = short_name(name)
@@ -44,7 +44,7 @@ class ComparedNetwork:
 
     @cached_property
     def request(self) -> dict[str, Any]:
-        """All that was asked for, config files with the sha256 of their contents."""
+        """All that the command says, config files with the sha256 of their contents."""
         configs = dict.fromkeys([*self._training_configs(), *self._evaluating_configs()])
         return {
             "budget": str(self.setting.budget),
@@ -86,7 +86,7 @@ class ComparedNetwork:
         (self.folder / "finished").touch()
 
     def _plan(self, say: Callable[[str], None]) -> Options:
-        """The options of the training; what the probe found is kept, since a training is resumed with the same ones only."""
+        """The options of the training run; what the probe found is kept, since a run is resumed with the same ones only."""
         path = self.folder / "plan.json"
         if not path.exists():
             budget, probe, preparation = self.setting.budget, None, 0.0

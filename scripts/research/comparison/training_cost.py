@@ -1,4 +1,4 @@
-"""A training -> cost.json: its steps, seconds, peak of memory, parameters and arithmetic."""
+"""A training run -> cost.json: its steps, seconds, peak of memory, parameters and arithmetic."""
 
 import json
 import time
@@ -19,7 +19,7 @@ RESET_PEAK = "5"  # to /proc/self/clear_refs: the peak becomes the present resid
 
 
 class TrainingCost:
-    """Writes `output_dir`/cost.json at the end of every epoch, before validation; a resumed training goes on counting.
+    """Writes `output_dir`/cost.json at the end of every epoch, before validation; a resumed run goes on counting.
 
     A step lasts from the end of the one before, or the epoch's start, to its own end, reading of data included; validation and
     saving belong to no step. `preparation_seconds` is what passed before the first step: filling the embedding cache.

@@ -1,6 +1,6 @@
 """Decoders of convolutions and of attention -> how their arithmetic, time and memory grow with the number of tokens.
 
-    OMP_WAIT_POLICY=PASSIVE python -m scripts.research.complexity --output docs/complexity.md --plots docs
+    OMP_WAIT_POLICY=PASSIVE python -m scripts.research.complexity --output docs/research/complexity.md --plots docs/research
 
 Writes a page of Markdown, and what it measured beside it as JSON after every size: `--resume` goes on from there after an
 interruption, and only writes the page where nothing is left to measure. Weights and embeddings are random. Ten minutes on two

@@ -34,10 +34,10 @@ def arithmetic(decoders: Mapping[str, System], study: Study, counted: Mapping[st
     grids = ", ".join(f"T = {prod(grid)}: h x w x D = {' x '.join(map(str, grid))}" for grid in study.counted_grids)
     return markdown_section(
         "Arithmetic",
-        f"Millions of multiplications and additions (MACs) per token ({grids}), by the formulas that "
-        "`scripts/research/measure/macs.py` derives, and counted by torch's `FlopCounterMode` while the decoder runs. The "
-        "counter does not know the fused attention of CPUs, whose formula was added to it. The largest difference of the two "
-        f"is {furthest:.2g} of the formula. Heads are included.",
+        f"Millions of multiplications and additions (MACs) per token ({grids}), by the formulas in "
+        "`scripts/research/measure/macs.py`, and counted by torch's `FlopCounterMode` while the decoder runs. The counter does "
+        "not know the fused attention of CPUs; its formula was added. The largest relative difference between the two is "
+        f"{furthest:.2g}. Heads are included.",
         ["decoder", "parameters, M", *(f"{how}, T = {t}" for t in tokens for how in ("formula", "counted"))],
         rows,
     )
@@ -55,8 +55,8 @@ def stages(study: Study, counted: Mapping[str, list[Count]]) -> str:
     return markdown_section(
         "The sum over stages",
         "Millions of MACs per token of the embeddings, without heads. A stage has half the channels of the one before and four "
-        "times its positions, so that each costs the same and their sum is the number of stages times the first, not dominated "
-        "by any: O(HWD), with a constant that is not small.",
+        "times its positions, so all stages cost the same. Their sum is the first one times the number of stages: O(HWD), with "
+        "a constant that is not small.",
         ["decoder", "stage", "formula", "counted", "share"],
         rows,
     )
@@ -80,9 +80,9 @@ def mac_crossing(decoders: Mapping[str, System], study: Study, found: list[Sweep
     draw_comparison(title, "tokens T", "MACs per token, M", {panel: curves}, {panel: crossing}, path)
     return markdown_section(
         "Where attention starts to cost more arithmetic",
-        "T from which one layer of full attention (MLP included) costs more MACs than the convolutions of all stages, and T "
-        "from which the whole decoder with one such layer costs more than the whole decoder of convolutions, heads included. "
-        f"Below that attention is the cheaper one.\n\n![MACs per token against T]({path.name})",
+        "First column: the T above which one layer of full attention (MLP included) costs more MACs than the convolutions of "
+        "all stages. Second column: the T above which the whole decoder with one such layer costs more than the whole "
+        f"convolutional decoder, heads included. Below it attention is cheaper.\n\n![MACs per token against T]({path.name})",
         ["against", "layer against stages, T", "decoder against decoder, T"],
         rows,
     )

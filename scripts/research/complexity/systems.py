@@ -29,7 +29,7 @@ Grid = tuple[int, int, int]  # h, w, D
 
 @dataclass(frozen=True)
 class Study:
-    """The defaults are those of docs/complexity.md."""
+    """The defaults are those of docs/research/complexity.md."""
 
     repeats: int = 5
     classes: int = 4

@@ -1,4 +1,4 @@
-"""Exponents and crossings -> a table of what the source documents claim about complexity, and where it holds."""
+"""Exponents and crossings -> a table of common claims about complexity, and where they hold."""
 
 from collections.abc import Mapping
 from math import prod
@@ -22,13 +22,13 @@ def verdicts(decoders: Mapping[str, System], study: Study, found: list[Sweep]) -
         measured("... the decoder with one layer", found, "seconds", ONE_LAYER, 2),
         measured("memory of attention is O(T^2): naive", found, "bytes", NAIVE, 2),
         measured("... fused", found, "bytes", ONE_LAYER, 2),
-        *(dearer(sweep) for sweep in found),
+        *(costs_more(sweep) for sweep in found),
     ]
     return markdown_section(
-        "What the source documents claim, and where it holds",
-        "They set O(HWD) of convolution against O((HWD)^2) of attention. Exponents are those of the upper part of each sweep "
-        f"with their 95 % confidence; a claim is taken to hold where both sweeps are within {TOLERANCE} of it. What holds as T "
-        "goes to infinity does not say which is cheaper at a given T: the last rows do.",
+        "Common claims, and where they hold",
+        "Convolution is said to cost O(HWD), attention O((HWD)^2). The exponents are those of the upper part of each sweep, "
+        f"with 95 % confidence intervals; a claim holds if both sweeps are within {TOLERANCE} of it. How cost grows does not "
+        "say which decoder is cheaper at a given T. The last rows do.",
         ["claim", "found", "holds"],
         rows,
     )
@@ -83,10 +83,10 @@ def millions(values: set[float]) -> str:
     return " to ".join(f"{value / 1e6:.3f} M" for value in sorted({min(values), max(values)}))
 
 
-def dearer(sweep: Sweep) -> list[str]:
+def costs_more(sweep: Sweep) -> list[str]:
     at = sweep.crossing("seconds", ONE_LAYER, CONVOLUTION)
     sizes = sweep.curves("seconds")[ONE_LAYER][0]
-    claim = f"attention is dearer than convolution: time of one layer, {sweep.name}"
+    claim = f"attention costs more time than convolution: one layer, {sweep.name}"
     if at is None:
         return [claim, f"not reached up to T = {sizes[-1]:,}", "no, at these sizes"]
     if at == sizes[0]:

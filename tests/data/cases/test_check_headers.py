@@ -86,7 +86,7 @@ def test_a_wrong_entry_of_a_list_costs_no_mask_of_the_good_one_that_it_repeats(t
     (tmp_path / "model.pt").touch()
     image = write_nifti(tmp_path / "scan.nii")
     (tmp_path / "dataset.json").write_text(json.dumps({"test": [image, image, "lost.nii"]}))
-    masks = MaskRecords(tmp_path / "out", tmp_path / "model.pt", "random", 0, torch.device("cpu"))
+    masks = MaskRecords(tmp_path / "out", tmp_path / "model.pt", "random", 0, "cpu", settings={"roi_depth": 32})
     listed = find_images(tmp_path / "dataset.json", tmp_path / "out")
     (case,) = check_headers(listed, 1, CaseReport(tmp_path / "out"), masks)
     mask = tmp_path / "out" / "scan_seg.nii.gz"

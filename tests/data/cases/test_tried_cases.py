@@ -268,7 +268,7 @@ def test_a_file_is_opened_once_from_its_header_to_its_mask(
     monkeypatch.setattr(open_case, "open_image", counting)
     (tmp_path / "model.pt").touch()
     listed = Listed([write(tmp_path, number, labelled) for number in range(3)], [])
-    records = MaskRecords(tmp_path / "out", tmp_path / "model.pt", "random", 0, "cpu")
+    records = MaskRecords(tmp_path / "out", tmp_path / "model.pt", "random", 0, "cpu", settings={"roi_depth": 32})
     good = check_headers(listed, 1, CaseReport(tmp_path / "out"), records)
     steps = Compose([ReadCased(1, {"0": "background", "1": "liver"}), Predict(), SaveMaskd(tmp_path / "out")])
     loader = ReadAhead(TriedCases(good, steps, records), num_workers)

@@ -1,4 +1,4 @@
-"""Claims on the decoder's arithmetic: the sum over stages, and where attention becomes dearer. Counted by torch.
+"""Claims on the decoder's arithmetic: the sum over stages, and where attention becomes more expensive. Counted by torch.
 
 MAC: a multiplication and an addition, two FLOPs. torch.utils.flop_counter counts FLOPs; nothing is computed (device meta).
 """
@@ -36,13 +36,13 @@ def test_every_stage_costs_the_same() -> None:
     assert sum(counts) == 8_847_360
 
 
-def test_the_documents_sum_lacks_a_factor_of_five() -> None:
+def test_the_first_term_alone_lacks_a_factor_of_five() -> None:
     """k C_l^2 a stage instead of k (C_l C' + C_l C' + C' C'), C' = C_l / 2: 1.25 times; and one stage in place of four."""
-    one_convolution = [27 * width**2 * 4**stage for stage, width in enumerate(CHANNELS[:-1])]  # the documents' FLOPs_l
-    closing = 27 * 256**2  # their HWD k 256^2 / 16^2, for one token of 16 x 16 voxels
+    one_convolution = [27 * width**2 * 4**stage for stage, width in enumerate(CHANNELS[:-1])]  # as FLOPs_l is usually written
+    closing = 27 * 256**2  # its sum, HWD k 256^2 / 16^2, for one token of 16 x 16 voxels
     assert one_convolution == [closing] * 4
-    assert [count / documented for count, documented in zip(stages(), one_convolution, strict=True)] == [1.25] * 4
-    print(f"the documents' closing term {closing:,} MAC for one token; the four stages {sum(stages()) / closing:g} times that")
+    assert [count / written for count, written in zip(stages(), one_convolution, strict=True)] == [1.25] * 4
+    print(f"the first term alone {closing:,} MAC for one token; the four stages {sum(stages()) / closing:g} times that")
     assert sum(stages()) == 5 * closing
 
 
@@ -82,7 +82,7 @@ def attention_layer(tokens: int) -> int:
         return macs(AttentionLayer(256), torch.empty(tokens, 256))["Global"]
 
 
-def test_an_attention_layer_costs_twice_the_documents_products_and_its_linear_part() -> None:
+def test_an_attention_layer_costs_twice_t_squared_d_and_its_linear_part() -> None:
     """T^2 d is Q K^T alone; A V is as much, and projections and MLP are 12 d^2 for every token."""
     for tokens in (64, 1024):
         assert attention_layer(tokens) == 2 * tokens**2 * 256 + 12 * 256**2 * tokens
@@ -90,7 +90,7 @@ def test_an_attention_layer_costs_twice_the_documents_products_and_its_linear_pa
 
 
 @pytest.mark.parametrize(("options", "crossing"), [({}, 15_744), (ORIGINAL, 9_088)], ids=["default", "original"])
-def test_attention_is_cheaper_below_the_crossing_and_dearer_above(options: dict[str, object], crossing: int) -> None:
+def test_attention_is_cheaper_below_the_crossing_and_more_expensive_above(options: dict[str, object], crossing: int) -> None:
     convolutions = sum(stages(**options))
     print(f"stages {convolutions:,} MAC for one token, crossing with one layer at T = {crossing:,}")
     assert attention_layer(crossing - 1) < convolutions * (crossing - 1)

@@ -13,7 +13,7 @@ CLASSES, VOXELS = 4, 1000
 
 
 def dice(y: torch.Tensor, p: torch.Tensor) -> torch.Tensor:
-    """The documents' soft Dice, over all numbers together."""
+    """Soft Dice, over all numbers together."""
     return 2 * (y * p).sum() / (y.square().sum() + p.square().sum())
 
 
@@ -74,7 +74,7 @@ def test_the_joint_dice_counts_voxels_and_not_classes() -> None:
 
 
 def test_a_sum_over_voxels_outweighs_dice() -> None:
-    """The documents' cross-entropy is the mean's N-fold, while Dice stays between 0 and 1."""
+    """The sum is N times the mean, while Dice stays between 0 and 1."""
     logits, label = torch.randn(1, CLASSES, VOXELS, dtype=torch.double), torch.randint(0, CLASSES, (1, VOXELS))
     summed, mean = F.cross_entropy(logits, label, reduction="sum"), F.cross_entropy(logits, label)
     dice_term = 1 - dice(F.one_hot(label, CLASSES).movedim(-1, 1), logits.softmax(1))
@@ -105,7 +105,7 @@ def test_gradients_of_a_weighted_sum_add() -> None:
     assert_close(together, 0.3 * of_first + 0.7 * of_second)
 
 
-def test_the_overviews_second_form_is_not_one_minus_dice() -> None:
+def test_the_parenthesis_of_one_minus_dice_matters() -> None:
     """(1 - 2 <Y, P>) / (|Y|^2 + |P|^2): near -1 for a perfect prediction instead of 0."""
     y = one_hot(torch.randint(0, CLASSES, (1, 1, VOXELS)), CLASSES).double()
     as_written = (1 - 2 * (y * y).sum()) / (2 * y.square().sum())

@@ -1,4 +1,4 @@
-"""Figures that the documents quote on TransUNet and Dual Cross-Attention, by arithmetic and against the published tables."""
+"""Figures that are quoted on TransUNet and Dual Cross-Attention, by arithmetic and against the published tables."""
 
 from itertools import pairwise
 from statistics import mean
@@ -30,8 +30,8 @@ def size(parts: list[tuple[nn.Module, tuple[int, ...]]]) -> tuple[float, float]:
     return parameters / 1e6, counter.get_total_flops() / 2e9
 
 
-def blog_network(classes: int = 2) -> list[tuple[nn.Module, tuple[int, ...]]]:
-    """The blog's TransUNet at 224 x 224, its decoder's stages as they are meant (as written they do not run)."""
+def simplified_network(classes: int = 2) -> list[tuple[nn.Module, tuple[int, ...]]]:
+    """TransUNet as a tutorial simplifies it, at 224 x 224: plain convolutions in place of the ResNet, tokens at 1/8."""
     parts = [(conv2d(3, 64), (1, 3, 224, 224)), (conv2d(64, 128), (1, 64, 112, 112)), (conv2d(128, 256), (1, 128, 56, 56))]
     parts += [(conv2d(256, 512, convolutions=1), (1, 256, 28, 28)), (nn.Conv2d(512, WIDTH, 1), (1, 512, 28, 28))]
     layer = nn.TransformerEncoderLayer(WIDTH, HEADS, 4 * WIDTH, batch_first=True, norm_first=True)
@@ -55,19 +55,20 @@ def u_net() -> list[tuple[nn.Module, tuple[int, ...]]]:
     return [*parts, (nn.Conv2d(64, 2, 1), (1, 64, 224, 224))]
 
 
-def test_the_blogs_gflops_are_those_of_its_own_network_at_an_eighth() -> None:
+def test_two_hundred_gflops_are_those_of_the_simplified_network_at_an_eighth() -> None:
     with torch.device("meta"):
-        (blog_parameters, blog_macs), (unet_parameters, unet_macs) = size(blog_network()), size(u_net())
+        (parameters, its_macs), (unet_parameters, unet_macs) = size(simplified_network()), size(u_net())
     print(
-        f"the blog's network: {blog_parameters:.1f} M parameters, {blog_macs:.1f} GMAC = {2 * blog_macs:.0f} GFLOPs; ", end=""
+        f"the simplified network: {parameters:.1f} M parameters, {its_macs:.1f} GMAC = {2 * its_macs:.0f} GFLOPs; ",
+        end="",
     )
     print(
-        f"U-Net: {unet_parameters:.1f} M, {unet_macs:.1f} GMAC = {2 * unet_macs:.0f} GFLOPs; ratio {blog_macs / unet_macs:.1f}"
+        f"U-Net: {unet_parameters:.1f} M, {unet_macs:.1f} GMAC = {2 * unet_macs:.0f} GFLOPs; ratio {its_macs / unet_macs:.1f}"
     )
-    assert 2 * blog_macs == pytest.approx(200, rel=0.02)
+    assert 2 * its_macs == pytest.approx(200, rel=0.02)
     assert unet_parameters == pytest.approx(31.0, abs=0.1)
     assert unet_macs < 0.8 * 50 < 50 < 0.8 * 2 * unet_macs  # 50 is neither its GMAC nor its GFLOPs
-    assert blog_parameters < 92  # not 105
+    assert parameters < 92  # not 105
 
 
 def scores(tokens: int, batch: int) -> torch.Tensor:
@@ -84,7 +85,7 @@ def test_the_memory_of_the_scores_holds_at_an_eighth_and_is_a_sixteenth_of_that_
     assert megabytes[8] == pytest.approx(16 * megabytes[16])
 
 
-def test_at_512_the_documents_formula_gives_half_of_its_number() -> None:
+def test_at_512_the_formula_gives_half_of_the_quoted_memory() -> None:
     tokens = (512 // 8) ** 2
     with FlopCounterMode(display=False) as counter:
         gigabytes = scores(tokens, batch=2).nbytes / 1e9
@@ -126,8 +127,8 @@ def test_five_convolutions_see_11_pixels_but_a_u_nets_encoder_sees_140() -> None
     assert seen(u_net, 256) == 140
 
 
-# The blog's tables, Dice in %; organs: aorta, gallbladder, kidneys, liver, pancreas, spleen, stomach.
-BLOG_SYNAPSE = {
+# A tutorial's tables, Dice in %; organs: aorta, gallbladder, kidneys, liver, pancreas, spleen, stomach.
+TUTORIAL_SYNAPSE = {
     "UNet": (76.85, [87.23, 68.60, 84.18, 77.98, 93.88, 56.45, 88.11, 75.62]),
     "Attention UNet": (77.77, [88.61, 70.30, 84.66, 79.24, 93.57, 60.63, 88.59, 76.51]),
     "UNet++": (78.32, [89.07, 71.15, 85.92, 80.11, 94.05, 61.21, 89.16, 76.88]),
@@ -136,20 +137,20 @@ BLOG_SYNAPSE = {
 # arXiv:2102.04306, tables 1 and 3 as later papers reprint them.
 PAPER_SYNAPSE = (77.48, [87.23, 63.13, 81.87, 77.02, 94.08, 55.86, 85.08, 75.62])
 PAPER_ACDC = (89.71, [88.86, 84.53, 95.73])  # right ventricle, myocardium, left ventricle
-BLOG_ACDC = (90.00, [89.71, 84.53, 95.73])
+TUTORIAL_ACDC = (90.00, [89.71, 84.53, 95.73])
 
 
-@pytest.mark.parametrize("method", BLOG_SYNAPSE)
-def test_the_blogs_synapse_means_are_not_the_means_of_its_organs(method: str) -> None:
-    stated, organs = BLOG_SYNAPSE[method]
+@pytest.mark.parametrize("method", TUTORIAL_SYNAPSE)
+def test_the_tutorials_synapse_means_are_not_the_means_of_its_organs(method: str) -> None:
+    stated, organs = TUTORIAL_SYNAPSE[method]
     print(f"{method}: stated {stated}, mean of its organs {mean(organs):.2f}")
     assert mean(organs) > stated + 2
 
 
-def test_the_blogs_gains_are_counted_from_different_networks() -> None:
+def test_the_tutorials_gains_are_counted_from_different_networks() -> None:
     """Gallbladder +6.3, pancreas +9.6 and aorta +1.7 over UNet++, spleen +4.0 over UNet."""
-    best = BLOG_SYNAPSE["TransUNet"][1]
-    gain = {name: [b - a for a, b in zip(organs, best, strict=True)] for name, (_, organs) in BLOG_SYNAPSE.items()}
+    best = TUTORIAL_SYNAPSE["TransUNet"][1]
+    gain = {name: [b - a for a, b in zip(organs, best, strict=True)] for name, (_, organs) in TUTORIAL_SYNAPSE.items()}
     aorta, gallbladder, pancreas, spleen = 0, 1, 5, 6
     stated = {gallbladder: 6.3, pancreas: 9.6, aorta: 1.7}
     assert {organ: round(gain["UNet++"][organ], 1) for organ in stated} == stated
@@ -161,12 +162,12 @@ def test_the_published_means_are_the_means_of_their_structures() -> None:
         assert mean(structures) == pytest.approx(stated, abs=0.01)
 
 
-def test_the_blogs_figures_for_transunet_stand_elsewhere_in_the_published_tables() -> None:
-    """81.87 is the left kidney; the blog's right ventricle is the published mean, which makes its mean 90.00 of 89.71."""
-    assert BLOG_SYNAPSE["TransUNet"][0] == PAPER_SYNAPSE[1][2]
-    assert BLOG_ACDC[1][0] == PAPER_ACDC[0]
-    assert BLOG_ACDC[1][1:] == PAPER_ACDC[1][1:]
-    assert mean(BLOG_ACDC[1]) == pytest.approx(BLOG_ACDC[0], abs=0.011)
+def test_the_tutorials_figures_for_transunet_stand_elsewhere_in_the_published_tables() -> None:
+    """81.87 is the left kidney; its right ventricle is the published mean, which makes its mean 90.00 of 89.71."""
+    assert TUTORIAL_SYNAPSE["TransUNet"][0] == PAPER_SYNAPSE[1][2]
+    assert TUTORIAL_ACDC[1][0] == PAPER_ACDC[0]
+    assert TUTORIAL_ACDC[1][1:] == PAPER_ACDC[1][1:]
+    assert mean(TUTORIAL_ACDC[1]) == pytest.approx(TUTORIAL_ACDC[0], abs=0.011)
 
 
 # Dice with the module minus without, in 1e-4, from the table beside the released code of Dual Cross-Attention (its README):

@@ -37,7 +37,7 @@ def test_a_convolution_cancels_the_identity() -> None:
     assert (values == 0).sum() == 27
 
 
-def test_the_documents_own_phi_cancels_the_identity() -> None:
+def test_two_convolutions_with_normalisation_cancel_the_identity() -> None:
     """Conv, IN, leaky ReLU, conv, IN with phi(g) = -IN(g): the channels g and -g make the activation linear."""
 
     def phi(g: torch.Tensor) -> torch.Tensor:

@@ -29,10 +29,10 @@ def loss(weights: list[float]) -> DeepSupervision:
     return DeepSupervision(DiceCELoss(to_onehot_y=True, softmax=True, squared_pred=True), weights)
 
 
-def test_the_documents_two_forms_of_the_weights_are_the_ones_that_training_uses() -> None:
+def test_both_forms_of_the_weights_are_the_ones_that_training_uses() -> None:
     parser = ConfigParser(ConfigParser.load_config_file(ROOT / "configs" / "train.json"))
     weights = parser.get_parsed_content("supervision_weights")
-    ratios = [1, 1 / 2, 1 / 4, 1 / 8]  # the overview's, which sum to 15/8
+    ratios = [1, 1 / 2, 1 / 4, 1 / 8]  # which sum to 15/8
     assert weights == pytest.approx([ratio / sum(ratios) for ratio in ratios])
     assert weights == pytest.approx(WEIGHTS)
     assert sum(weights) == pytest.approx(1)

@@ -1,4 +1,4 @@
-"""What a training cost: counted by the steps, over interruptions."""
+"""What a training run cost: counted by the steps, over interruptions."""
 
 import json
 import sys
@@ -34,7 +34,7 @@ def train(
     network: nn.Module | None = None,
     **handlers: Any,
 ) -> dict[str, Any]:
-    """cost.json of a training; `done` epochs of it in an earlier run. handlers: name of an event -> what happens then."""
+    """cost.json of a training run; `done` epochs of it in an earlier run. handlers: name of an event -> what happens then."""
     network = network or frozen_and_trained()
 
     def iterate(engine: Engine, batch: Any) -> dict[str, torch.Tensor]:

@@ -6,7 +6,7 @@ import pytest
 
 from scripts.research.complexity.growth import Sweep
 from scripts.research.complexity.systems import CONVOLUTION, ONE_LAYER
-from scripts.research.complexity.verdicts import dearer, measured
+from scripts.research.complexity.verdicts import costs_more, measured
 
 GRIDS = [(2, 2, depth) for depth in (4, 16, 64, 256, 1024)]
 Time = Callable[[int], float]
@@ -55,5 +55,5 @@ def test_only_the_upper_part_of_a_sweep_counts() -> None:
         (lambda tokens: 2 * tokens, "yes, at these sizes"),
     ],
 )
-def test_attention_is_dearer_from_where_it_takes_longer(attention: Time, holds: str) -> None:
-    assert dearer(sweep(float, attention))[2] == holds
+def test_attention_costs_more_from_where_it_takes_longer(attention: Time, holds: str) -> None:
+    assert costs_more(sweep(float, attention))[2] == holds

@@ -34,7 +34,7 @@ def tables(output: Path) -> Tables:
 def test_the_page_has_its_command_tables_and_plots(output: Path, tables: Tables) -> None:
     assert "python -m scripts.research.complexity --quick --output" in (output / "page.md").read_text()
     assert list(tables) == [
-        "What the source documents claim, and where it holds",
+        "Common claims, and where they hold",
         "Arithmetic",
         "The sum over stages",
         "Where attention starts to cost more arithmetic",

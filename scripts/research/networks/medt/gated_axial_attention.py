@@ -49,7 +49,7 @@ class GatedAxialAttention(AxialAttention):
 
     with tables r of the offset j - i, shared by the heads. The gates start as in the released code, and are trained from the
     start (there after ten epochs). There they stand before the batch normalisation of their term, which divides them out
-    again; here after it, so that they gate. A blog's `gate * rows + (1 - gate) * columns` is another thing.
+    again; here after it, so that they gate. (They do not weigh rows against columns, `gate * rows + (1 - gate) * columns`.)
 
     size: of the lines that the tables are made for; for others these are resampled linearly, offset 0 on offset 0.
     """

@@ -33,19 +33,18 @@ class DualCrossAttention(nn.Module):
         t_i = t_i + spatial cross-attention (LN t)
         x_i = ReLU(BN(x_i + upsampling (1 x 1 convolution of t_i)))
 
-    C = sum of C_i. Projections within the attention are depth-wise 1 x 1 but where another is named.
+    C = sum of C_i. Projections within the attention are depth-wise 1 x 1 unless another is named.
 
     variant `paper`, as the authors released it:
         channel: queries of level i, keys and values of all levels; map C_i x C
         spatial: queries and keys of all levels (C channels), values of level i; a map N x N for each head
-    variant `seed`, the reading of this bundle's source document, in the frame above (the document takes a middle level's
-        grid, and has neither normalisation nor residuals):
+    variant `adjacent`, in the same frame:
         channel: queries of level i, keys and values of all other levels; map C_i x (C - C_i)
         spatial: queries of level i, keys and values of the one or two adjacent levels, whose A channels are concatenated and
-            mapped to C_i by full 1 x 1 convolutions, which also do the document's change of channels; a map N x N for each head
+            mapped to C_i by full 1 x 1 convolutions; a map N x N for each head
 
-    Of ours: the size of the volume sets the grid, see `token_grid`, so any size goes (the paper's 28 x 28 at 224 x 224 comes
-    out); the last 1 x 1 convolution comes before the upsampling, with which it commutes; three dimensions.
+    Different from the paper: the size of the volume sets the grid, see `token_grid`, so any size works (at 224 x 224 this gives
+    the paper's 28 x 28); the last 1 x 1 convolution comes before the upsampling, with which it commutes; three dimensions.
 
     tokens: N at most.
     heads: of the spatial attention; each level's channels must divide by them.
@@ -55,10 +54,10 @@ class DualCrossAttention(nn.Module):
         self, channels: Sequence[int], spatial_dims: int, variant: str = "paper", tokens: int = 4096, heads: int = 4
     ) -> None:
         super().__init__()
-        if variant not in ("paper", "seed"):
-            raise ValueError(f"variant must be 'paper' or 'seed', got {variant!r}")
-        if variant == "seed" and len(channels) < 2:
-            raise ValueError("variant 'seed' attends to other levels, got one level alone; take variant 'paper'")
+        if variant not in ("paper", "adjacent"):
+            raise ValueError(f"variant must be 'paper' or 'adjacent', got {variant!r}")
+        if variant == "adjacent" and len(channels) < 2:
+            raise ValueError("variant 'adjacent' attends to other levels and there is only one; use variant 'paper'")
         if tokens < 1:
             raise ValueError(f"tokens must be at least 1, got {tokens}")
         if any(c % heads for c in channels):

@@ -55,8 +55,7 @@ class SaveRolloutd(Transform):
     def __init__(self, output_dir: str | Path, labels: Mapping[str, str], network: nn.Module) -> None:
         if not isinstance(network, HasAttentionMaps):
             raise ValueError(
-                f"attention rollout is drawn of TransUNet; {type(network).__name__} has no attention maps; leave "
-                "rollout.yaml away"
+                f"attention rollout is drawn of TransUNet; {type(network).__name__} has no attention maps; omit rollout.yaml"
             )
         self.output_dir = Path(output_dir)
         self.labels = list(labels.values())

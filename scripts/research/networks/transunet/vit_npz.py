@@ -32,14 +32,14 @@ def load_vit_npz(network: TransUNet, weights: str | Path) -> TransUNet:
     if str(weights) == "random":
         logger.warning(
             "transformer_weights: random. Unless a checkpoint is loaded next, ResNet and transformer are NOT pretrained and "
-            "learn from your data alone; TransUNet was published with pretrained ones, see docs/transunet.md."
+            "learn from your data alone; TransUNet was published with pretrained ones, see docs/research/transunet.md."
         )
         return network
     path = Path(weights)
     if not path.is_file():
         raise FileNotFoundError(
             f"no transformer weights at {path}. Download them once with\n    curl -fLo {path} {URL}\n"
-            "or, for a training from scratch, ask for --transformer_weights random"
+            "or, to train from scratch, --transformer_weights random"
         )
     arrays = {name: array for name, array in _read_npz(path).items() if name.split("/")[0] not in UNUSED}
     parameters = _by_official_name(network)
@@ -55,8 +55,8 @@ def load_vit_npz(network: TransUNet, weights: str | Path) -> TransUNet:
 
 def _read_npz(path: Path) -> dict[str, torch.Tensor]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: torch.from_numpy(file[name]) for name in file.files}
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
     except Exception as error:  # of zip archives, of numpy, of torch for what is no number: whatever the bytes trigger
         raise ValueError(
             f"{path} cannot be read as an .npz file of numbers: it is damaged, incomplete, or holds more than arrays "

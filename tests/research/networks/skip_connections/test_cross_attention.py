@@ -37,7 +37,7 @@ def channel_map_by_hand(attention: ChannelCrossAttention, level: torch.Tensor, c
     expected = torch.empty(2, LEVEL, CONTEXT).double()
     for sample in range(2):
         for c in range(LEVEL):
-            logits = [float(query[sample, :, c] @ key[sample, :, other]) / CONTEXT**0.5 for other in range(CONTEXT)]
+            logits = [(query[sample, :, c] @ key[sample, :, other]).item() / CONTEXT**0.5 for other in range(CONTEXT)]
             exponentials = torch.tensor(logits, dtype=torch.double).exp()
             expected[sample, c] = exponentials / exponentials.sum()
     return expected

@@ -11,7 +11,7 @@ from torch.testing import assert_close
 from scripts.research.networks.skip_connections.dual_cross_attention import DualCrossAttention, SkipControl, token_grid
 
 CHANNELS = [4, 8, 12]
-VARIANTS = ["paper", "seed"]
+VARIANTS = ["paper", "adjacent"]
 SIZES = {2: [(8, 12), (4, 6), (2, 3)], 3: [(8, 12, 4), (4, 6, 4), (2, 3, 2)]}  # pooled in whole blocks
 
 
@@ -197,8 +197,8 @@ def test_the_number_of_parameters_does_not_depend_on_the_dimensions() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"channels": CHANNELS, "variant": "other"}, "variant must be 'paper' or 'seed', got 'other'"),
-        ({"channels": [4], "variant": "seed"}, "one level alone; take variant 'paper'"),
+        ({"channels": CHANNELS, "variant": "other"}, "variant must be 'paper' or 'adjacent', got 'other'"),
+        ({"channels": [4], "variant": "adjacent"}, "there is only one; use variant 'paper'"),
         ({"channels": CHANNELS, "tokens": 0}, "tokens must be at least 1, got 0"),
         ({"channels": [4, 6]}, r"must divide by heads = 4, got \[4, 6\]"),
     ],

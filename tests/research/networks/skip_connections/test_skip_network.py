@@ -60,7 +60,7 @@ def test_the_module_is_made_for_the_hosts_skips_and_changes_them_alone() -> None
         (
             {
                 "_target_": "scripts.research.networks.skip_connections.dual_cross_attention.DualCrossAttention",
-                "variant": "seed",
+                "variant": "adjacent",
             },
             DualCrossAttention,
         ),
@@ -71,7 +71,7 @@ def test_a_config_hands_it_in_as_a_callable(config: dict[str, str], expected: ty
     parser = ConfigParser({"skips": {**config, "_mode_": "callable"}})
     network = SkipNetwork(ToyHost(), parser.get_parsed_content("skips"))
     assert type(network.skips) is expected
-    assert getattr(network.skips, "variant", "seed") == "seed"
+    assert getattr(network.skips, "variant", "adjacent") == "adjacent"
     assert network(torch.randn(2, 4, 6, 4)).shape == (2, 12, 6, 4)
 
 

@@ -142,5 +142,5 @@ def test_a_name_that_leads_out_of_the_output_folder_is_refused(tmp_path: Path) -
 
 
 def test_a_network_without_attention_maps_is_refused_before_any_case(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"drawn of TransUNet; Identity has no attention maps; leave rollout\.yaml away"):
+    with pytest.raises(ValueError, match=r"drawn of TransUNet; Identity has no attention maps; omit rollout\.yaml"):
         SaveRolloutd(tmp_path, LABELS, nn.Identity())

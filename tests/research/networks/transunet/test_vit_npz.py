@@ -355,8 +355,8 @@ class CreatesAFileWhenUnpickled:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[str, str]]:
-        return open, (str(self.path), "w")
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Path]]:
+        return Path.touch, (self.path,)
 
 
 @pytest.mark.parametrize("name", ["head/kernel", QUERY])
