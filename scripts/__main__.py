@@ -1,5 +1,6 @@
 """`sam3d`: each of its commands is a function, in `tools` or, where that folder is there, in the laboratory's."""
 
+import sys
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import typer
 from typer.main import get_command
 
+from scripts.run.config_files import CONFIGS
 from scripts.run.plain_errors import show_plain_errors
 
 COMMANDS = ("demo", "dataset", "preset", "train", "evaluate", "segment", "compare", "cache", "download")  # in this order
@@ -50,6 +52,8 @@ for name in COMMANDS:
 def main() -> None:
     """Exit codes: 1 after an error, or where a case was refused; 2 for wrong usage; 130 after SIGINT and 143 after SIGTERM."""
     show_plain_errors()
+    if not CONFIGS.is_dir():
+        sys.exit(f"no configs at {CONFIGS}; install the bundle, in its folder, by: pip install --no-deps --editable .")
     try:
         get_command(app)()
     except SystemExit as end:
