@@ -33,8 +33,7 @@ def check_config(arguments: Sequence[str]) -> None:
             that is not there, mixed precision without one, and a path that MONAI would run as an expression.
 
     Example:
-        >>> from scripts.run import check_config
-        >>> from scripts.run.check_config import CONFIGS
+        >>> from scripts.run.check_config import CONFIGS, check_config
         >>> check_config(["monai.bundle", "run", "training", f"--config_file={CONFIGS}/train.json", "--max_epoch=5"])
         Traceback (most recent call last):
             ...

@@ -26,7 +26,8 @@ def show_plain_errors() -> None:
     Example:
         >>> import subprocess, sys
         >>> from scripts.run.plain_errors import PACKAGE
-        >>> code = "from scripts import run, weights; run.show_plain_errors(); weights.load_checkpoint(None, 'model.pt')"
+        >>> imports = "from scripts.run.plain_errors import show_plain_errors; from scripts.weights import load_checkpoint"
+        >>> code = f"{imports}; show_plain_errors(); load_checkpoint(None, 'model.pt')"
         >>> ended = subprocess.run([sys.executable, "-c", code], cwd=PACKAGE.parent, capture_output=True, text=True)
         >>> ended.returncode, ended.stderr.splitlines()[-2]
         (1, 'ERROR: no checkpoint at model.pt; train one first or give --checkpoint PATH')

@@ -80,7 +80,7 @@ def read_settings(arguments: Sequence[str]) -> Settings:
         All settings that change something; {} of another program. A random encoder is kept too, so that a checkpoint says so.
 
     Example:
-        >>> from scripts.run import read_settings
+        >>> from scripts.run.settings import read_settings
         >>> from scripts.run.check_config import CONFIGS
         >>> words = ["monai.bundle", "run", "training", f"--config_file={CONFIGS}/train.json", "--roi_depth=16"]
         >>> settings = read_settings(words)
