@@ -37,7 +37,8 @@ class CaseMetrics:
         >>> reference = torch.zeros(1, 8, 8, 4)
         >>> reference[:, 2:6, 2:6] = 1
         >>> read = {key: MetaTensor(reference, meta={"filename_or_obj": f"{key}.nii.gz"}) for key in ("image", "reference")}
-        >>> metrics = CaseMetrics("evaluation", {"0": "background", "1": "liver"}, open_image, 1.0, "mm")
+        >>> labels = {"0": "background", "1": "liver"}
+        >>> metrics = CaseMetrics("evaluation", labels, open_image, nsd_tolerance=1.0, nsd_unit="mm")
         >>> metrics.add({**read, "pred": read["reference"], "name": "scan_seg", "mask": "scan_seg.nii.gz"})
         >>> metrics.summary()["mean_dice"]
         1.0
