@@ -1,5 +1,6 @@
 """`sam3d`: each of its commands is a function, in `tools` or, where that folder is there, in the laboratory's."""
 
+import os
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -51,6 +52,9 @@ for name in COMMANDS:
 
 def main() -> None:
     """Exit codes: 1 after an error, or where a case was refused; 2 for wrong usage; 130 after SIGINT and 143 after SIGTERM."""
+    # torch's threads sleep while they wait for each other: awake, they would take the cores from other programs. Read once,
+    # when torch is imported, which is later.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     show_plain_errors()
     if not CONFIGS.is_dir():
         sys.exit(f"no configs at {CONFIGS}; install the bundle, in its folder, by: pip install --no-deps --editable .")
