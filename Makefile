@@ -20,7 +20,7 @@ test: $(VENV)/installed
 test-all: $(VENV)/installed
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-# Of `scripts` alone, and of all processes: also those that the tests start, fork, and kill.
+# Processes that the tests start or fork are counted too, but for those that SIGKILL ends.
 coverage: $(VENV)/installed
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow" --cov --cov-report=term
 
@@ -28,4 +28,4 @@ coverage: $(VENV)/installed
 lint: $(VENV)/installed
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
-	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(RUN) -m pyright --pythonpath $(RUN)
+	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(RUN) -m pyright
