@@ -18,7 +18,8 @@ STRUCTURES = 3  # slabs beside each other
 class Layout:
     """Names hold {c}, a case. images: of one case, in the order of channels. label: of the case; or structures, to be merged.
 
-    others: further files of each case and what is in them, which belong to no pair. unlabelled: images of cases without a label.
+    others: further files of each case and what is in them, which belong to no pair. unlabelled: images without a label.
+    patterns: of images and labels, as a user would write them, where they are not those names with {case} for {c}.
     content: of a dataset.json beside them. refused: words of the refusal that is due instead of pairs.
     """
 
@@ -31,6 +32,13 @@ class Layout:
     unlabelled: Sequence[str] = ()
     content: dict[str, Any] | None = None
     refused: str = ""
+    patterns: tuple[list[str], str] | None = None
+
+    def asked(self) -> tuple[list[str], str]:
+        if self.patterns:
+            return self.patterns
+        images = [name.removesuffix("/0.dcm").replace("{c}", "{case}") for name in self.images]
+        return images, (self.label or str(Path(self.structures[0]).parent / "*")).replace("{c}", "{case}")
 
     def pairs(self) -> set[tuple[tuple[str, ...], str | None]]:
         """What has to come out; None for a label map that is merged."""
@@ -115,9 +123,7 @@ LAYOUTS = [
         content={
             "labels": {"0": "background", "1": "spleen", "2": "cyst"},
             "modality": {"0": "CT"},
-            "training": [
-                {"image": f"./imagesTr/spleen_{c}.nii.gz", "label": f"./labelsTr/spleen_{c}.nii.gz"} for c in THREE
-            ],
+            "training": [{"image": f"./imagesTr/spleen_{c}.nii.gz", "label": f"./labelsTr/spleen_{c}.nii.gz"} for c in THREE],
             "test": ["./imagesTs/spleen_9.nii.gz"],
         },
     ),
@@ -138,7 +144,11 @@ LAYOUTS = [
         ["imagesTr/p_{c}_0000.nii.gz", "imagesTr/p_{c}_0001.nii.gz"],
         "labelsTr/p_{c}.nii.gz",
         unlabelled=["imagesTs/p_9_0000.nii.gz", "imagesTs/p_9_0001.nii.gz"],
-        content={"channel_names": {"0": "T2", "1": "ADC"}, "labels": {"background": 0, "PZ": 1, "TZ": 2}, "file_ending": ".nii.gz"},
+        content={
+            "channel_names": {"0": "T2", "1": "ADC"},
+            "labels": {"background": 0, "PZ": 1, "TZ": 2},
+            "file_ending": ".nii.gz",
+        },
     ),
     Layout(
         "nnunet_v2_dataset",
@@ -167,6 +177,10 @@ LAYOUTS = [
         ["HGG/Brats18_2013_10_1", "HGG/Brats18_CBICA_AAB_1", "LGG/Brats18_TCIA04_221_1"],
         [f"{{c}}/{{n}}_{name}.nii.gz" for name in ("flair", "t1", "t1ce", "t2")],
         "{c}/{n}_seg.nii.gz",
+        patterns=(
+            ["{case}/*_flair.nii.gz", "{case}/*_t1.nii.gz", "{case}/*_t1ce.nii.gz", "{case}/*_t2.nii.gz"],
+            "{case}/*_seg.nii.gz",
+        ),
     ),
     Layout(
         "brats20",
@@ -249,12 +263,14 @@ LAYOUTS = [
         ["images{g}/amos_{n}.nii.gz"],
         "labels{g}/amos_{n}.nii.gz",
         unlabelled=["imagesTs/amos_0002.nii.gz"],
+        patterns=(["images*/amos_{case}.nii.gz"], "labels*/amos_{case}.nii.gz"),
     ),
     Layout(
         "acdc",
         ["001/frame01", "001/frame12", "002/frame01"],
         ["training/patient{g}/patient{g}_{n}.nii.gz"],
         "training/patient{g}/patient{g}_{n}_gt.nii.gz",
+        patterns=(["training/*/{case}.nii.gz"], "training/*/{case}_gt.nii.gz"),
     ),
     Layout(
         "mnms", ["A0S9V9", "A1D0Q7", "A2C0I1"], ["Training/Labeled/{c}/{c}_sa.nii.gz"], "Training/Labeled/{c}/{c}_sa_gt.nii.gz"
@@ -264,6 +280,7 @@ LAYOUTS = [
         ["001/SA_ED", "001/SA_ES", "002/SA_ED"],
         ["dataset/{g}/{g}_{n}.nii.gz"],
         "dataset/{g}/{g}_{n}_gt.nii.gz",
+        patterns=(["dataset/*/{case}.nii.gz"], "dataset/*/{case}_gt.nii.gz"),
     ),
     Layout(
         "left_atrium18",
@@ -284,6 +301,7 @@ LAYOUTS = [
         ["0001", "0002", "0003"],
         ["Pancreas-CT/PANCREAS_{c}/11-24-2015-PANCREAS{c}-Pancreas-18957/Pancreas-6350{c}/0.dcm"],
         "TCIA_pancreas_labels-02-05-2017/label{c}.nii.gz",
+        patterns=(["Pancreas-CT/PANCREAS_{case}/*/*"], "TCIA_pancreas_labels-02-05-2017/label{case}.nii.gz"),
     ),
     Layout(
         "btcv",
@@ -330,6 +348,7 @@ LAYOUTS = [
         ["R001/sub-r001s001", "R001/sub-r001s002", "R002/sub-r002s001"],
         ["Training/{g}/{n}/ses-1/anat/{n}_ses-1_space-MNI152NLin2009aSym_T1w.nii.gz"],
         "Training/{g}/{n}/ses-1/anat/{n}_ses-1_space-MNI152NLin2009aSym_label-L_desc-T1lesion_mask.nii.gz",
+        patterns=(["Training/*/{case}/ses-1/anat/*_T1w.nii.gz"], "Training/*/{case}/ses-1/anat/*_mask.nii.gz"),
     ),
     Layout(
         "crossmoda",
@@ -354,12 +373,14 @@ LAYOUTS = [
         ["images{g}/word_{n}.nii.gz"],
         "labels{g}/word_{n}.nii.gz",
         unlabelled=["imagesTs/word_0009.nii.gz"],
+        patterns=(["images*/word_{case}.nii.gz"], "labels*/word_{case}.nii.gz"),
     ),
     Layout(
         "abdomenct1k",
         ["Part1/00001", "Part1/00002", "Part2/00351"],
         ["AbdomenCT-1K-Image{g}/Case_{n}_0000.nii.gz"],
         "Mask/Case_{n}.nii.gz",
+        patterns=(["*/Case_{case}_0000.nii.gz"], "Mask/Case_{case}.nii.gz"),
     ),
     Layout(
         "topcow",
@@ -380,6 +401,7 @@ LAYOUTS = [
         ["images/{c}_t2w.mha"],
         "picai_labels/csPCa_lesion_delineations/human_expert/resampled/{n}.nii.gz",
         others={"images/{c}_adc.mha": OTHER_GRID, "images/{c}_hbv.mha": OTHER_GRID},
+        patterns=(["images/*/{case}_t2w.mha"], "picai_labels/csPCa_lesion_delineations/human_expert/resampled/{case}.nii.gz"),
     ),
     Layout("mmwhs", ["1001", "1002", "1003"], ["ct_train/ct_train_{c}_image.nii.gz"], "ct_train/ct_train_{c}_label.nii.gz"),
     Layout(
@@ -393,12 +415,15 @@ LAYOUTS = [
     Layout("spider", ["1_t1", "1_t2", "2_t1"], ["images/{c}.mha"], "masks/{c}.mha"),
     Layout("imagecas", ["1", "2", "10"], ["{c}.img.nii.gz"], "{c}.label.nii.gz"),
     Layout("asoca", ["1", "2", "3"], ["Normal/CTCA/Normal_{c}.nrrd"], "Normal/Annotations/Normal_{c}.nrrd"),
-    Layout("ribfrac", ["1", "2", "10"], ["ribfrac-train-images/RibFrac{c}-image.nii.gz"], "ribfrac-train-labels/RibFrac{c}-label.nii.gz"),
+    Layout(
+        "ribfrac",
+        ["1", "2", "10"],
+        ["ribfrac-train-images/RibFrac{c}-image.nii.gz"],
+        "ribfrac-train-labels/RibFrac{c}-label.nii.gz",
+    ),
     Layout("parse22", ["PA000005", "PA000016", "PA000024"], ["{c}/image/{c}.nii.gz"], "{c}/label/{c}.nii.gz"),
     Layout("atm22", ["001", "002", "003"], ["imagesTr/ATM_{c}_0000.nii.gz"], "labelsTr/ATM_{c}_0000.nii.gz"),
-    Layout(
-        "emidec", ["Case_N006", "Case_P001", "Case_P005"], ["{c}/Images/{c}.nii.gz"], "{c}/Contours/{c}.nii.gz"
-    ),
+    Layout("emidec", ["Case_N006", "Case_P001", "Case_P005"], ["{c}/Images/{c}.nii.gz"], "{c}/Contours/{c}.nii.gz"),
     Layout(
         "myops20",
         ["101", "102", "103"],
@@ -418,15 +443,25 @@ LAYOUTS = [
         ["01", "02", "03"],
         ["case_{c}/case_{c}_IMG_CT.nrrd"],
         structures=[f"case_{{c}}/case_{{c}}_OAR_{organ}.seg.nrrd" for organ in ("Brainstem", "Parotid_L", "Parotid_R")],
+        patterns=(["case_{case}/*_IMG_CT.nrrd"], "case_{case}/*_OAR_*.seg.nrrd"),
     ),
     Layout(
         "isles15",
         ["1/70613", "2/70622", "3/70634"],
         ["{g}/VSD.Brain.XX.O.MR_Flair.{n}/VSD.Brain.XX.O.MR_Flair.{n}.nii"],
         "{g}/VSD.Brain_3more.XX.XX.OT.{n}1/VSD.Brain_3more.XX.XX.OT.{n}1.nii",
+        patterns=(["{case}/*Flair*/*.nii"], "{case}/*OT*/*.nii"),
     ),
-    Layout("feta", ["001", "002", "003"], ["sub-{c}/anat/sub-{c}_rec-mial_T2w.nii.gz"], "sub-{c}/anat/sub-{c}_rec-mial_dseg.nii.gz"),
-    Layout("final_and_original", THREE, ["images/{c}.nii.gz"], "labels_final/{c}.nii.gz", others={"labels_original/{c}.nii.gz": LABEL}),
+    Layout(
+        "feta", ["001", "002", "003"], ["sub-{c}/anat/sub-{c}_rec-mial_T2w.nii.gz"], "sub-{c}/anat/sub-{c}_rec-mial_dseg.nii.gz"
+    ),
+    Layout(
+        "final_and_original",
+        THREE,
+        ["images/{c}.nii.gz"],
+        "labels_final/{c}.nii.gz",
+        others={"labels_original/{c}.nii.gz": LABEL},
+    ),
     Layout("laterality", ["P1_L", "P1_R", "P2_L"], ["scans/{c}.nii.gz"], "organs/{c}.nii.gz"),
     Layout("dicom_with_nifti", ["case01", "case02", "case03"], ["images/{c}/0.dcm"], "labels/{c}.nii.gz"),
 ]

@@ -17,7 +17,7 @@ SUFFIX = re.compile(r"(\.nii)?\.[a-z]+$", re.IGNORECASE)
 DATE = re.compile(r"(?<!\d)(\d{2}[-_.]\d{2}[-_.](19|20)\d{2}|(19|20)\d{2}[-_.]?(0\d|1[0-2])[-_.]?([0-2]\d|3[01]))(?!\d)")
 YEAR = re.compile(r"[a-z]*(19|20)\d\d", re.IGNORECASE)
 COUNTED = re.compile(  # whose number is no subject's
-    r"visits?|ses|sess|sessions?|scans?|frames?|time|timepoints?|tp|day|week|month|year|phases?|echo|run|acq|series|exam|study|"
+    r"visits?|ses|sess|sessions?|scans?|frames?|time|timepoints?|tp|day|week|month|year|phases?|echo|run|acq|series|exam|"
     r"slices?|views?|raters?|readers?|batch|parts?|fold|sets?|subset|cent(?:er|re)s?|sites?|hospital|cohort|groups?|vendor|v|t",
     re.IGNORECASE,
 )
@@ -88,7 +88,9 @@ def doubts_about(cases: Sequence[Case]) -> list[str]:
         doubts.append(f"{len(largest)} of {len(paths)} cases are taken for one subject; the subjects are {_shown(groups)}")
     apart = [found for found in groups.values() if len({_words_before(path) for path in found}) > 1]
     if apart:
-        doubts.append(f"{' and '.join(apart[0][:3])} are taken for one subject by their number; the subjects are {_shown(groups)}")
+        doubts.append(
+            f"{' and '.join(apart[0][:3])} are taken for one subject by their number; the subjects are {_shown(groups)}"
+        )
     return doubts
 
 
@@ -122,8 +124,9 @@ def _subject(name: Sequence[Sequence[str]], shared: set[tuple[int, int, str]]) -
         before = []
         for j, word in enumerate(part):
             is_shared = (i, j, word) in shared
-            is_year = YEAR.fullmatch(word) and later_number is not None and (i, j) < later_number
-            if _counts(part, j) and not is_shared and not is_year:
+            is_group = YEAR.fullmatch(word) or (i < len(name) - 1 and len(part) == 2 and j == 1 and ASPECT.fullmatch(part[0]))
+            is_group = is_group and later_number is not None and (i, j) < later_number
+            if _counts(part, j) and not is_shared and not is_group:
                 return "_".join([*before, word])
             if is_shared:
                 before.append(word)

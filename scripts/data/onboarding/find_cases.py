@@ -7,7 +7,7 @@ import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..cases.case_error import CaseError
@@ -15,6 +15,7 @@ from ..formats.dicom_series import find_series, series_in
 from ..formats.open_image import SUFFIXES
 from .case_file import CaseFile, folded, original_stem
 from .file_content import are_structures, header_of, looks_like_labels, on_one_grid
+from .match_patterns import match_patterns
 from .pair_files import Channels, Pair, pair_files, usual_channels
 
 MERGED = "labels_merged"  # the folder of label maps made of structures
@@ -36,6 +37,7 @@ class FoundCase:
     label: Path | None = None
     name: str = ""
     structures: tuple[tuple[str, Path], ...] = ()
+    subject: str | None = None  # where a list says it
 
 
 @dataclass
@@ -55,30 +57,46 @@ class FoundCases:
         self.left_out += [file.path for file in files]
 
 
-def find_cases(folder: Path, labels: Path | None, root: Path, channels: Sequence[str] = ()) -> FoundCases:
+def find_cases(
+    folder: Path,
+    labels: Path | None,
+    root: Path,
+    channels: Sequence[str] = (),
+    patterns: tuple[Sequence[str], str] | None = None,
+) -> FoundCases:
     """labels: where they are, if not below `folder`; root: all files must lie inside it, not behind links.
 
     channels: which images of a case to take, in this order, by what their names end in; if none is given, all that at least
     half of the labelled cases have: the others are refused.
+    patterns: of images and of labels, in place of what names and contents say; see `match_patterns`.
     """
-    found = FoundCases()
-    images, label_files = _images_and_labels(folder, labels, root, found)
-    pairs, unowned = pair_files(images, label_files)
+    for remembered in (header_of, looks_like_labels):
+        remembered.cache_clear()
+    found, alone = FoundCases(), []
+    if patterns:
+        pairs, alone, left = match_patterns(list(files_in(folder, root, found)), folder, *patterns)
+        found.leave_out(left)
+        label_files, unowned = [label for pair in pairs for label in pair.labels], []
+    else:
+        images, label_files = _images_and_labels(folder, labels, root, found)
+        pairs, unowned = pair_files(images, label_files)
     for pair in pairs:
         if not pair.images:
             for label in pair.labels:
                 found.refuse(label.path, "a label must have an image", "no image has its name", "add the image or rename it")
     pairs = [pair for pair in pairs if pair.images]
     found.channels = [folded(name) for name in channels] or usual_channels([pair.images for pair in pairs]) or [""]
-    if not channels:
+    if not channels and not patterns:
         pairs = _on_the_grid_of_labels(pairs, found)
-    merge = _holds_structures(pairs)
+    merge = any(len(pair.labels) > 1 for pair in pairs) if patterns else _holds_structures(pairs)
     by_slot = Counter(label.slot(pair.identity) for pair in pairs for label in pair.labels)
     for pair in pairs:
         _add_labelled(found, pair, by_slot, merge, only_chosen=bool(channels))
-    for group in _unlabelled(unowned, found):
+    for group in [pair.images for pair in alone] or _unlabelled(unowned, found):
         _add(found, "test", group, None, only_chosen=bool(channels), name="")
-    if not label_files and not found.problems:
+    if patterns and not pairs + alone:
+        found.refuse(folder, "there must be images", f"none matches {' or '.join(patterns[0])}", "correct --image")
+    elif not label_files and not found.problems:
         remedy = "name theirs by --labels, or say by --image and --label what names a case"
         found.refuse(folder, "there must be labels", "no folder, name or content says that a file is one", remedy)
     if found.cases and all(case.part == "test" for case in found.cases if case.label or case.structures):
@@ -147,9 +165,11 @@ def _labels_among(files: Sequence[CaseFile]) -> list[CaseFile]:
     for (folder_says, says_label, _), members in kinds.items():  # type: ignore[misc]
         if folder_says == "image" and has_folder:
             continue
-        seen = [verdict for file in members[: 2 * SAMPLE] if (verdict := looks_like_labels(str(file.path))) is not None][:SAMPLE]
+        seen = [verdict for file in members[: 2 * SAMPLE] if (verdict := looks_like_labels(str(file.path))) is not None][
+            :SAMPLE
+        ]
         named = folder_says == "label" or (says_label and (members[0].is_bids or not has_folder))
-        if any(seen) and (named or says_label or all(seen)) or (named and not seen):
+        if (any(seen) and (named or says_label or all(seen))) or (named and not seen):
             chosen.update(members)
     return [file for file in files if file in chosen]
 
@@ -205,7 +225,9 @@ def _add_labelled(found: FoundCases, pair: Pair, by_slot: Counter, merge: bool, 
     part = pair.labels[0].part or next(iter(pair.images.values()))[0].part or "training"
     name = "_".join(pair.identity)
     if merge:
-        named = [("_".join(label.slot(pair.identity)), label.path) for label in pair.labels]
+        shared = set.intersection(*map(set, by_slot))
+        slots = [(label.slot(pair.identity), label.path) for label in pair.labels]
+        named = [("_".join(word for word in slot if word not in shared) or "_".join(slot), path) for slot, path in slots]
         _add(found, part, pair.images, None, only_chosen, name, tuple(sorted(named)))
         return
     ranked = sorted(pair.labels, key=lambda label: _rank(label.slot(pair.identity)))
@@ -286,7 +308,7 @@ def _add(
 
 
 def _of_part(case: FoundCase, part: str) -> FoundCase:
-    return FoundCase(part, case.images, case.label, case.name, case.structures)
+    return replace(case, part=part)
 
 
 def _as_written(found: FoundCases) -> list[str]:

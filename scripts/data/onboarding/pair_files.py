@@ -103,7 +103,9 @@ def _rest(image: CaseFile, rule: str, positions: Sequence[int]) -> tuple[str, st
         return "_".join(image.folder_words), "_".join([*re.findall(r"[^\W\d_]+", " ".join(image.stem_words)), *numbers])
     words, count = image.words["path" if rule.startswith("folder") else rule], len(image.stem_words)
     taken = {image.words[rule][k] for k in positions} if rule.startswith("folder") else set()
-    left = [(k, word) for k, word in enumerate(words) if word not in taken and (rule.startswith("folder") or k not in positions)]
+    left = [
+        (k, word) for k, word in enumerate(words) if word not in taken and (rule.startswith("folder") or k not in positions)
+    ]
     around = [word for k, word in left if k < len(words) - count]
     return "_".join(around), "_".join(word for k, word in left if k >= len(words) - count)
 

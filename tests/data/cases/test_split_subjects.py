@@ -18,7 +18,10 @@ def held_out(cases: list[dict[str, str]], seed: int = 0) -> set[str]:
     ("paths", "subjects"),
     [
         (["images/patient001_frame01.nii.gz", "images/patient002_frame12.nii.gz"], ["patient001", "patient002"]),
-        (["patient_1/visit_1.nii", "patient_1/visit_2.nii", "patient_12/visit_1.nii"], ["patient_1", "patient_1", "patient_12"]),
+        (
+            ["patient_1/visit_1.nii", "patient_1/visit_2.nii", "patient_12/visit_1.nii"],
+            ["patient_1", "patient_1", "patient_12"],
+        ),
         (["visit_1/patient_1.nii", "visit_2/patient_1.nii", "visit_2/patient_2.nii"], ["patient_1", "patient_1", "patient_2"]),
         (["P1_L.nii", "P1_R.nii", "P2_L.nii"], ["P1", "P1", "P2"]),
         (["BraTS2021_00001/a_t1.nii", "BraTS2021_00002/a_t1.nii"], ["BraTS2021_00001", "BraTS2021_00002"]),
@@ -46,7 +49,10 @@ def test_the_subject_is_read_from_what_the_names_do_not_share(paths: list[str], 
     [
         (["CHUM-001.nii", "CHUS-001.nii", "CHUS-002.nii"], "CHUM-001.nii and CHUS-001.nii are taken for one subject"),
         (["anna/first.nii", "anna/second.nii", "bob/first.nii"], "anna/first.nii and anna/second.nii may be one subject"),
-        ([f"p1_{i}.nii" for i in range(4)] + ["p2_0.nii"], "4 of 5 cases are taken for one subject; the subjects are p1 (4), p2 (1)"),
+        (
+            [f"p1_{i}.nii" for i in range(4)] + ["p2_0.nii"],
+            "4 of 5 cases are taken for one subject; the subjects are p1 (4), p2 (1)",
+        ),
     ],
 )
 def test_where_names_leave_it_open_the_subjects_are_said(
