@@ -89,8 +89,8 @@ def dataset(
 
         sam3d dataset DATA --image "{case}_ct.nii.gz" --label "seg/{case}*"
 
-    Cases are recognised by names, and where these do not tell by content. What was understood is shown; read the lines IN DOUBT.
-    All problems are listed at once; then nothing is written and the exit code is 1.
+    Cases are recognised by names, and where these do not tell by content. What was understood is shown: read the lines IN
+    DOUBT. All problems are listed at once; then nothing is written and the exit code is 1.
     """
     from ..data.onboarding.write_dataset import write_dataset
 

@@ -58,7 +58,8 @@ def read_json(path: Path) -> dict[str, Any]:
 def list_cases(path: Path, content: dict[str, Any], part: str, labelled: bool) -> Listed[Case]:
     """The entries of one list of the dataset.json at `path`.
 
-    Files must exist inside the folder of `path`, or in that which it names under `data`, and each image may be listed once. A refused entry is called by its number.
+    Files must exist inside the folder of `path`, or in that which it names under `data`, and each image may be listed once. A
+    refused entry is called by its number.
     labelled: a label is required.
     """
     entries = content.get(part)
@@ -67,7 +68,8 @@ def list_cases(path: Path, content: dict[str, Any], part: str, labelled: bool) -
         raise CaseError(str(path), f"must list cases under '{part}'", f"it has {known}", "correct it, see docs/your_data.md")
     listed = Listed[Case]([], [])
     seen: set[str] = set()
-    data = Path(said) if is_path(said := content.get("data")) and os.path.isabs(said) else path.parent
+    said = content.get("data")
+    data = Path(said) if isinstance(said, str) and is_path(said) and os.path.isabs(said) else path.parent
     for number, entry in enumerate(entries, 1):
         where = f"entry {number} of '{part}'"
         try:

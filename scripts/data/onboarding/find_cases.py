@@ -8,6 +8,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 
 from ..cases.case_error import CaseError
@@ -15,7 +16,7 @@ from ..formats.dicom_series import find_series, series_in
 from ..formats.open_image import SUFFIXES
 from .case_file import CaseFile, folded, original_stem
 from .file_content import are_structures, header_of, looks_like_labels, on_one_grid
-from .match_patterns import match_patterns
+from .match_patterns import channel_names, match_patterns
 from .pair_files import Channels, Pair, pair_files, usual_channels
 
 MERGED = "labels_merged"  # the folder of label maps made of structures
@@ -85,7 +86,10 @@ def find_cases(
             for label in pair.labels:
                 found.refuse(label.path, "a label must have an image", "no image has its name", "add the image or rename it")
     pairs = [pair for pair in pairs if pair.images]
-    found.channels = [folded(name) for name in channels] or usual_channels([pair.images for pair in pairs]) or [""]
+    usual = usual_channels([pair.images for pair in pairs]) or [""]
+    found.channels = [folded(name) for name in channels] or usual
+    if patterns and len(patterns[0]) > 1:  # in the order in which they are given
+        found.channels = [name for name in channel_names(patterns[0]) if name in usual]
     if not channels and not patterns:
         pairs = _on_the_grid_of_labels(pairs, found)
     merge = any(len(pair.labels) > 1 for pair in pairs) if patterns else _holds_structures(pairs)
@@ -107,11 +111,10 @@ def find_cases(
 
 def files_in(folder: Path, root: Path, found: FoundCases) -> Iterator[CaseFile]:
     """Image files and folders of DICOM series. Links are followed where they stay inside `root`; their targets count once."""
-    inside, seen = root.resolve(), set()
+    inside, here = root.resolve(), folder.resolve()
     paths: list[Path] = []
     for place, folders, names in os.walk(folder, followlinks=True):
-        seen.add(os.path.realpath(place))
-        kept = sorted(name for name in folders if name[0] != "." and Path(place, name) != root / MERGED)
+        kept = sorted(name for name in folders if name[0] != "." and name != MERGED)
         files = [name for name in sorted(names) if name[0] != "." and name.lower().endswith(SUFFIXES)]
         folders.clear()
         for path in (Path(place, name) for name in [*kept, *files]):
@@ -122,15 +125,16 @@ def files_in(folder: Path, root: Path, found: FoundCases) -> Iterator[CaseFile]:
                 found.refuse(path, "a name must be UTF-8, as dataset.json is", "this one is not", "rename it")
             elif not path.is_dir():
                 paths.append(path)
-            elif not path.is_symlink() or path.resolve() not in [Path(place).resolve(), *Path(place).resolve().parents]:
+            elif not path.is_symlink() or path.resolve() not in map(Path.resolve, (Path(place), *Path(place).parents)):
                 folders.append(path.name)
     for place in find_series(folder):
         if series_in(place) is None:
             found.left_out.append(Path(place))
         else:
             paths.append(Path(place))
-    linked = {path.resolve() for path in paths if path != path.parent.resolve() / path.name}
-    taken = [path for path in paths if path not in linked]
+    own = {path: here / path.relative_to(folder) for path in paths}
+    linked = {target for path in paths if (target := path.resolve()) != own[path]}
+    taken = [path for path in paths if own[path] not in linked]
     shared = Path(os.path.commonpath([path.parent for path in taken])) if taken else folder
     yield from (CaseFile(path, path.relative_to(shared)) for path in taken)
 
@@ -145,32 +149,37 @@ def _images_and_labels(
         chosen = [file for file in candidates if file.says_label] or candidates
         others = {file for file in files if file.folder_says == "label" or (file.is_bids and file.says_label)}
     else:
-        chosen = _labels_among(files)
+        chosen = _labels_among(files, found)
         others = set(chosen)
     images = [file for file in files if file not in others and not file.is_derived]
     found.leave_out(file for file in files if file not in {*images, *chosen})
     return images, chosen
 
 
-def _labels_among(files: Sequence[CaseFile]) -> list[CaseFile]:
+def _labels_among(files: Sequence[CaseFile], found: FoundCases) -> list[CaseFile]:
     """By folder and name, where the content of some of their kind does not say otherwise."""
     has_folder = any(file.folder_says == "label" for file in files)
-    kinds: dict[object, list[CaseFile]] = defaultdict(list)
+    kinds: dict[tuple[str | None, bool, tuple[str, str]], list[CaseFile]] = defaultdict(list)
     common = Counter(file.kind for file in files), Counter(file.kind[1] for file in files)
     for file in files:
         place, last = file.kind
         shared = (place, last) if common[0][file.kind] > 1 else ("", last) if common[1][last] > 1 else ("", "")
         kinds[file.folder_says, file.says_label, shared].append(file)
     chosen = set()
-    for (folder_says, says_label, _), members in kinds.items():  # type: ignore[misc]
+    for (folder_says, says_label, _), members in kinds.items():
         if folder_says == "image" and has_folder:
             continue
-        seen = [verdict for file in members[: 2 * SAMPLE] if (verdict := looks_like_labels(str(file.path))) is not None][
-            :SAMPLE
-        ]
+        verdicts = filter(
+            lambda verdict: verdict is not None, (looks_like_labels(str(file.path)) for file in members[: 2 * SAMPLE])
+        )
+        seen = list(islice(verdicts, SAMPLE))
         named = folder_says == "label" or (says_label and (members[0].is_bids or not has_folder))
-        if (any(seen) and (named or says_label or all(seen))) or (named and not seen):
+        by_content = bool(seen) and (any(seen) if named or says_label else all(seen))
+        if by_content or (named and not seen):
             chosen.update(members)
+        if seen and by_content != named:
+            content = "labels" if by_content else "images"
+            found.doubts.append(f"{len(members)} files such as {members[0].path} are taken for {content} by their content")
     return [file for file in files if file in chosen]
 
 

@@ -22,13 +22,13 @@ def match_patterns(
     channels: dict[str, Channels] = defaultdict(lambda: defaultdict(list))
     labels: dict[str, list[CaseFile]] = defaultdict(list)
     paths = {file: file.path.relative_to(folder).as_posix() for file in files if file.path.is_relative_to(folder)}
-    rest = []
+    rest, names = [], channel_names(images)
     for file, path in paths.items():
         is_label = _regex(label).fullmatch(path)
-        for pattern in images:
+        for name, pattern in zip(names, images, strict=True):
             if (found := _regex(pattern).fullmatch(path)) and not (is_label and _letters(label) > _letters(pattern)):
                 wild = "_".join(filter(None, found.groups()[1:]))
-                channels[found["case"]][_name(pattern) if len(images) > 1 else folded(wild)].append(file)
+                channels[found["case"]][name if len(images) > 1 else folded(wild)].append(file)
                 break
         else:
             rest.append(file)
@@ -72,8 +72,9 @@ def _letters(pattern: str) -> int:
     return len(PLACES.sub("", pattern))
 
 
-def _name(pattern: str) -> str:
-    return folded(original_stem(Path(pattern.replace("{case}", "")))).strip("_-. /*")
+def channel_names(patterns: Sequence[str]) -> list[str]:
+    """What each pattern says beside {case}, its suffix and wild cards."""
+    return [folded(original_stem(Path(pattern.replace("{case}", "")))).strip("_-. /*") for pattern in patterns]
 
 
 def _words(case: str) -> tuple[str, ...]:

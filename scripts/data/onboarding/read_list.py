@@ -66,5 +66,5 @@ def _lists(content: Any) -> dict[str, list[Any]] | None:
         isinstance(training, list) and training and all(isinstance(entry, dict) and entry.get("image") for entry in training)
     ):
         return None
-    others = {part: content.get(part) if isinstance(content.get(part), list) else [] for part in PARTS[1:]}
-    return {"training": training, **others}
+    others = {part: listed for part in PARTS[1:] if isinstance(listed := content.get(part), list)}
+    return {"validation": [], "test": [], "training": training, **others}

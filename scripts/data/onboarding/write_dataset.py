@@ -1,6 +1,7 @@
 """A folder of images and labels -> its dataset.json, written, and what to know about it."""
 
 import os
+import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -42,7 +43,7 @@ def write_dataset(
     """
     root = _root_of(folder, labels, output)
     place = place or root
-    known = _existing(place, overwrite)
+    known = before = _existing(place, overwrite)
     if place != root and (root / "dataset.json").is_file():
         known = read_json(root / "dataset.json")
     names = names_of(known, label_names)
@@ -53,16 +54,18 @@ def write_dataset(
     found = found or find_cases(folder, labels, root, channels, patterns)
     found.doubts += doubts
     by_name = segments_need_merging([case.label for case in found.cases if case.label])
-    if (place / MERGED).exists() and not known.get("description") == MADE_BY:
-        raise ValueError(f"{place / MERGED} is there already and was not written by this tool; move it away")
+    had_merged = (place / MERGED).exists()
+    if had_merged and before.get("description") != MADE_BY:
+        raise ValueError(f"{place / MERGED} is there already and is not of this tool's dataset.json; move it away")
     values, damaged = values_in([case.label for case in found.cases if case.label and by_name is not None])
     found.problems += damaged
     merged_names: dict[int, str] = by_name or {}
     if not found.problems and (by_name is None or any(case.structures for case in found.cases)):
         merged_names, merged = merge_structures(found, place, by_name is None)
         values |= merged
-    if found.problems:
-        problems = found.problems
+    if problems := found.problems:
+        if not had_merged:
+            shutil.rmtree(place / MERGED, ignore_errors=True)
         raise ValueError("\n".join([*map(str, problems), f"{len(problems)} problem{'s' * (len(problems) > 1)}"]))
     named = name_values(set().union(*values.values()), {**merged_names, **names})
     modalities = _modality_names(found, modalities_of(known))
