@@ -54,6 +54,11 @@ class CaseFile:
         return next((role for role in map(_role, reversed(self.relative.parts[:-1])) if role), None)
 
     @cached_property
+    def role_folder(self) -> str:
+        """The name of the folder that says it."""
+        return next((folder for folder in reversed(self.relative.parts[:-1]) if _role(folder)), "")
+
+    @cached_property
     def says_label(self) -> bool:
         return any(map(LABEL.fullmatch, {*_pieces(original_stem(self.path)), *WORDS.findall(self.stem)}))
 
@@ -68,10 +73,11 @@ class CaseFile:
 
     @cached_property
     def stem_words(self) -> list[str]:
-        """Without those that only say `image` or `label`: img01 -> 01."""
+        """Without those that only say `image` or `label`: img01 -> 01, but not mask1 beside another number."""
         words = WORDS.findall(ABOUT_THE_LABEL.sub("", self.stem) if self.is_bids else self.stem)
-        bare = [found[1] if (found := ROLE_AND_NUMBER.fullmatch(word)) else word for word in words]
-        return [word for word in bare if not (IMAGE.fullmatch(word) or LABEL.fullmatch(word))]
+        if sum(bool(re.search(r"\d", word)) for word in words) == 1:
+            words = [found[1] if (found := ROLE_AND_NUMBER.fullmatch(word)) else word for word in words]
+        return [word for word in words if not (IMAGE.fullmatch(word) or LABEL.fullmatch(word))]
 
     @cached_property
     def folder_words(self) -> list[str]:
@@ -98,7 +104,7 @@ class CaseFile:
 
     def slot(self, identity: Iterable[str]) -> tuple[str, ...]:
         """Of a label: what tells it apart from the others of its case."""
-        pieces = [piece for folder in self.relative.parts[:-1] if _role(folder) for piece in _pieces(folder)]
+        pieces = [piece for folder in self.relative.parts[:-1] for piece in _pieces(folder) if not piece.isdecimal()]
         known = {*identity, *PARTS, *SHORT}
         return tuple(word for word in [*pieces, *WORDS.findall(self.stem)] if word not in known)
 

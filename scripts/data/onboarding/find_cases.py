@@ -19,6 +19,7 @@ from .file_content import are_structures, header_of, looks_like_labels, on_one_g
 from .match_patterns import channel_names, match_patterns
 from .pair_files import Channels, Pair, pair_files, usual_channels
 
+IN_TWO_FILES = (".mhd", ".nhdr", ".hdr")
 MERGED = "labels_merged"  # the folder of label maps made of structures
 SAMPLE = 3  # files of a kind, or cases, whose voxels are read
 MASKS = 6  # of a case, to see whether they are structures
@@ -102,7 +103,8 @@ def find_cases(
         found.refuse(folder, "there must be images", f"none matches {' or '.join(patterns[0])}", "correct --image")
     elif not label_files and not found.problems:
         remedy = "name theirs by --labels, or say by --image and --label what names a case"
-        found.refuse(folder, "there must be labels", "no folder, name or content says that a file is one", remedy)
+        nothing = "; ".join(["no folder, name or content says that a file is one", *found.doubts])
+        found.refuse(folder, "there must be labels", nothing, remedy)
     if found.cases and all(case.part == "test" for case in found.cases if case.label or case.structures):
         found.cases = [_of_part(case, "training") if case.label or case.structures else case for case in found.cases]
     found.channels = list(channels) or _as_written(found)
@@ -113,7 +115,9 @@ def files_in(folder: Path, root: Path, found: FoundCases) -> Iterator[CaseFile]:
     """Image files and folders of DICOM series. Links are followed where they stay inside `root`; their targets count once."""
     inside, here = root.resolve(), folder.resolve()
     paths: list[Path] = []
+    in_two: list[Path] = []
     for place, folders, names in os.walk(folder, followlinks=True):
+        in_two += [Path(place, name) for name in sorted(names) if name[0] != "." and name.lower().endswith(IN_TWO_FILES)]
         kept = sorted(name for name in folders if name[0] != "." and name != MERGED)
         files = [name for name in sorted(names) if name[0] != "." and name.lower().endswith(SUFFIXES)]
         folders.clear()
@@ -132,6 +136,11 @@ def files_in(folder: Path, root: Path, found: FoundCases) -> Iterator[CaseFile]:
             found.left_out.append(Path(place))
         else:
             paths.append(Path(place))
+    if in_two:
+        found.left_out += in_two
+        found.doubts.append(
+            f"{_some(in_two)}: left out, since voxels in a second file are not read; convert them to NIfTI or .mha"
+        )
     own = {path: here / path.relative_to(folder) for path in paths}
     linked = {target for path in paths if (target := path.resolve()) != own[path]}
     taken = [path for path in paths if own[path] not in linked]
@@ -159,15 +168,15 @@ def _images_and_labels(
 def _labels_among(files: Sequence[CaseFile], found: FoundCases) -> list[CaseFile]:
     """By folder and name, where the content of some of their kind does not say otherwise."""
     has_folder = any(file.folder_says == "label" for file in files)
-    kinds: dict[tuple[str | None, bool, tuple[str, str]], list[CaseFile]] = defaultdict(list)
+    kinds: dict[tuple[str, bool, tuple[str, str]], list[CaseFile]] = defaultdict(list)
     common = Counter(file.kind for file in files), Counter(file.kind[1] for file in files)
     for file in files:
         place, last = file.kind
         shared = (place, last) if common[0][file.kind] > 1 else ("", last) if common[1][last] > 1 else ("", "")
-        kinds[file.folder_says, file.says_label, shared].append(file)
+        kinds[file.role_folder, file.says_label, shared].append(file)
     chosen = set()
-    for (folder_says, says_label, _), members in kinds.items():
-        if folder_says == "image" and has_folder:
+    for (_, says_label, _), members in kinds.items():
+        if (folder_says := members[0].folder_says) == "image" and has_folder:
             continue
         verdicts = filter(
             lambda verdict: verdict is not None, (looks_like_labels(str(file.path)) for file in members[: 2 * SAMPLE])
@@ -272,9 +281,11 @@ def _unlabelled(images: list[CaseFile], found: FoundCases) -> list[Channels]:
             found.left_out.append(image.path)
         else:
             groups[str(image.path.parent), image.stem.removesuffix(channel)][channel].append(image)
-    whole = []
+    whole, theirs = [], {path.parent for case in found.cases for path in case.images}
     for group in groups.values():
-        if set(group) == set(found.channels):
+        first = next(iter(group.values()))[0]
+        is_beside = first.path.parent in theirs and bool(first.folder_words) and not re.search(r"\d", first.stem)
+        if set(group) == set(found.channels) and not is_beside:  # further images of a labelled case are none for testing
             whole.append(group)
         else:
             found.leave_out(image for files in group.values() for image in files)
