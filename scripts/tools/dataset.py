@@ -27,6 +27,19 @@ def names(text: str) -> dict[int, str]:
     return {int(value): name.strip() for value, _, name in pairs}
 
 
+def pattern(text: str) -> str:
+    if "{case}" not in text:
+        raise typer.BadParameter(f"{text} must hold {{case}}, which stands for what names a case")
+    return text
+
+
+def dataset_json_folder(text: str | Path) -> Path:
+    found = options.path(text)
+    if found.suffix == ".json" and found.name != "dataset.json":
+        raise typer.BadParameter(f"the file must be called dataset.json, got {text}; give the folder that it goes into")
+    return found.parent if found.name == "dataset.json" else found
+
+
 def dataset(
     data: Annotated[Path, typer.Argument(parser=options.folder, metavar="DATA", help="Is searched through.")],
     labels: Annotated[
@@ -48,6 +61,22 @@ def dataset(
     channels: Annotated[
         str | None, typer.Option(metavar="NAMES", help="Which images of a case to use, such as T1w,FLAIR.")
     ] = None,
+    image: Annotated[
+        list[str] | None,
+        typer.Option(
+            parser=pattern, metavar="PATTERN", help="Paths of images, such as {case}_ct.nii.gz; one for each channel."
+        ),
+    ] = None,
+    label: Annotated[
+        str | None,
+        typer.Option(
+            parser=pattern, metavar="PATTERN", help="Paths of labels, such as seg/{case}*; several of a case are merged."
+        ),
+    ] = None,
+    dataset_json: Annotated[
+        Path | None,
+        typer.Option(parser=dataset_json_folder, metavar="PATH", help="Where dataset.json goes, if not into DATA."),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace dataset.json; one of other origin becomes dataset_original.json.")
     ] = False,
@@ -58,15 +87,22 @@ def dataset(
         sam3d dataset DATA
         sam3d dataset DATA/scans --labels DATA/masks --label-names "1=liver,7=tumour"
 
-    Understands imagesTr and labelsTr, nnU-Net's NAME_0000, folders of images and of labels, NAME_seg beside NAME, a folder for
-    each case, and BIDS. All problems are listed at once; then nothing is written and the exit code is 1.
+        sam3d dataset DATA --image "{case}_ct.nii.gz" --label "seg/{case}*"
+
+    Cases are recognised by names, and where these do not tell by content. What was understood is shown: read the lines IN
+    DOUBT. All problems are listed at once; then nothing is written and the exit code is 1.
     """
     from ..data.onboarding.write_dataset import write_dataset
 
     used = [name.strip() for name in (channels or "").split(",") if name.strip()]
     named = label_names or {}
+    if bool(image) != bool(label) or (image and (labels or used)):
+        raise typer.BadParameter("--image and --label go together, without --labels and --channels")
+    patterns = (image, label) if image and label else None
     try:
-        written, report = write_dataset(data, labels, output, val_fraction, seed, subject, named, used, overwrite)
+        written, report = write_dataset(
+            data, labels, output, val_fraction, seed, subject, named, used, overwrite, patterns, dataset_json
+        )
     except (ValueError, OSError) as error:
         raise ValueError(f"{error}\nnothing was written") from error
     print(f"{report}\nwrote {shown(written)}")

@@ -8,10 +8,11 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from conftest import ROOT
 from monai.bundle import ConfigParser
 
-from scripts.data import read_datalist
+from scripts.data import open_image, read_datalist
 
 from .conftest import Shell, Typed
 
@@ -40,7 +41,7 @@ def write_case(images: list[Path], label: Path | None, seed: int, low: float = 0
 def nnunet(folder: Path) -> list[str]:
     for name, seed in PHANTOMS.items():
         write_case([folder / f"imagesTr/{name}_000{i}.nii.gz" for i in (0, 1)], folder / f"labelsTr/{name}.nii.gz", seed)
-    content = {"channel_names": {"0": "T1", "1": "T2"}, "labels": {"background": 0, "a: b": 3, "all": [3, 7], "no": 7}}
+    content = {"channel_names": {"0": "T1", "1": "T2"}, "labels": {"background": 0, "a: b": 3, "no": 7}}
     (folder / "dataset.json").write_text(json.dumps(content | {"numTraining": CASES, "file_ending": ".nii.gz"}))
     return ["--overwrite"]
 
@@ -200,3 +201,131 @@ def test_each_command_names_the_next_one_ready_to_copy(data: Path, shell: Shell)
     line = shell(f"{second} --dry-run", cwd=data.parent).stdout
     assert f"{data.parent / 'mine.yaml'}'] --bundle_root" in line.replace('"', "")
     assert f"--dataset_dir {data} --output_dir {data.parent / 'runs' / 'mine'}" in line
+
+
+@pytest.mark.parametrize(("labels", "said"), [({"all": [3, 7]}, "a region"), ({"ignore": 7}, "to be ignored")])
+def test_what_nnunet_trains_in_another_way_is_refused_until_the_values_are_named(
+    data: Path, typed: Typed, labels: dict[str, object], said: str
+) -> None:
+    (data / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "ball": 3, **labels}}))
+    assert said in typed("dataset", data, "--overwrite", fails=True)
+    assert not (data / "dataset_original.json").exists()
+    typed("dataset", data, "--overwrite", "--label-names", "3=ball,7=box")
+    assert json.loads((data / "dataset.json").read_text())["labels"]["7"] == "box"
+
+
+def test_patterns_say_what_names_do_not(tmp_path: Path, typed: Typed) -> None:
+    for name, seed in PHANTOMS.items():
+        write_case([tmp_path / f"x/{name}_{kind}.nii.gz" for kind in ("a", "b")], tmp_path / f"y/{name}0q.nii.gz", seed)
+    words = ("--image", "x/{case}_b.nii.gz", "--image", "x/{case}_a.nii.gz", "--label", "y/{case}*")
+    printed = typed("dataset", tmp_path, *words)
+    assert "channels    b, a" in printed
+    content = json.loads((tmp_path / "dataset.json").read_text())
+    first = {"image": ["./x/p00_b.nii.gz", "./x/p00_a.nii.gz"], "label": "./y/p000q.nii.gz", "subject": "p00"}
+    assert first in content["training"] + content["validation"]
+    assert "must hold {case}" in typed("dataset", tmp_path, "--image", "x/*", "--label", "y/{case}*", fails=True)
+    assert "go together" in typed("dataset", tmp_path, *words[:2], fails=True)
+    nothing = ("--image", "z/{case}", "--label", "y/{case}*")
+    assert "a label must have an image" in typed("dataset", tmp_path, "--overwrite", *nothing, fails=True)
+    assert "none matches z/{case}" in typed("dataset", tmp_path, "--overwrite", *nothing[:3], "q/{case}", fails=True)
+
+
+def test_a_folder_that_may_not_be_written_to_is_used_from_elsewhere(data: Path, tmp_path: Path, typed: Typed) -> None:
+    before = sorted(data.rglob("*"))
+    typed("dataset", data, "--dataset-json", tmp_path / "work" / "dataset.json")
+    assert sorted(data.rglob("*")) == before
+    cases = read_datalist(tmp_path / "work")["training"].cases
+    assert len(cases) == 3
+    assert all(Path(case["image"]).is_relative_to(data) for case in cases)
+    typed("preset", tmp_path / "work", "--output", tmp_path / "mine.yaml")
+    assert "must be called dataset.json" in typed("dataset", data, "--dataset-json", tmp_path / "a.json", fails=True)
+
+
+def test_a_dataset_json_elsewhere_reaches_no_file_outside_its_data(data: Path, tmp_path: Path) -> None:
+    entries = [{"image": f"./{name}/image.nii.gz", "label": f"./{name}/label.nii.gz"} for name in PHANTOMS]
+    shutil.copy(data / "p00" / "image.nii.gz", tmp_path / "outside.nii.gz")
+    entries[0]["image"] = "../outside.nii.gz"
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "dataset.json").write_text(json.dumps({"data": str(data), "training": entries}))
+    ((_, error),) = read_datalist(tmp_path / "work")["training"].refused
+    assert "must lie inside" in str(error)
+
+
+def test_merged_labels_of_a_failed_run_and_those_of_others_are_not_left_or_taken(tmp_path: Path, typed: Typed) -> None:
+    for name, seed in PHANTOMS.items():
+        write_case([tmp_path / f"{name}/ct.nii.gz"], None, seed)
+        for k, organ in enumerate(("liver", "spleen")):
+            mask = np.zeros((40, 24, 12), np.uint8)
+            mask[10 * k : 10 * k + 12] = 1
+            write(tmp_path / f"{name}/segmentations/{organ}.nii.gz", mask)
+    whole = (tmp_path / "p03/segmentations/spleen.nii.gz").read_bytes()
+    (tmp_path / "p03/segmentations/spleen.nii.gz").write_bytes(whole[:-20])
+    assert "spleen.nii.gz" in typed("dataset", tmp_path, fails=True)
+    assert not (tmp_path / "labels_merged").exists()
+    (tmp_path / "p03/segmentations/spleen.nii.gz").write_bytes(whole)
+    printed = typed("dataset", tmp_path)
+    assert "labels      0 background, 1 liver, 2 spleen" in printed
+    assert "overlap in 2304 voxels" in printed
+    typed("dataset", tmp_path, "--overwrite")
+    (tmp_path / "dataset.json").unlink()
+    assert "move it away" in typed("dataset", tmp_path, fails=True)
+
+
+def slicer(path: Path, truth: np.ndarray, segments: dict[str, int]) -> None:
+    image = sitk.GetImageFromArray(truth.T)
+    for k, (name, value) in enumerate(segments.items()):
+        image.SetMetaData(f"Segment{k}_Name", name)
+        image.SetMetaData(f"Segment{k}_LabelValue", str(value))
+    sitk.WriteImage(image, path)
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_segments_of_slicer_are_known_by_name_whatever_their_values(tmp_path: Path, typed: Typed, swapped: bool) -> None:
+    for name, seed in PHANTOMS.items():
+        write_case([tmp_path / f"{name}.nii.gz"], None, seed)
+        image = nib.load(tmp_path / f"{name}.nii.gz")
+        write(tmp_path / f"{name}.nii.gz", np.asanyarray(image.dataobj), np.diag([-1.0, -1.0, 1.0, 1.0]))
+        truth = np.zeros((40, 24, 12), np.uint8)
+        truth[5:20], truth[20:30] = (2, 1) if swapped and seed else (1, 2)
+        slicer(tmp_path / f"{name}.seg.nrrd", truth, {"liver": truth[5, 0, 0], "spleen": truth[20, 0, 0]})
+    assert "labels      0 background, 1 liver, 2 spleen" in typed("dataset", tmp_path)
+    for case in json.loads((tmp_path / "dataset.json").read_text())["training"]:
+        label = open_image(str(tmp_path / case["label"])).read()[0]
+        assert (set(np.unique(label[5:20])), set(np.unique(label[20:30]))) == ({1}, {2})
+
+
+def test_links_that_stay_inside_are_followed_and_count_once(tmp_path: Path, typed: Typed) -> None:
+    folder_each(tmp_path / "store")
+    for kind in ("image", "label"):
+        (tmp_path / f"{kind}s").mkdir()
+        for name in PHANTOMS:
+            (tmp_path / f"{kind}s/{name}.nii.gz").symlink_to(f"../store/{name}/{kind}.nii.gz")
+    (tmp_path / "images" / "around").symlink_to("..")
+    typed("dataset", tmp_path)
+    content = json.loads((tmp_path / "dataset.json").read_text())
+    assert {case["image"] for case in content["training"] + content["validation"]} == {
+        f"./images/{name}.nii.gz" for name in PHANTOMS
+    }
+
+
+def test_folds_of_a_list_are_kept(data: Path, typed: Typed) -> None:
+    entries = [
+        {"fold": i % 2, "image": f"{name}/image.nii.gz", "label": f"{name}/label.nii.gz"} for i, name in enumerate(PHANTOMS)
+    ]
+    (data / "folds.json").write_text(json.dumps({"training": entries}))
+    assert "fold 0 is taken for validation" in typed("dataset", data)
+    content = json.loads((data / "dataset.json").read_text())
+    assert [case["image"] for case in content["validation"]] == ["./p00/image.nii.gz", "./p02/image.nii.gz"]
+
+
+def test_one_patient_is_never_on_both_sides_and_the_subjects_are_shown(tmp_path: Path, typed: Typed) -> None:
+    for i in range(1, 5):
+        for visit in (1, 2):
+            folder = tmp_path / f"patient_{i}/visit_{visit}"
+            write_case([folder / "image.nii.gz"], folder / "label.nii.gz", 10 * i + visit)
+    printed = typed("dataset", tmp_path)
+    assert "subjects    patient_" in printed
+    content = json.loads((tmp_path / "dataset.json").read_text())
+    sides = [{case["image"].split("/")[1] for case in content[part]} for part in ("training", "validation")]
+    assert [len(side) for side in sides] == [3, 1]
+    assert not sides[0] & sides[1]

@@ -79,7 +79,8 @@ def read_json(path: Path) -> dict[str, Any]:
 def list_cases(path: Path, content: dict[str, Any], part: str, labelled: bool) -> Listed[Case]:
     """The entries of one list of the dataset.json at `path`.
 
-    Files must exist inside the folder of `path`, and each image may be listed once. A refused entry is called by its number.
+    Files must exist inside the folder of `path`, or in that which it names under `data`, and each image may be listed once. A
+    refused entry is called by its number.
     labelled: a label is required.
     """
     entries = content.get(part)
@@ -88,10 +89,12 @@ def list_cases(path: Path, content: dict[str, Any], part: str, labelled: bool) -
         raise CaseError(str(path), f"must list cases under '{part}'", f"it has {known}", "correct it, see docs/your_data.md")
     listed = Listed[Case]([], [])
     seen: set[str] = set()
+    said = content.get("data")
+    data = Path(said) if isinstance(said, str) and is_path(said) and os.path.isabs(said) else path.parent
     for number, entry in enumerate(entries, 1):
         where = f"entry {number} of '{part}'"
         try:
-            case = _resolved(path, entry, where, labelled)
+            case = _resolved(path, data, entry, where, labelled)
             file = file_of(case)
             if file in seen:
                 raise CaseError(file, "an image may be listed once", f"{where} lists it again", f"correct {path}")
@@ -102,21 +105,21 @@ def list_cases(path: Path, content: dict[str, Any], part: str, labelled: bool) -
     return listed
 
 
-def _resolved(path: Path, entry: Any, where: str, labelled: bool) -> Case:
+def _resolved(path: Path, data: Path, entry: Any, where: str, labelled: bool) -> Case:
     """The entry with absolute paths."""
     if isinstance(entry, str):  # as the Decathlon lists its test images
         entry = {"image": entry}
     if not isinstance(entry, dict) or not entry.get("image"):
         raise CaseError(f"{path}, {where}", "a case must name its image", f"found {_short(entry)}", "correct it")
     image = entry["image"]
-    files = [_resolved_file(path, file, where) for file in as_list(image)]
+    files = [_resolved_file(path, data, file, where) for file in as_list(image)]
     case: Case = {"image": files if isinstance(image, list) else files[0]}
     if entry.get("subject"):
         case["subject"] = str(entry["subject"])
     if labelled and not entry.get("label"):
         raise CaseError(files[0], "a case must name its label", f"{where} names none", f"correct {path}")
     if entry.get("label"):
-        case["label"] = _resolved_file(path, entry["label"], where)
+        case["label"] = _resolved_file(path, data, entry["label"], where)
     return case
 
 
@@ -128,14 +131,14 @@ def is_path(thing: Any) -> bool:
         return False
 
 
-def _resolved_file(path: Path, file: Any, where: str) -> str:
+def _resolved_file(path: Path, data: Path, file: Any, where: str) -> str:
     if not is_path(file):
         raise CaseError(f"{path}, {where}", "files must be given as paths", f"found {_short(file)}", "correct it")
-    place = Path(os.path.abspath(path.parent / file))  # one spelling of each path
+    place = Path(os.path.abspath(data / file))  # one spelling of each path
     target = Path(os.path.realpath(place))  # unlike Path.resolve it takes links that lead to themselves
-    if not target.is_relative_to(os.path.realpath(path.parent)):
+    if not any(target.is_relative_to(os.path.realpath(folder)) for folder in (data, path.parent)):
         found = f"{where} leads to {target}"
-        raise CaseError(file, f"files must lie inside {path.parent}, not behind links", found, "move or copy it there")
+        raise CaseError(file, f"files must lie inside {data}, not behind links", found, "move or copy it there")
     if not os.path.exists(place):  # unlike Path.exists it takes names of any length
         raise CaseError(file, f"the files of {path} must exist", f"{where} names one that does not", "correct the path")
     return str(place)

@@ -49,8 +49,8 @@ def measure_dataset(dataset_dir: str | Path, seed: int = 0) -> Measured:
     """
     path = Path(dataset_dir).absolute() / "dataset.json"
     content = read_json(path)
-    names = names_of(content)
     try:
+        names = names_of(content)
         labels = name_values(names, names)
     except ValueError as error:
         remedy = "correct it, or let `sam3d dataset` write it"

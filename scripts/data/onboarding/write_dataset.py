@@ -1,16 +1,21 @@
 """A folder of images and labels -> its dataset.json, written, and what to know about it."""
 
 import os
+import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ...basics.case import as_list
 from ...files.atomic_write import write_json
 from ..cases.datalist import read_json
-from .describe_dataset import MADE_BY, describe_dataset
-from .find_cases import FoundCases, find_cases
+from ..cases.split_subjects import doubts_about
+from .describe_dataset import describe_dataset
+from .find_cases import MERGED, FoundCases, find_cases
 from .label_names import modalities_of, name_values, names_of, values_in
+from .merge_structures import merge_structures, segments_need_merging
+from .read_list import MADE_BY, find_list, read_list
 
 KEPT = "dataset_original.json"
 RARE = 0.1  # of the label files: a value in fewer may be a mistake
@@ -26,24 +31,47 @@ def write_dataset(
     label_names: Mapping[int, str] = {},
     channels: Sequence[str] = (),
     overwrite: bool = False,
+    patterns: tuple[Sequence[str], str] | None = None,
+    place: Path | None = None,
 ) -> tuple[Path, str]:
     """The path of dataset.json, and a report in lines.
 
     folder is searched through; labels: where the labels are, if elsewhere; output: must hold all files. channels: which images
-    of a case to use. A dataset.json of other origin is kept as dataset_original.json. Raises ValueError or OSError that names
-    all problems, before anything is written.
+    of a case to use. patterns: of the paths of images and labels. place: the folder of dataset.json, if the data may not be
+    written to. A dataset.json of other origin is kept as dataset_original.json. Raises ValueError or OSError that names all
+    problems, before anything is written.
     """
     root = _root_of(folder, labels, output)
-    known = _existing(root, overwrite)
-    found = find_cases(folder, labels, root, channels)
-    values, damaged = values_in([case.label for case in found.cases if case.label])
-    if problems := found.problems + damaged:
+    place = place or root
+    known = before = _existing(place, overwrite)
+    if place != root and (root / "dataset.json").is_file():
+        known = read_json(root / "dataset.json")
+    names = names_of(known, label_names)
+    found, doubts = None, []
+    if not (labels or channels or patterns) and (listed := find_list(root, known)):
+        found = read_list(*listed)
+        doubts = [] if found else [f"{listed[0]} lists images that do not exist; what lies in the folder is taken"]
+    found = found or find_cases(folder, labels, root, channels, patterns)
+    found.doubts += doubts
+    by_name = segments_need_merging([case.label for case in found.cases if case.label])
+    had_merged = (place / MERGED).exists()
+    if had_merged and before.get("description") != MADE_BY:
+        raise ValueError(f"{place / MERGED} is there already and is not of this tool's dataset.json; move it away")
+    values, damaged = values_in([case.label for case in found.cases if case.label and by_name is not None])
+    found.problems += damaged
+    merged_names: dict[int, str] = by_name or {}
+    if not found.problems and (by_name is None or any(case.structures for case in found.cases)):
+        merged_names, merged = merge_structures(found, place, by_name is None)
+        values |= merged
+    if problems := found.problems:
+        if not had_merged:
+            shutil.rmtree(place / MERGED, ignore_errors=True)
         raise ValueError("\n".join([*map(str, problems), f"{len(problems)} problem{'s' * (len(problems) > 1)}"]))
-    names = name_values(set().union(*values.values()), {**names_of(known), **label_names})
+    named = name_values(set().union(*values.values()), {**merged_names, **names})
     modalities = _modality_names(found, modalities_of(known))
-    content = describe_dataset(root, found.cases, names, modalities, val_fraction, seed, subject)
-    _write(root / "dataset.json", content)
-    return root / "dataset.json", _report(content, found, values)
+    content = describe_dataset(root, place, found.cases, named, modalities, val_fraction, seed, subject)
+    _write(place / "dataset.json", content)
+    return place / "dataset.json", _report(content, found, values, subject is not None)
 
 
 def _root_of(folder: Path, labels: Path | None, output: Path | None) -> Path:
@@ -84,23 +112,35 @@ def _write(path: Path, content: dict[str, Any]) -> None:
     write_json(path, content)
 
 
-def _report(content: dict[str, Any], found: FoundCases, values: dict[Path, set[int]]) -> str:
+def _report(content: dict[str, Any], found: FoundCases, values: dict[Path, set[int]], subject_is_told: bool) -> str:
+    """What was understood: counts, labels, channels, subjects and examples; then what is in doubt, and what was left out."""
+    labelled = content["training"] + content["validation"]
+    subjects = Counter(case["subject"] for case in labelled)
     lines = [
         f"{part:10}  {len(content[part]):5} cases of {len({case['subject'] for case in content[part]}):5} subjects"
         for part in ("training", "validation")
     ]
-    unlabelled = [path for case in found.cases if not case.label for path in case.images]
+    unlabelled = [path for case in found.cases if case.part == "test" for path in case.images]
     lines.append(f"{'test':10}  {len(content['test']):5} cases{_listed(', images without a label', unlabelled)}")
     lines.append(f"labels      {', '.join(f'{value} {name}' for value, name in content['labels'].items())}")
+    lines.append(f"channels    {', '.join(found.channels if found.channels != [''] else ['one image a case'])}")
+    lines.append(f"modalities  {', '.join(content['modality'].values())}")
+    ((subject, most),) = subjects.most_common(1)
+    example = f"{subject}, for example, has {most} cases" if most > 1 else "each case is taken for a subject of its own"
+    lines.append(
+        f"subjects    {', '.join(list(subjects)[:5])}{', ...' if len(subjects) > 5 else ''}: {example}; if that is wrong,"
+    )
+    lines.append("            say by --subject what names a subject")
+    for case in labelled[:3]:
+        lines.append(f"example     {', '.join(as_list(case['image']))} with {case['label']}, subject {case['subject']}")
     for value in content["labels"]:
         holders = [path for path, inside in values.items() if int(value) in inside]
         if 0 < len(holders) <= RARE * len(values):
             where = f"occurs in only {len(holders)} of {len(values)} label files"
             lines.append(f"IN DOUBT    the value {value} {where}{_listed('', holders)}; is it a mistake?")
-    lines.append(f"modalities  {', '.join(content['modality'].values())}")
-    ((subject, most),) = Counter(case["subject"] for case in content["training"]).most_common(1)
-    example = f"{subject}, for example, has {most} cases" if most > 1 else "each case is taken for a subject of its own"
-    lines.append(f"subjects    {example}; if that is wrong, say by --subject what names a subject")
+    doubtful = [] if subject_is_told else doubts_about([{"image": case["image"]} for case in labelled])
+    for doubt in [*found.doubts, *doubtful]:
+        lines.append(f"IN DOUBT    {doubt}")
     empty = [path for path, inside in values.items() if inside == {0}]
     for what, files in (
         ("belong to no case and are omitted", found.left_out),

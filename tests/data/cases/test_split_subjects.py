@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from scripts.data.cases.split_subjects import split_subjects, subject_in, subjects_of
+from scripts.data.cases.split_subjects import doubts_about, split_subjects, subjects_in, subjects_of
 
 CASES = [{"image": f"/data/images/patient{i:03d}_frame{j:02d}.nii.gz"} for i in range(30) for j in (1, 12)]
 
@@ -15,21 +15,54 @@ def held_out(cases: list[dict[str, str]], seed: int = 0) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("path", "subject"),
+    ("paths", "subjects"),
     [
-        ("images/patient001_frame01.nii.gz", "patient001"),
-        ("imagesTr/BRATS_012_t1.nii.gz", "BRATS_012"),
-        ("imagesTr/T1_001.nii.gz", "T1_001"),
-        ("sub-A7/ses-02/anat/sub-A7_ses-02_T1w.nii.gz", "sub-A7"),
-        ("case_001/image.nii.gz", "case_001"),
-        ("patient001/scan_02.mha", "patient001"),
-        ("anna/image.nii.gz", "anna/image"),
-        ("Hüfte 1.nii", "Hüfte 1"),
-        ("scan.v1.2.nii.gz", "scan.v1.2"),
+        (["images/patient001_frame01.nii.gz", "images/patient002_frame12.nii.gz"], ["patient001", "patient002"]),
+        (
+            ["patient_1/visit_1.nii", "patient_1/visit_2.nii", "patient_12/visit_1.nii"],
+            ["patient_1", "patient_1", "patient_12"],
+        ),
+        (["visit_1/patient_1.nii", "visit_2/patient_1.nii", "visit_2/patient_2.nii"], ["patient_1", "patient_1", "patient_2"]),
+        (["P1_L.nii", "P1_R.nii", "P2_L.nii"], ["P1", "P1", "P2"]),
+        (["BraTS2021_00001/a_t1.nii", "BraTS2021_00002/a_t1.nii"], ["BraTS2021_00001", "BraTS2021_00002"]),
+        (["scans_2023/case7.nii", "scans_2023/case8.nii"], ["case7", "case8"]),
+        (["scans_2022/case7.nii", "scans_2023/case7.nii", "scans_2023/case8.nii"], ["case7", "case7", "case8"]),
+        (["T1_001.nii", "T2_001.nii", "T2_002.nii"], ["001", "001", "002"]),
+        (["imagesTr/T1_001.nii.gz", "imagesTr/T1_002.nii.gz"], ["T1_001", "T1_002"]),
+        (["Center_01/Patient_01/x.nii", "Center_02/Patient_02/x.nii"], ["Patient_01", "Patient_02"]),
+        (["2015-11-24_p1.nii", "2015-11-25_p1.nii", "2015-11-25_p2.nii"], ["p1", "p1", "p2"]),
+        (["sub-A7/ses-02/anat/sub-A7_ses-02_T1w.nii.gz"], ["sub-A7"]),
+        (["case_001/image.nii.gz", "case_002/image.nii.gz"], ["case_001", "case_002"]),
+        (["patient001/scan_02.mha", "patient002/scan_02.mha"], ["patient001", "patient002"]),
+        (["anna/visit_1.nii", "anna/visit_2.nii", "bob/visit_1.nii"], ["anna", "anna", "bob"]),
+        (["scan_01.nii", "scan_02.nii"], ["scan_01", "scan_02"]),
+        (["Hüfte 1.nii", "Hüfte 2.nii"], ["Hüfte_1", "Hüfte_2"]),
+    ],
+    ids=lambda value: value[0] if "." in value[0] else None,
+)
+def test_the_subject_is_read_from_what_the_names_do_not_share(paths: list[str], subjects: list[str]) -> None:
+    assert subjects_in(paths) == subjects
+
+
+@pytest.mark.parametrize(
+    ("paths", "words"),
+    [
+        (["CHUM-001.nii", "CHUS-001.nii", "CHUS-002.nii"], "CHUM-001.nii and CHUS-001.nii are taken for one subject"),
+        (["anna/first.nii", "anna/second.nii", "bob/first.nii"], "anna/first.nii and anna/second.nii may be one subject"),
+        (
+            [f"p1_{i}.nii" for i in range(4)] + ["p2_0.nii"],
+            "4 of 5 cases are taken for one subject; the subjects are p1 (4), p2 (1)",
+        ),
     ],
 )
-def test_the_subject_is_read_from_the_name(path: str, subject: str) -> None:
-    assert subject_in(path) == subject
+def test_where_names_leave_it_open_the_subjects_are_said(
+    paths: list[str], words: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    cases = [{"image": f"/data/{path}"} for path in paths]
+    assert words in " ".join(doubts_about(cases))
+    split_subjects(cases, 0.2, seed=0)
+    assert words in caplog.text
+    assert not doubts_about([case | {"subject": "a"} for case in cases])
 
 
 def test_no_subject_is_on_both_sides() -> None:

@@ -128,11 +128,10 @@ def test_a_missing_and_a_surplus_channel_are_named(tmp_path: Path) -> None:
     messages = sorted(map(str, found.problems))
     assert [message.split(": ")[0].removeprefix(f"{tmp_path}/") for message in messages] == [
         "imagesTr/c2_0002.nii",
-        "imagesTs/t_0001.nii",
         "labelsTr/c0.nii",
     ]
     assert "0000 is missing" in messages[1]
-    assert "0000 is missing" in messages[2]
+    assert found.left_out == [tmp_path / "imagesTs/t_0001.nii"]  # without a label it holds up nobody
 
 
 def test_all_problems_are_found_at_once(tmp_path: Path) -> None:
@@ -159,3 +158,12 @@ def test_images_without_any_label_are_said_to_be_so(tmp_path: Path) -> None:
 def test_hidden_and_other_files_are_no_images(tmp_path: Path) -> None:
     files = ["images/._a.nii", ".git/b.nii", "images/a.json", "labels/README.md"]
     assert len(find(tmp_path, "images/a.nii", "labels/a.nii", *files).cases) == 1
+
+
+def test_images_in_two_files_are_said_to_be_left_out(tmp_path: Path) -> None:
+    (problem,) = find(tmp_path, "Case00.mhd", "Case00.raw", "Case00_segmentation.mhd").problems
+    assert "Case00.mhd" in problem.found
+    assert "convert them" in problem.found
+    found = find(tmp_path, "images/a.nii", "labels/a.nii")
+    assert len(found.cases) == 1
+    assert tmp_path / "Case00.mhd" in found.left_out
