@@ -4,7 +4,9 @@ import warnings
 from collections.abc import Sequence
 
 import torch
-from monai.metrics import compute_dice, compute_hausdorff_distance, compute_surface_dice
+from monai.metrics import compute_hausdorff_distance, compute_surface_dice
+
+from .class_dice import class_dice
 
 Metrics = dict[str, float | None]
 
@@ -30,8 +32,10 @@ def segmentation_metrics(
         nsd_unit: of the tolerance, `mm` or `voxel`.
 
     Returns:
-        dice; hd95_voxels and hd95_mm, MONAI's 95th percentile Hausdorff distance (the larger of the two directed ones); nsd,
-        the share of both surfaces that lies within `nsd_tolerance` of the other; voxels and voxels_reference, the sizes.
+        dice; hd95_voxels and hd95_mm, MONAI's 95th percentile Hausdorff distance (the larger of the two directed ones, between
+        voxels at the border); nsd, the share of the area of both surfaces that lies within `nsd_tolerance` of the other, as
+        DeepMind's surface-distance and the Medical Segmentation Decathlon define it (surfaces run between voxels); voxels and
+        voxels_reference, the sizes.
 
     Raises:
         ValueError: for another unit, and for mm where the spacing is unknown.
@@ -67,11 +71,11 @@ def segmentation_metrics(
     nsd_spacing = spacing if nsd_unit == "mm" else [1.0] * 3
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*always_return_as_numpy", FutureWarning)  # MONAI passes itself what it deprecates
-        metrics["dice"] = compute_dice(y_pred, y).item()
+        metrics["dice"] = class_dice(y_pred, y).item()
         metrics["hd95_voxels"] = _hd95(y_pred, y, [1.0] * 3)
         metrics["hd95_mm"] = None if spacing is None else _hd95(y_pred, y, spacing)
         metrics["nsd"] = compute_surface_dice(
-            y_pred, y, class_thresholds=[nsd_tolerance], include_background=True, spacing=nsd_spacing
+            y_pred, y, class_thresholds=[nsd_tolerance], include_background=True, spacing=nsd_spacing, use_subvoxels=True
         ).item()
     return metrics
 

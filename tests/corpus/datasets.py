@@ -30,6 +30,8 @@ FILES: dict[str, tuple[bytes, str]] = {  # what is in the file, and what the err
     "an_object_for_a_list": (json.dumps({"training": {"a": GOOD}}).encode(), "must list cases under 'training'"),
     "a_word_for_a_list": (b'{"training": "images"}', "must list cases under 'training'"),
     "one_case": (json.dumps({"training": [GOOD]}).encode(), "validation list"),
+    "two_lists": (b'{"training": [], "training": []}', "a key may be given once"),
+    "two_names_of_a_value": (b'{"labels": {"1": "a", "1": "b"}, "training": []}', "a key may be given once"),
     "an_object_for_validation": (json.dumps({"training": [GOOD], "validation": {"a": 1}}).encode(), "under 'validation'"),
 }
 
@@ -64,6 +66,11 @@ ENTRIES: dict[str, tuple[Any, str]] = {  # an entry of `training`, and the rule 
     "an_address": ({"image": "https://example.org/e.nii.gz", "label": "./labels/e.nii.gz"}, "must exist"),
     "an_expression": ({"image": COMMAND, "label": "./labels/e.nii.gz"}, "must exist"),
     "a_reference": ({"image": "@network", "label": "%labels"}, "must exist"),
+    "its_own_label": ({"image": "./images/e.nii.gz", "label": "./images/e.nii.gz"}, "must differ"),
+    "one_file_for_two_modalities": ({"image": 2 * ["./images/e.nii.gz"], "label": "./labels/e.nii.gz"}, "must differ"),
+    "a_modality_of_another_case": ({"image": [f"./images/{n}.nii.gz" for n in "ea"], "label": "./labels/e.nii.gz"}, "listed once"),
+    "a_label_of_validation": ({"image": "./images/e.nii.gz", "label": "./labels/c.nii.gz"}, "must not share labels"),
+    "a_list_of_subjects": ({"image": "./images/e.nii.gz", "label": "./labels/e.nii.gz", "subject": [1]}, "text or number"),
     "listed_twice": (GOOD, "listed once"),
     "listed_twice_in_other_words": ({"image": "images/../images/a.nii.gz", "label": "labels/a.nii.gz"}, "listed once"),
     "listed_twice_without_dot": ({"image": "images/a.nii.gz", "label": "labels/a.nii.gz"}, "listed once"),

@@ -9,16 +9,18 @@ import numpy as np
 import pytest
 from runs.conftest import Command
 
-from scripts.basics.case import Case, Listed, file_of
+from scripts.basics.case import Case, Listed, as_list, file_of
 from scripts.data import CaseError, CaseReport, ReadCased, check_headers, check_training, find_images, read_datalist
 from scripts.data.cases.find_images import read_references
 from scripts.data.onboarding.label_names import name_values
 from scripts.data.phantoms import LABELS as NAMES
+from scripts.data.phantoms import phantom
 
-from .corpus_case import CORRECTED, REFUSED
+from .corpus import IMAGES, write_corpus
+from .corpus_case import CORRECTED, REFUSED, WRITTEN
 from .datasets import COMMAND, ENTRIES, FILES, GOOD, OTHERS, write_dataset
 from .labels import EMPTY, LABEL, LABELS, LabelCase
-from .nifti import AFFINE, PLAIN, VOXELS, image, put
+from .nifti import AFFINE, PLAIN, SHAPE, VOXELS, image, patched, put
 
 SECRETS = ("root:", "/bin/")
 
@@ -149,13 +151,96 @@ def test_a_case_of_training_and_validation_serves_validation_alone(tmp_path: Pat
     assert (Path(file_of(case)).name, error.rule) == ("d.nii.gz", "training and validation must not share images")
 
 
-def test_the_same_bytes_under_two_names_in_training_and_validation_are_said(tmp_path: Path) -> None:
-    folder = write_dataset(tmp_path / "data", {"training": [GOOD, OTHERS[0]], "validation": [OTHERS[2]]})
-    (folder / "images" / "d.nii.gz").write_bytes((folder / "images" / "a.nii.gz").read_bytes())
+SHARED = "training and validation should not share images"
+
+
+def doubts(folder: Path, **parts: list[Case]) -> dict[str, str]:
+    """Name -> rule, of the cases that are noted by the check before training."""
+    report = CaseReport(folder / "report")
+    listed = {part: Listed(cases, []) for part, cases in parts.items()}
+    channels = len(as_list(parts["training"][0]["image"]))
+    check_training(listed, channels, [ReadCased(channels, NAMES)], report, folder / "checked.json")
+    return {entry["file"]: entry["rule"] for entry in report.entries if entry["rule"]}
+
+
+def scan(folder: Path, name: str, image_data: bytes, label_data: bytes | None = None) -> Case:
+    """By default the label has bytes of its own, but the voxels of all others."""
+    case: Case = {"image": str(folder / f"{name}.nii"), "label": str(folder / f"{name}_label.nii")}
+    Path(case["image"]).write_bytes(image_data)
+    Path(case["label"]).write_bytes(label_data or image(LABEL).to_bytes() + name.encode())
+    return case
+
+
+COPIES: dict[str, bytes] = {
+    "copied": PLAIN,
+    "anonymised": patched(PLAIN, descrip=b"anonymous"),
+    "in_eight_bits": image(np.rint(VOXELS * (255 / VOXELS.max())).astype(np.uint8)).to_bytes(),
+    "scaled_by_a_tenth": patched(image((VOXELS * 10).astype(np.int32)).to_bytes(), scl_slope=0.1, scl_inter=-3),
+    "moved": image(affine=AFFINE + np.outer([30, 0, 0, 0], [0, 0, 0, 1])).to_bytes(),
+}
+
+
+@pytest.mark.parametrize("name", COPIES)
+def test_one_scan_saved_twice_is_known_on_the_other_side(tmp_path: Path, name: str) -> None:
+    label = image(LABEL, nib.Nifti1Image.from_bytes(COPIES[name]).affine).to_bytes()
+    copy = scan(tmp_path, "copy", COPIES[name], label)
+    assert doubts(tmp_path, training=[scan(tmp_path, "first", PLAIN)], validation=[copy]) == {copy["image"]: SHARED}
+
+
+def test_one_scan_saved_in_any_format_is_known_on_the_other_side(tmp_path: Path) -> None:
+    stored = [case for case in IMAGES if case.same and case.outcome == WRITTEN and not case.path.startswith("names/")]
+    write_corpus(tmp_path / "in", stored)
+    first = scan(tmp_path, "first", PLAIN)
+    others: list[Case] = [{"image": str(tmp_path / "in" / case.path), "label": first["label"]} for case in stored]
+    noted = doubts(tmp_path, training=[first], validation=others)
+    assert {file: rule.rpartition("; ")[2] for file, rule in noted.items()} == {file_of(case): SHARED for case in others}
+    assert len(others) > 50
+
+
+OTHER_SCAN, OTHER_LABEL = (volume for volume in phantom(np.random.default_rng(21), SHAPE))
+
+
+def test_scans_that_differ_are_not_in_doubt(tmp_path: Path) -> None:
+    other = scan(tmp_path, "other", image(OTHER_SCAN).to_bytes(), image(OTHER_LABEL).to_bytes())
+    again = scan(tmp_path, "again", PLAIN)  # two labels of one scan, by two readers, may both train
+    assert doubts(tmp_path, training=[scan(tmp_path, "first", PLAIN), again], validation=[other]) == {}
+
+
+def test_a_label_that_was_copied_for_another_image_is_in_doubt(tmp_path: Path) -> None:
+    other = scan(tmp_path, "other", image(OTHER_SCAN).to_bytes())
+    third = scan(tmp_path, "third", image(OTHER_SCAN[::-1]).to_bytes(), image(OTHER_LABEL).to_bytes())
+    noted = doubts(tmp_path, training=[scan(tmp_path, "first", PLAIN), other], validation=[third])
+    assert noted == {other["image"]: "each image should have a label of its own"}
+
+
+def test_a_modality_that_was_copied_for_another_is_in_doubt(tmp_path: Path) -> None:
+    cases = [scan(tmp_path, name, PLAIN) for name in ("first", "other")]
+    for case, voxels in zip(cases, (VOXELS * 2, OTHER_SCAN), strict=True):
+        file = Path(file_of(case)).with_suffix(".t2.nii")
+        file.write_bytes(image(voxels).to_bytes())
+        case["image"] = [file_of(case), str(file)]
+    noted = doubts(tmp_path, training=cases[:1], validation=cases[1:])
+    assert noted == {file_of(cases[0]): "the modalities of a case should differ", file_of(cases[1]): SHARED}
+
+
+def test_a_patient_in_a_list_of_ones_own_and_in_training_is_in_doubt(tmp_path: Path) -> None:
+    names = ("patient01_a", "patient02_a", "patient02_b", "patient03_b")
+    scans = [scan(tmp_path, name, image(phantom(np.random.default_rng(i), SHAPE)[0]).to_bytes()) for i, name in enumerate(names)]
+    for i, case in enumerate(scans):
+        Path(case["label"]).write_bytes(image(phantom(np.random.default_rng(i), SHAPE)[1]).to_bytes())
+    noted = doubts(tmp_path, training=scans[:2], validation=scans[2:])
+    assert noted == {scans[2]["image"]: "training and validation should not share subjects"}
+
+
+def test_a_class_that_the_preset_does_not_have_costs_its_case_alone(tmp_path: Path) -> None:
+    more = np.where((LABEL > 0) & (np.arange(SHAPE[0]) > SHAPE[0] // 2)[:, None, None], len(NAMES), LABEL)
+    bad = scan(tmp_path, "bad", image(OTHER_SCAN).to_bytes(), image(more.astype(np.uint8)).to_bytes())
+    parts = {"training": Listed([scan(tmp_path, "first", PLAIN), bad], []), "validation": Listed([scan(tmp_path, "v", PLAIN)], [])}
     report = CaseReport(tmp_path / "report")
-    check_training(read_datalist(folder), 1, [ReadCased(1, NAMES)], report, tmp_path / "checked.json")
-    rules = {Path(entry["file"]).name: entry["rule"] for entry in report.entries if entry["rule"]}
-    assert rules == {"d.nii.gz": "training and validation should not share images"}
+    good = check_training(parts, 1, [ReadCased(1, NAMES)], report, tmp_path / "checked.json", skip_bad=True)
+    assert [Path(file_of(case)).name for case in good["training"]] == ["first.nii"]
+    (line,) = [line for line in report.entries if line["status"] == "refused"]
+    assert (line["file"], f"found {len(NAMES)}" in line["reason"]) == (bad["image"], True)
 
 
 def test_a_label_that_is_no_path_does_not_stop_the_search_of_a_folder(tmp_path: Path) -> None:

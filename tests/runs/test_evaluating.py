@@ -7,6 +7,9 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
+
+from scripts.data.phantoms import write_phantoms
 
 from .conftest import Command
 
@@ -46,3 +49,21 @@ def test_a_summary_a_report_and_a_picture_are_written(evaluation: Path) -> None:
     assert set(summary["classes"]) == {"liver", "kidney", "vessel"}
     assert len(json.loads((evaluation / "report.json").read_text())) == 2
     assert (evaluation / "overlays.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_it_measures_what_validation_in_training_measured(bundle_run: Command, tmp_path: Path) -> None:
+    """On the same cases, where nothing is resampled or padded; one reference lacks a structure that the network finds there."""
+    data = write_phantoms(tmp_path / "data", {"training": 3, "validation": 2}, shape=(32, 32, 12)).parent
+    options = {"dataset_dir": data, "max_epochs": 3, "learning_rate": 0.02}
+    label = data / "labels" / "phantom_003.nii.gz"
+    stored = nib.load(label)
+    voxels = np.asanyarray(stored.dataobj)
+    nib.save(nib.Nifti1Image(np.where(voxels == 2, 0, voxels).astype(np.uint8), stored.affine), label)
+    bundle_run("training", ["train.json"], output_dir=tmp_path / "run", **options)
+    options = {"dataset_dir": data, "output_dir": tmp_path / "out", "checkpoint": tmp_path / "run" / "model.pt"}
+    bundle_run("evaluating", ["train.json", "evaluate.json"], **options)
+    rows = list(csv.DictReader((tmp_path / "out" / "metrics.csv").read_text().splitlines()))
+    assert any(int(row["voxels"]) and not int(row["voxels_reference"]) and float(row["dice"]) == 0 for row in rows)
+    best = torch.load(tmp_path / "run" / "last.pt", weights_only=True)["best_metric"]
+    assert best > 0
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["mean_dice"] == pytest.approx(best, abs=1e-6)

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,12 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from ...basics.case import Case, Listed, file_of
 from ...files.atomic_write import write_json
 from ...files.file_digest import digest, file_digest
-from ..formats.image_file import Note
 from ..masks.case_report import CaseReport
 from ..preprocessing.preprocessing_digest import preprocessing_digest
 from .case_error import CaseError, cause_of, first_line
 from .check_headers import check_headers
 from .open_case import headers_of
+from .twins import Shown, notes_on_twins, restored, shown_in
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +46,8 @@ def check_training(
         modalities: channels that a case must have.
         preprocessing: deterministic transforms, the first of which reads.
         report: gets every case, with the reason where it is refused.
-        remember: the file in which what passed is remembered, by the sha256 of image and label and of the preprocessing.
+        remember: the file in which what passed is remembered, by the sha256 of image and label and of the preprocessing, with
+            what it shows (`twins`).
         skip_bad: leave out cases that are not in order, instead of raising.
         num_workers: processes that read and preprocess.
 
@@ -99,21 +100,21 @@ def _check(
     bar = tqdm(listed, desc="hashing files", unit="case", dynamic_ncols=True)
     contents = [_contents(case) for _, case in bar]
     keys = [digest(recipe, *content) for content in contents]
-    passed = set(_remembered(remember))
-    new = [case for (_, case), key in zip(listed, keys, strict=True) if key not in passed]
+    known = _remembered(remember)
+    new = {key: case for (_, case), key in zip(listed, keys, strict=True) if key not in known}
     # A copy: use may leave something behind in transforms, by whose parameters cached embeddings are known.
-    errors = iter(_errors(new, Compose(deepcopy(list(preprocessing))), num_workers))
-    first: dict[str, tuple[str, str]] = {}
-    for (part, case), (image, _), key in zip(listed, contents, keys, strict=True):
-        error = None if key in passed else next(errors)
-        if error is None:
-            report.noted(case, _seen_before(case, part, image, first))
-            report.done(case)
-            passed.add(key)
-        else:
-            report.refused(case, error)
+    seen = _seen(list(new.values()), Compose(deepcopy(list(preprocessing))), num_workers)
+    found: dict[str, Shown | CaseError] = {**known, **dict(zip(new, seen, strict=True))}
+    results = [(part, case, found[key]) for (part, case), key in zip(listed, keys, strict=True)]
+    notes = iter(notes_on_twins([(part, case, shown) for part, case, shown in results if isinstance(shown, Shown)]))
+    for part, case, result in results:
+        if isinstance(result, CaseError):
+            report.refused(case, result)
             good[part].remove(case)
-    write_json(remember, sorted(passed))
+        else:
+            report.noted(case, next(notes))
+            report.done(case)
+    write_json(remember, {key: what for key, what in sorted(found.items()) if isinstance(what, Shown)})
     return good
 
 
@@ -123,17 +124,7 @@ def _contents(case: Case) -> tuple[str, str]:
     return digest(*map(file_digest, opened.image_files)), digest(*map(file_digest, opened.label_files))
 
 
-def _seen_before(case: Case, part: str, image: str, first: dict[str, tuple[str, str]]) -> list[tuple[str, Note]]:
-    """The same bytes under two names, in training and validation: public datasets have that."""
-    file = file_of(case)
-    other, other_part = first.setdefault(image, (file, part))
-    if part == other_part:
-        return []
-    found = f"its bytes are those of {other}, which is in {other_part}: scores come out too good"
-    return [(file, Note("training and validation should not share images", found, corrected=False))]
-
-
-def _errors(cases: list[Case], preprocessing: Compose, num_workers: int) -> list[CaseError | None]:
+def _seen(cases: list[Case], preprocessing: Compose, num_workers: int) -> Iterable[Shown | CaseError]:
     if not cases:
         return []
     results = DataLoader(_Tried(cases, preprocessing), batch_size=None, num_workers=num_workers)
@@ -141,8 +132,8 @@ def _errors(cases: list[Case], preprocessing: Compose, num_workers: int) -> list
         return list(tqdm(results, desc="checking voxels", unit="case", total=len(cases), dynamic_ncols=True))
 
 
-class _Tried(Dataset[CaseError | None]):
-    """Case -> its error, if preprocessing raises one."""
+class _Tried(Dataset[Shown | CaseError]):
+    """Case -> what it shows as it was read, or its error, if preprocessing raises one."""
 
     def __init__(self, cases: list[Case], preprocessing: Compose) -> None:
         self.cases = cases
@@ -151,23 +142,26 @@ class _Tried(Dataset[CaseError | None]):
     def __len__(self) -> int:
         return len(self.cases)
 
-    def __getitem__(self, index: int) -> CaseError | None:
-        case = self.cases[index]
+    def __getitem__(self, index: int) -> Shown | CaseError:
+        data: Any = self.cases[index]
+        file, shown = file_of(data), None
         try:
-            self.preprocessing(case)
+            for step in self.preprocessing.transforms:
+                data = step(data)
+                if shown is None and isinstance(data["image"], torch.Tensor):
+                    shown = shown_in(data)
         except Exception as error:
             cause = cause_of(error)
             if isinstance(cause, CaseError):
                 return cause
-            file, rule = file_of(case), "every step of the preprocessing must succeed"
-            return CaseError(file, rule, first_line(cause), "look at this case")
-        return None
+            return CaseError(file, "every step of the preprocessing must succeed", first_line(cause), "look at this case")
+        assert shown is not None, "no step of the preprocessing reads the image"
+        return shown
 
 
-def _remembered(path: Path) -> list[Any]:
+def _remembered(path: Path) -> dict[str, Shown]:
     """Of a damaged file nothing is remembered."""
     try:
-        keys = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return []
-    return [key for key in keys if isinstance(key, str)] if isinstance(keys, list) else []
+        return {key: restored(saved) for key, saved in json.loads(path.read_text()).items()}
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+        return {}

@@ -1,27 +1,37 @@
 """A dataset.json -> its cases, and beside them the entries that break a rule, so that one costs no other."""
 
 import json
+import logging
 import os
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ...basics.case import Case, Listed, Refused, as_list, file_of
+from ...basics.case import Case, Listed, Refused, as_list
 from .case_error import CaseError
-from .split_subjects import split_subjects
+from .label_values import require_same_names
+from .split_subjects import split_subjects, subjects_of
+
+logger = logging.getLogger(__name__)
 
 PARTS = ("training", "validation", "test")
 
 
-def read_datalist(dataset_dir: str | Path, val_fraction: float = 0.2, seed: int = 0) -> dict[str, Listed[Case]]:
+def read_datalist(
+    dataset_dir: str | Path, val_fraction: float = 0.2, seed: int = 0, labels: Mapping[str, str] | None = None
+) -> dict[str, Listed[Case]]:
     """Reads `dataset_dir`/dataset.json (Medical Segmentation Decathlon form).
 
-    A case that is listed for training and for validation serves validation alone, else every score would be too good.
+    A case whose image, label or subject is listed for training and for validation serves validation alone, else every score
+    would be too good.
 
     Args:
         dataset_dir: the folder; all files must lie inside it.
         val_fraction: of the subjects, between 0 and 1; where the file has no validation list, they serve as one, all cases of
             a subject on one side.
         seed: chooses those subjects.
+        labels: the preset's, value -> name; those of the file may not contradict them.
 
     Returns:
         `training` and `validation`, paths made absolute.
@@ -43,11 +53,12 @@ def read_datalist(dataset_dir: str | Path, val_fraction: float = 0.2, seed: int 
     """
     path = Path(dataset_dir).absolute() / "dataset.json"
     content = read_json(path)
+    require_same_names(path, content, labels or {})
     training = list_cases(path, content, "training", labelled=True)
     if content.get("validation"):
         validation = list_cases(path, content, "validation", labelled=True)
         return {"training": _without(path, training, validation), "validation": validation}
-    cases = training.cases
+    cases = _with_subjects(training.cases)
     held_out = split_subjects(cases, val_fraction, seed)
     if not 0 < len(held_out) < len(cases):
         raise CaseError(
@@ -68,19 +79,35 @@ def read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"no {path}; a dataset is a folder with a dataset.json, which `sam3d dataset` writes for you")
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_Object)
     except (ValueError, RecursionError) as error:
         raise CaseError(str(path), "must be JSON", str(error), "correct the file") from error
     if not isinstance(content, dict):
         raise CaseError(str(path), "must be a JSON object", f"it is a {type(content).__name__}", "correct the file")
+    for thing in (content, *content.values()):
+        _require_single_keys(thing, str(path))
     return content
+
+
+class _Object(dict[str, Any]):
+    """A JSON object, of which Python's reader would keep the last of several values under one key and say nothing."""
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        self.repeated = [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]
+
+
+def _require_single_keys(thing: Any, where: str) -> None:
+    if isinstance(thing, _Object) and thing.repeated:
+        found = f"{_short(thing.repeated[0])} is there more than once"
+        raise CaseError(where, "a key may be given once", found, "correct the file")
 
 
 def list_cases(path: Path, content: dict[str, Any], part: str, labelled: bool) -> Listed[Case]:
     """The entries of one list of the dataset.json at `path`.
 
-    Files must exist inside the folder of `path`, or in that which it names under `data`, and each image may be listed once. A
-    refused entry is called by its number.
+    Files must exist inside the folder of `path`, or in that which it names under `data`. Each image may be listed once; a label
+    that is listed for several of them fits one at most, so all of those are refused. A refused entry is called by its number.
     labelled: a label is required.
     """
     entries = content.get(part)
@@ -89,20 +116,41 @@ def list_cases(path: Path, content: dict[str, Any], part: str, labelled: bool) -
         raise CaseError(str(path), f"must list cases under '{part}'", f"it has {known}", "correct it, see docs/your_data.md")
     listed = Listed[Case]([], [])
     seen: set[str] = set()
-    said = content.get("data")
-    data = Path(said) if isinstance(said, str) and is_path(said) and os.path.isabs(said) else path.parent
+    data = _data_folder(path, content)
+    found: list[tuple[str, Case]] = []
+
+    def refuse(where: str, error: CaseError) -> None:
+        listed.refused.append(Refused({"image": f"{path}, {where}"}, error))
+
     for number, entry in enumerate(entries, 1):
         where = f"entry {number} of '{part}'"
         try:
             case = _resolved(path, data, entry, where, labelled)
-            file = file_of(case)
-            if file in seen:
-                raise CaseError(file, "an image may be listed once", f"{where} lists it again", f"correct {path}")
-            seen.add(file)
-            listed.cases.append(case)
+            for file in as_list(case["image"]):
+                if os.path.realpath(file) in seen:
+                    raise CaseError(file, "an image may be listed once", f"{where} lists it again", f"correct {path}")
         except CaseError as error:
-            listed.refused.append(Refused({"image": f"{path}, {where}"}, error))
+            refuse(where, error)
+        else:
+            seen.update(map(os.path.realpath, as_list(case["image"])))
+            found.append((where, case))
+    count = Counter(os.path.realpath(case["label"]) for _, case in found if "label" in case)
+    for where, case in found:
+        if (times := count[os.path.realpath(case.get("label", ""))]) > 1:
+            rule, remedy = "a label may be listed for one image", f"correct {path}"
+            refuse(where, CaseError(case["label"], rule, f"{where} is one of {times} that list it", remedy))
+        else:
+            listed.cases.append(case)
     return listed
+
+
+def _data_folder(path: Path, content: Mapping[str, Any]) -> Path:
+    """Where the files lie: beside the list, unless it says otherwise, as `sam3d dataset --dataset-json` lets it."""
+    said = content.get("data")
+    if not (isinstance(said, str) and is_path(said) and os.path.isabs(said)):
+        return path.parent
+    logger.warning("%s: its files lie in %s, as it says itself", path, said)
+    return Path(said)
 
 
 def _resolved(path: Path, data: Path, entry: Any, where: str, labelled: bool) -> Case:
@@ -111,15 +159,23 @@ def _resolved(path: Path, data: Path, entry: Any, where: str, labelled: bool) ->
         entry = {"image": entry}
     if not isinstance(entry, dict) or not entry.get("image"):
         raise CaseError(f"{path}, {where}", "a case must name its image", f"found {_short(entry)}", "correct it")
+    _require_single_keys(entry, f"{path}, {where}")
     image = entry["image"]
     files = [_resolved_file(path, data, file, where) for file in as_list(image)]
     case: Case = {"image": files if isinstance(image, list) else files[0]}
-    if entry.get("subject"):
-        case["subject"] = str(entry["subject"])
+    if (subject := entry.get("subject")) not in (None, ""):
+        if not isinstance(subject, str | int):
+            found = f"found {_short(subject)}"
+            raise CaseError(f"{path}, {where}", "a subject must be given as text or number", found, "correct it")
+        case["subject"] = str(subject).strip()
     if labelled and not entry.get("label"):
         raise CaseError(files[0], "a case must name its label", f"{where} names none", f"correct {path}")
     if entry.get("label"):
         case["label"] = _resolved_file(path, data, entry["label"], where)
+    own = [*files, case["label"]] if "label" in case else files
+    for file, count in Counter(map(os.path.realpath, own)).items():
+        if count > 1:
+            raise CaseError(file, "the files of a case must differ", f"{where} names it {count} times", f"correct {path}")
     return case
 
 
@@ -145,17 +201,38 @@ def _resolved_file(path: Path, data: Path, file: Any, where: str) -> str:
 
 
 def _without(path: Path, training: Listed[Case], validation: Listed[Case]) -> Listed[Case]:
-    """The training list without the images of the other one."""
-    held_out = {file for case in validation.cases for file in as_list(case["image"])}
+    """The training list without what is in the other one."""
+    held_out = {thing: what for case in validation.cases for thing, what in _owned(case).items()}
     cases, refused = [], list(training.refused)
     for case in training.cases:
-        if shared := held_out.intersection(as_list(case["image"])):
-            found, remedy = "it is in both", f"list it once in {path}"
-            rule = "training and validation must not share images"
-            refused.append(Refused(case, CaseError(min(shared), rule, found, remedy)))
+        if shared := sorted(_owned(case).keys() & held_out.keys()):
+            what, thing = held_out[shared[0]], shared[0][1]
+            rule, remedy = f"training and validation must not share {what}", f"list it once in {path}"
+            refused.append(Refused(case, CaseError(thing, rule, "it is in both", remedy)))
         else:
             cases.append(case)
     return Listed(cases, refused)
+
+
+def _owned(case: Case) -> dict[tuple[bool, str], str]:
+    """What a case may not share, and the word for it."""
+    files = {(False, os.path.realpath(file)): "images" for file in as_list(case["image"])}
+    files |= {(False, os.path.realpath(case["label"])): "labels"} if "label" in case else {}
+    return files | ({(True, case["subject"]): "subjects"} if "subject" in case else {})
+
+
+def _with_subjects(cases: list[Case]) -> list[Case]:
+    """Where only some say their subject, the others of the same subject, by their paths, are of that one too."""
+    without: list[Case] = [{"image": case["image"]} for case in cases]
+    said: dict[str, set[str]] = {}
+    read = subjects_of(without)
+    for name, case in zip(read, cases, strict=True):
+        if "subject" in case:
+            said.setdefault(name, set()).add(case["subject"])
+    return [
+        {**case, "subject": next(iter(said[name]))} if "subject" not in case and len(said.get(name, ())) == 1 else case
+        for name, case in zip(read, cases, strict=True)
+    ]
 
 
 def _short(thing: Any) -> str:

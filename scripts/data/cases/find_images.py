@@ -3,6 +3,7 @@
 import logging
 import os
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 
 from ...basics.case import Case, Listed, NamedCase, Refused, file_of
@@ -11,6 +12,7 @@ from ..formats.open_image import SUFFIXES
 from ..masks.mask_records import has_own_record
 from .case_error import CaseError, printable
 from .datalist import is_path, list_cases, read_datalist, read_json
+from .label_values import require_same_names
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +66,9 @@ def find_images(source: str | Path, output_dir: str | Path) -> Listed[NamedCase]
     return _with_names_of_their_own(found)
 
 
-def read_references(dataset_dir: str | Path, part: str, val_fraction: float = 0.2, seed: int = 0) -> Listed[NamedCase]:
+def read_references(
+    dataset_dir: str | Path, part: str, val_fraction: float = 0.2, seed: int = 0, labels: Mapping[str, str] | None = None
+) -> Listed[NamedCase]:
     """Reads one part of a dataset.json for evaluation.
 
     Args:
@@ -72,6 +76,7 @@ def read_references(dataset_dir: str | Path, part: str, val_fraction: float = 0.
         part: `training`, `validation` or `test`.
         val_fraction: see `read_datalist`.
         seed: see `read_datalist`.
+        labels: see `read_datalist`.
 
     Returns:
         The cases, in which the label is called `reference`, since it stays in the file's own space.
@@ -94,9 +99,11 @@ def read_references(dataset_dir: str | Path, part: str, val_fraction: float = 0.
     """
     if part == "test":
         path = Path(dataset_dir).absolute() / "dataset.json"
-        listed = list_cases(path, read_json(path), part, labelled=True)
+        content = read_json(path)
+        require_same_names(path, content, labels or {})
+        listed = list_cases(path, content, part, labelled=True)
     elif part in ("training", "validation"):
-        listed = read_datalist(dataset_dir, val_fraction, seed)[part]
+        listed = read_datalist(dataset_dir, val_fraction, seed, labels)[part]
     else:
         raise ValueError(f"part must be 'training', 'validation' or 'test', got {part!r}")
     cases = [_named({"image": case["image"], "reference": case.pop("label")}) for case in listed.cases]

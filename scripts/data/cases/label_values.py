@@ -1,12 +1,18 @@
 """Label values, as a person chose them <-> the network's classes 0, 1, 2, ..."""
 
+import logging
 from collections.abc import Hashable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from monai.data import MetaTensor
 from monai.transforms import Transform
+
+from .case_error import CaseError
+
+logger = logging.getLogger(__name__)
 
 LARGEST = 65535  # masks are uint8 or uint16
 
@@ -22,6 +28,33 @@ def label_values(labels: Mapping[str, str]) -> list[int]:
     if values[0] != 0 or sorted(set(values)) != values or values[-1] > LARGEST:
         raise ValueError(f"the preset's label values must rise from 0 (background) to at most {LARGEST}, got {values}")
     return values
+
+
+def require_same_names(path: Path, content: Mapping[str, Any], labels: Mapping[str, str]) -> None:
+    """The names that a dataset.json gives its values (the Decathlon's {"1": "liver"}, nnU-Net's {"liver": 1}) against `labels`.
+
+    Another name for a value goes into the log, as in doubt: people have several words for a thing. Raises CaseError when a name
+    of `labels` stands at another value, and for voxels to be ignored, which would be trained as a class.
+    """
+    named = content.get("labels")
+    pairs = named.items() if isinstance(named, Mapping) else ()
+    theirs = [(int(key), str(value)) if str(key).isdecimal() else (value, str(key)) for key, value in pairs]
+    ours = {_folded(name): int(value) for value, name in labels.items()}
+    rule, remedy = "its label names must be those of the preset", "correct 'labels' there, or those of the preset"
+    for value, name in theirs if labels else ():
+        if name.casefold() == "ignore":
+            found = f"{name!r} is the value {value}, and no voxel can be ignored in training"
+            raise CaseError(str(path), rule, found, "give those voxels another value")
+        if isinstance(value, int) and ours.get(_folded(name), value) != value:
+            found = f"{name!r} is the value {value} there and {ours[_folded(name)]} in the preset"
+            raise CaseError(str(path), rule, found, remedy)
+    for value, name in theirs:
+        if value and (own := labels.get(str(value))) and _folded(own) != _folded(name):
+            logger.warning("in doubt: %s: the value %s is %r there and %r in the preset", path, value, name, own)
+
+
+def _folded(name: str) -> str:
+    return "".join(filter(str.isalnum, name.casefold()))
 
 
 class ClassesToLabelsd(Transform):

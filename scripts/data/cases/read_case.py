@@ -62,7 +62,8 @@ class ReadCased(Transform):
             if key == "label":
                 label = to_classes(label, self.values)
             read[key] = _tensor(label, case.label.path, case.images[0].affine)
-        return {key: value for key, value in data.items() if key != "opened"} | read
+        # Without what was for finding and checking: some cases have it and some have not, which no batch may.
+        return {key: value for key, value in data.items() if key not in ("opened", "subject")} | read
 
     def _read_image(self, file: ImageFile) -> np.ndarray:
         voxels = file.read()

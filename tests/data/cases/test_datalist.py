@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from scripts.basics.case import Case, Listed, file_of
-from scripts.data import CaseError, read_datalist
+from scripts.data import CaseError, read_datalist, read_references
 from scripts.data.cases.datalist import list_cases, read_json
 
 Item = dict[str, Any] | str
@@ -203,9 +203,56 @@ def test_a_file_that_is_no_such_list_is_refused_by_name(tmp_path: Path, damage: 
     assert named in str(caught.value)
 
 
+def say_a_label_twice(folder: Path) -> None:
+    path = folder / "dataset.json"
+    label = '"label": "./labels/a.nii.gz"'
+    path.write_text(path.read_text().replace(label, f'{label}, "label": "./labels/c.nii.gz"'))
+
+
+def name_one_file_for_both_modalities(folder: Path) -> None:
+    write(folder, {"image": ["images/a.nii.gz", "./images/a.nii.gz"], "label": "labels/a.nii.gz"})
+
+
+def name_the_image_as_its_label(folder: Path) -> None:
+    write(folder, {"image": "images/a.nii.gz", "label": "images/a.nii.gz"})
+
+
+def link_the_image_as_its_label(folder: Path) -> None:
+    (folder / "labels" / "a.nii.gz").unlink()
+    (folder / "labels" / "a.nii.gz").symlink_to(folder / "images" / "a.nii.gz")
+
+
+def share_a_modality(folder: Path) -> None:
+    (folder / "images" / "t2.nii.gz").touch()
+    entries = [{**pairs("b")[0]}, {"image": ["images/t2.nii.gz", "images/b.nii.gz"], "label": "labels/a.nii.gz"}]
+    (folder / "dataset.json").write_text(json.dumps({"training": entries, "validation": pairs("c")}))
+
+
+def share_a_label_with_validation(folder: Path) -> None:
+    write(folder, {"image": "images/a.nii.gz", "label": "labels/c.nii.gz"})
+
+
+def share_a_subject_with_validation(folder: Path) -> None:
+    lists = {"training": pairs("a", "b"), "validation": pairs("c")}
+    lists["training"][0]["subject"], lists["validation"][0]["subject"] = 7, " 7"
+    (folder / "dataset.json").write_text(json.dumps(lists))
+
+
+def say_a_list_of_subjects(folder: Path) -> None:
+    write(folder, pairs("a")[0] | {"subject": ["a"]})
+
+
 @pytest.mark.parametrize(
     ("damage", "named"),
     [
+        (say_a_label_twice, "'label' is there more than once"),
+        (name_one_file_for_both_modalities, "names it 2 times"),
+        (name_the_image_as_its_label, "names it 2 times"),
+        (link_the_image_as_its_label, "names it 2 times"),
+        (share_a_modality, "listed once"),
+        (share_a_label_with_validation, "must not share labels"),
+        (share_a_subject_with_validation, "must not share subjects"),
+        (say_a_list_of_subjects, "text or number; found ['a']"),
         (remove_a_file, "labels/a.nii.gz"),
         (leave_by_dots, "../outside.nii"),
         (leave_by_an_absolute_path, "outside.nii"),
@@ -242,6 +289,84 @@ def test_an_image_that_is_listed_twice_is_used_once(tmp_path: Path) -> None:
     ((again, error),) = training.refused
     assert "entry 3 of 'training' lists it again" in str(error)
     assert file_of(again) == f"{tmp_path / 'dataset.json'}, entry 3 of 'training'"  # the image's name is that of the good one
+
+
+def test_a_label_that_is_listed_for_two_images_is_taken_for_neither(tmp_path: Path) -> None:
+    dataset(tmp_path, training=[*pairs("a", "b"), {**pairs("d")[0], "label": "labels/../labels/a.nii.gz"}], validation=pairs("c"))
+    training = read_datalist(tmp_path)["training"]
+    assert names(training) == ["b"]
+    assert [str(error).partition(": ")[2] for _, error in training.refused] == [
+        f"a label may be listed for one image; entry {number} of 'training' is one of 2 that list it; correct {tmp_path}/dataset.json"
+        for number in (1, 3)
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"training": [], "training": []}', '{"training": [], "labels": {"1": "a", "1": "b"}}', '{"x": 1, "x": 1}'],
+    ids=["two lists", "two names of a value", "two of what nobody reads"],
+)
+def test_a_file_with_a_key_given_twice_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "dataset.json").write_text(text)
+    with pytest.raises(CaseError, match=r"dataset\.json: a key may be given once; '\w+' is there more than once"):
+        read_datalist(tmp_path)
+
+
+def test_who_says_no_subject_is_of_the_one_that_another_of_its_name_says(tmp_path: Path) -> None:
+    scans = pairs(*(f"p{subject:02d}_{scan}" for subject in range(6) for scan in range(2)))
+    dataset(tmp_path, training=scans)
+    for number, case in enumerate(scans[::4]):
+        case["subject"] = f"the patient {number}"
+    (tmp_path / "dataset.json").write_text(json.dumps({"training": scans}))
+    for seed in range(5):
+        parts = read_datalist(tmp_path, 0.3, seed)
+        sides = [{name.partition("_")[0] for name in names(listed)} for listed in parts.values()]
+        assert sides[1]
+        assert not sides[0] & sides[1]
+
+
+PRESET = {"0": "background", "1": "anterior", "2": "posterior"}
+
+
+@pytest.mark.parametrize(
+    "theirs",
+    [
+        {"1": "posterior", "2": "anterior"},
+        {"0": "Background", "1": "Posterior", "2": "tail"},
+        {"background": 0, "posterior": 1, "anterior": 2},
+        {"0": "anterior", "1": "background"},
+        {"anterior": 1, "posterior": 2, "ignore": 3},
+        {"1": "anterior", "2": "posterior", "3": "Ignore"},
+    ],
+)
+def test_label_names_that_contradict_the_preset_are_refused(tmp_path: Path, theirs: dict[str, Any]) -> None:
+    path = dataset(tmp_path, training=pairs("a"), validation=pairs("b")) / "dataset.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"labels": theirs, "test": pairs("a")}))
+    assert names(read_datalist(tmp_path)["training"]) == ["a"]  # nobody says what they should be
+    for read in (lambda: read_datalist(tmp_path, labels=PRESET), lambda: read_references(tmp_path, "test", labels=PRESET)):
+        with pytest.raises(CaseError, match=r"dataset\.json: its label names must be those of the preset; '\w+' is the value \d"):
+            read()
+
+
+@pytest.mark.parametrize(
+    ("theirs", "doubts"),
+    [
+        ({"0": "nothing", "1": "Anterior", "2": "posterior"}, 0),
+        ({"background": 0, "anterior": 1, "posterior": 2, "all": [1, 2]}, 0),
+        ({"1": "head", "2": "posterior", "3": "more"}, 1),
+        (["background", "anterior"], 0),
+        (None, 0),
+    ],
+)
+def test_other_words_for_a_label_are_in_doubt(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, theirs: Any, doubts: int
+) -> None:
+    path = dataset(tmp_path, training=pairs("a"), validation=pairs("b")) / "dataset.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"labels": theirs}))
+    assert names(read_datalist(tmp_path, labels=PRESET)["training"]) == ["a"]
+    assert [record.message.partition("dataset.json: ")[2] for record in caplog.records] == [
+        "the value 1 is 'head' there and 'anterior' in the preset"
+    ][:doubts]
 
 
 def test_a_wrong_entry_moves_no_other_to_the_other_side(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from monai.data import MetaTensor
+from monai.data import MetaTensor, list_data_collate
 from monai.transforms import EnsureChannelFirst, LoadImage
 
 from scripts.data import CaseError, ReadCased
@@ -67,10 +67,15 @@ def test_a_case_is_read_as_monai_reads_it(tmp_path: Path, modalities: int, key: 
 
 
 def test_what_else_a_case_says_is_kept(tmp_path: Path) -> None:
-    case = write(tmp_path, good_image()) | {"name": "scan_seg", "subject": 7}
-    read = ReadCased(1, LABELS)(case)
-    assert (read["name"], read["subject"]) == ("scan_seg", 7)
+    case = write(tmp_path, good_image()) | {"name": "scan_seg"}
+    assert ReadCased(1, LABELS)(case)["name"] == "scan_seg"
     assert case["image"] == str(tmp_path / "scan.nii.gz")
+
+
+def test_cases_with_and_without_a_subject_are_of_one_batch(tmp_path: Path) -> None:
+    case = write(tmp_path, good_image())
+    batch = list_data_collate([ReadCased(1, LABELS)(one) for one in (case, case | {"subject": "7"})])
+    assert batch["image"].shape[0] == 2
 
 
 def test_a_file_for_each_modality_becomes_channels_in_their_order(tmp_path: Path) -> None:

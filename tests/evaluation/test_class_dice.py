@@ -1,0 +1,85 @@
+"""Dice by one rule: of masks in training's validation, as its config has it, and in evaluation."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT
+from ignite.engine import Engine
+from monai.bundle import ConfigParser
+from monai.data import MetaTensor
+from monai.networks import one_hot
+
+from scripts.evaluation import CaseMetrics, ClassDice
+
+LABELS = {"0": "background", "1": "liver", "2": "kidney", "3": "vessel"}
+SHAPE = (9, 8, 7)
+
+Pair = tuple[np.ndarray, np.ndarray]
+
+
+def pairs(seed: int, absent: int) -> list[Pair]:
+    """Masks and references of each of which some classes are missing; the class `absent` is in none."""
+    generator = np.random.default_rng(seed)
+
+    def label_map() -> np.ndarray:
+        classes = generator.permutation(4)[: generator.integers(1, 5)]
+        chosen = generator.choice(classes, SHAPE)
+        return np.where(chosen == absent, 0, chosen)
+
+    return [(label_map(), label_map()) for _ in range(6)]
+
+
+def validated(cases: list[Pair]) -> dict[str, float]:
+    """By the metrics of train.json."""
+    parser = ConfigParser()
+    parser.read_config(str(ROOT / "configs" / "train.json"))
+    parser["bundle_root"], parser["labels"] = str(ROOT), LABELS
+    engine = Engine(lambda _, pair: [{key: one_hot(torch.tensor(side)[None], 4, dim=0) for key, side in pair.items()}])
+    for kind in ("key_metric", "additional_metrics"):
+        for name, metric in parser.get_parsed_content(f"validate#{kind}").items():
+            metric.attach(engine, name)
+    return engine.run([{"pred": mask, "label": reference} for mask, reference in cases]).metrics
+
+
+def evaluated(folder: Path, cases: list[Pair]) -> dict[str, float | None]:
+    metrics = CaseMetrics(folder, LABELS, lambda path: None, 1.0, "voxel")
+    for number, (mask, reference) in enumerate(cases):
+        tensors = {
+            key: MetaTensor(torch.tensor(side)[None], meta={"filename_or_obj": key})
+            for key, side in {"pred": mask, "reference": reference, "image": reference}.items()
+        }
+        metrics.add({**tensors, "name": str(number), "mask": "mask"})
+    summary = metrics.summary()
+    by_class = {f"val_dice_{name}": values["dice"]["mean"] for name, values in summary["classes"].items()}
+    return {"val_mean_dice": summary["mean_dice"], **by_class}
+
+
+@pytest.mark.parametrize("absent", [0, 2])
+@pytest.mark.parametrize("seed", range(5))
+def test_validation_in_training_and_evaluation_give_one_number(tmp_path: Path, seed: int, absent: int) -> None:
+    cases = pairs(seed, absent)
+    expected = evaluated(tmp_path, cases)
+    found = validated(cases)
+    assert 0 < expected["val_mean_dice"] < 1
+    for name, value in expected.items():
+        assert found[name] == pytest.approx(np.nan if value is None else value, abs=1e-6, nan_ok=True), name
+    assert (expected["val_dice_kidney"] is None) == (absent == 2)
+
+
+def test_a_class_on_one_side_alone_counts_as_0_and_on_neither_not_at_all() -> None:
+    here, nowhere = torch.ones(1, 1, 2, 2, 2), torch.zeros(1, 1, 2, 2, 2)
+    metric = ClassDice(["right", "found", "missed", "absent"])
+    metric(torch.cat([here, here, here, nowhere, nowhere], 1), torch.cat([here, here, nowhere, here, nowhere], 1))
+    assert metric.aggregate() == {"right": 1, "found": 0, "missed": 0, "absent": pytest.approx(np.nan, nan_ok=True)}
+    metric.names = None
+    assert metric.aggregate() == pytest.approx(1 / 3)
+
+
+def test_where_no_class_is_anywhere_the_mean_is_0() -> None:
+    """A number, by which epochs can be compared."""
+    metric = ClassDice()
+    nothing = torch.zeros(1, 3, 2, 2, 2)
+    metric(nothing, nothing)
+    assert metric.aggregate() == 0
