@@ -14,6 +14,7 @@ from scripts.run.plain_errors import plain_sentence
 
 CONFIGS = ROOT / "configs"
 RUNS = {"train": ("train.json",), "evaluate": ("train.json", "evaluate.json"), "inference": ("inference.json",)}
+RUN_IDS = {"evaluate.json": "evaluating", "inference.json": "inference"}
 PRESETS = sorted(path.relative_to(CONFIGS).as_posix() for path in (CONFIGS / "datasets").glob("*.yaml"))
 NETWORKS = sorted(path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob("networks/*.yaml"))
 OVERLAYS = sorted(path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob("overlays/*.yaml"))
@@ -30,7 +31,8 @@ def arguments(*files: str | Path, **options: Any) -> list[str]:
     """What a user types; strings as they are."""
     paths = [str(CONFIGS / file) for file in files or ("train.json",)]
     words = [word for key, value in options.items() for word in (f"--{key}", value if isinstance(value, str) else repr(value))]
-    return ["monai.bundle", "run", "training", "--config_file", repr(paths), *words]
+    run = next((name for file, name in RUN_IDS.items() if file in files), "training")
+    return ["monai.bundle", "run", run, "--config_file", repr(paths), *words]
 
 
 def checked(*files: str | Path, **options: Any) -> None:
@@ -76,7 +78,7 @@ def test_the_overlays_of_one_training_pass_together() -> None:
 
 @pytest.mark.parametrize("run", RUNS)
 def test_the_options_of_the_manual_pass(run: str) -> None:
-    options = {"dataset_dir": "data", "output_dir": "out", "encoder_weights": "random", "roi_depth": 8}
+    options = {"dataset_dir": "data", "output_dir": "out", "encoder_weights": "random", "roi_depth": 8, "device": "cpu"}
     if run != "train":
         options["checkpoint"] = "m.pt"
     if run == "train":
@@ -169,7 +171,8 @@ SWITCHES = {
 def test_a_switch_means_what_it_says_wherever_it_is_used(name: str, word: Any, meant: bool) -> None:
     """Any word would be true in Python, `false` too."""
     switches = ("resume", "skip_bad", "empty_labels", "encoder_trainable", "spacing_known", "amp")
-    checked("train.json", "evaluate.json", **dict.fromkeys(switches[:-1], word))
+    checked("train.json", **dict.fromkeys(switches[:-1], word))
+    checked("train.json", "evaluate.json", **dict.fromkeys(switches[2:-1], word))
     parser = ConfigParser(ConfigParser.load_config_files([str(CONFIGS / "train.json"), str(CONFIGS / name)]))
     parser.update(dict.fromkeys(switches, word))
     assert [parser.get_parsed_content(identifier) for identifier in SWITCHES[name]] == [meant] * len(SWITCHES[name])
@@ -187,15 +190,20 @@ def test_a_switch_takes_no_other_word(word: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "word", "seen"), [("max_epochs", "five", "'five'"), ("val_fraction", "0,2", "(0, 2)"), ("seed", "now", "'now'")]
+    ("name", "word", "said"),
+    [
+        ("max_epochs", "five", "a whole number of at least 1, got 'five'"),
+        ("val_fraction", "0,2", "a number between 0 and 1, got (0, 2)"),
+        ("seed", "now", "a whole number from 0 to 4294967295, got 'now'"),
+    ],
 )
-def test_a_word_in_place_of_a_number_is_refused(name: str, word: str, seen: str) -> None:
-    assert f"--{name} must be a number, got {seen}" in refusal(**{name: word})
+def test_a_word_in_place_of_a_number_is_refused(name: str, word: str, said: str) -> None:
+    assert f"--{name} must be {said}" in refusal(**{name: word})
 
 
 def test_what_yaml_takes_for_a_word_is_refused_with_the_spelling_that_works(tmp_path: Path) -> None:
     said = refusal("train.json", preset(tmp_path, "learning_rate: 1e-4\n"))
-    assert "--learning_rate must be a number, got '1e-4' (in YAML, write 1e-4 as 1.0e-4)" in said
+    assert f"{tmp_path}/preset.yaml: learning_rate must be a number above 0, got '1e-4' (in YAML, write 1e-4 as 1.0e-4)" in said
 
 
 def test_an_expression_in_place_of_a_number_passes() -> None:
@@ -233,7 +241,7 @@ def test_an_option_of_an_overlay_that_is_not_there_is_refused(options: dict[str,
 @pytest.mark.parametrize(("run", "option"), [("inference", "max_epochs"), ("train", "input"), ("train", "checkpoint")])
 def test_an_option_of_another_run_is_refused_where_a_preset_may_have_it(tmp_path: Path, run: str, option: str) -> None:
     assert f"--{option} has no effect in this run" in refusal(*RUNS[run], **{option: 3})
-    checked(*RUNS[run], preset(tmp_path, f"{option}: 3\n"))
+    checked(*RUNS[run], preset(tmp_path, f"{option}: {'3' if option == 'max_epochs' else 'a/path'}\n"))
 
 
 @pytest.mark.parametrize("name", ["$home", "@data"])
