@@ -16,7 +16,7 @@ from monai.bundle.utils import ID_SEP_KEY
 
 from .bundle_command import MISREAD, fire_word, in_shell
 from .close_names import did_you_mean
-from .command_line import CommandLine, read_command_line
+from .command_line import NOT_SETTINGS, CommandLine, read_command_line
 from .option_ranges import ARGUMENTS, RANGES, SWITCH, Range, contradictions
 from .paths import EVALUATED, PATHS
 from .settings import Changes, changed_by
@@ -88,6 +88,8 @@ def _check_words(line: CommandLine, config: Mapping[str, Any]) -> None:
                 ) from error
     for identifier, word in line.words.items():
         value = line.options.get(identifier)
+        if word == "None" and identifier not in (*PATHS, *NOT_SETTINGS):
+            raise ValueError(f"--{identifier} None would be passed over; leave it out, or write --{identifier} '$None'")
         if identifier in PATHS or not isinstance(value, str):
             continue
         meant = value if word[:1] in ("'", '"') else word
@@ -178,7 +180,7 @@ def _is_used(identifier: str, config: dict[str, Any]) -> bool:
 
 def _check_values(line: CommandLine, config: dict[str, Any], known: dict[str, Any]) -> None:
     for identifier, allowed in RANGES.items():
-        value = config.get(identifier)
+        value = None if config.get(identifier) == "$None" else config.get(identifier)
         if isinstance(value, str) and value.startswith(EVALUATED) and (allowed is not SWITCH or value == known.get(identifier)):
             continue
         if identifier in config:
@@ -222,6 +224,8 @@ def _check_component(line: CommandLine, identifier: str, component: dict[str, An
     target = component["_target_"]
     if not isinstance(target, str) or target.startswith(("$", "@")):
         return
+    for key, allowed in ARGUMENTS.get(target, {}).items():
+        _check_argument(line, identifier, component, key, allowed)
     try:
         found = locator.get_component_module_name(target) if "." not in target else target
         callable_ = locate(f"{found}.{target}" if found != target else target) if isinstance(found, str) else None
@@ -237,14 +241,18 @@ def _check_component(line: CommandLine, identifier: str, component: dict[str, An
         parameters = inspect.signature(callable_).parameters
     except (TypeError, ValueError):  # some are written in C
         return
-    for key in component.keys() & parameters.keys():
-        allowed = ARGUMENTS.get(target, {}).get(key) or _by_annotation(parameters[key])
-        if allowed is not None and not str(component[key]).startswith(EVALUATED):
-            _check_value(line, f"{identifier}#{key}", component[key], allowed)
+    for key, parameter in parameters.items():
+        if allowed := _by_annotation(parameter):
+            _check_argument(line, identifier, component, key, allowed)
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return
     for key in component.keys() - SPECIAL - parameters.keys():
         raise ValueError(f"'{identifier}#{key}' is no argument of {target}{did_you_mean(key, parameters)}")
+
+
+def _check_argument(line: CommandLine, identifier: str, component: dict[str, Any], key: str, allowed: Range) -> None:
+    if key in component and not str(component[key]).startswith(EVALUATED):
+        _check_value(line, f"{identifier}#{key}", component[key], allowed)
 
 
 def _by_annotation(parameter: inspect.Parameter) -> Range | None:

@@ -17,7 +17,8 @@ from scripts.run.settings import read_settings
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")  # MONAI's, of every config
 SHOWN = "dict(input=@input, output_dir=@output_dir, below=@output_dir + '/masks', labels=@labels)"
-AS_THEY_ARE = [text for text in UGLY if text.strip() and not text.startswith(("$", "@", "%", "~"))]
+NOT_FOR_FIRE = "{[]: 1}"  # which it raises for, before anything of the bundle is there
+AS_THEY_ARE = [text for text in UGLY if text.strip() and not text.startswith(("$", "@", "%", "~")) and text != NOT_FOR_FIRE]
 Run = Callable[..., dict[str, Any]]
 
 
@@ -30,7 +31,7 @@ def seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """What the parts of a run are given, by id; in this process."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # which a run replaces
-    step = f"$__import__('json').dump({SHOWN}, open('seen.json', 'w'))"
+    step = f"$monai.bundle.ConfigParser.export_config_file({SHOWN}, 'seen.json')"
     (tmp_path / "show.json").write_text(json.dumps({"show": [step]}))
 
     def run(*words: str, files: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -104,7 +105,7 @@ def test_an_empty_path_is_refused(refused: Callable[..., str], words: list[str])
     assert "a path must not be empty; is a variable of the shell not set?" in refused(*words)
 
 
-@pytest.mark.parametrize("words", [["--input"], ["--input", "--output_dir", "x"], ["--input", "-x"], ["--input", "-"]])
+@pytest.mark.parametrize("words", [["--input"], ["--input", "--output_dir", "x"], ["--input", "-x"]])
 def test_an_option_without_its_path_is_refused(refused: Callable[..., str], words: list[str]) -> None:
     assert refused(*words) == "--input must be followed by a path; one that begins with - is given as --input=PATH"
 
