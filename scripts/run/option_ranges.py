@@ -105,7 +105,7 @@ RANGES: dict[str, Range] = {
     "frozen_part": Range("the name of a part of the network", lambda value: isinstance(value, str) and value != ""),
 }
 
-_INTENSITY = dict.fromkeys(("a_min", "a_max", "b_min", "b_max"), number(""))
+_WINDOW: dict[str, Range] = dict.fromkeys(("a_min", "a_max", "b_min", "b_max"), number(""))
 _PERCENTILES = {"lower": PERCENT, "upper": PERCENT, **dict.fromkeys(("b_min", "b_max"), number(""))}
 
 # Of what a component takes.
@@ -117,7 +117,7 @@ ARGUMENTS: dict[str, dict[str, Range]] = {
         "memory": optional(AT_LEAST_0),
     },
     "scripts.networks.SAMSliceEncoder": {"memory": optional(ABOVE_0)},
-    "ScaleIntensityRanged": _INTENSITY,
+    "ScaleIntensityRanged": _WINDOW,
     "ScaleIntensityRangePercentilesd": _PERCENTILES,
     "DataLoader": {"batch_size": whole(1), "num_workers": whole(0)},
     "torch.optim.AdamW": {"lr": ABOVE_0, "weight_decay": AT_LEAST_0},
@@ -139,7 +139,8 @@ def contradictions(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if isinstance(spacing, Sequence) and any(_is_number(x) and x > 0 for x in spacing):
             yield "spacing", f"is {spacing} mm and spacing_known is false, so nothing can be resampled by it; set -1 or true"
     intensity = config.get("intensity")
-    for low, high in RISING if isinstance(intensity, Mapping) and intensity.get("_target_") in ARGUMENTS else ():
-        values = intensity.get(low), intensity.get(high)
-        if all(map(_is_number, values)) and values[0] >= values[1]:
-            yield f"intensity#{low}", f"is {values[0]} and {high} is {values[1]}; {low} must be below {high}"
+    if isinstance(intensity, Mapping) and intensity.get("_target_") in ARGUMENTS:
+        for low, high in RISING:
+            first, second = intensity.get(low, 0), intensity.get(high, 1)
+            if _is_number(first) and _is_number(second) and first >= second:
+                yield f"intensity#{low}", f"is {first} and {high} is {second}; {low} must be below {high}"

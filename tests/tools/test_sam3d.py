@@ -20,7 +20,7 @@ def test_it_is_installed_with_the_bundle() -> None:
     assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"] == {"sam3d": "scripts.__main__:main"}
 
 
-@pytest.mark.parametrize("name", filter(find_command, COMMANDS))
+@pytest.mark.parametrize("name", list(filter(find_command, COMMANDS)))
 def test_the_help_of_every_command_has_an_example(name: str, typed: Typed) -> None:
     assert f"\n      sam3d {name}" in typed(name, "--help")
     assert f"\n  {name} " in typed("-h")
