@@ -1,10 +1,8 @@
 """A run's configuration -> the same, or a sentence about what in it means nothing."""
 
 import inspect
-import os
 import re
-import warnings
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import MutableMapping, Sequence
 from pathlib import Path
 from pydoc import locate
 from typing import Any
@@ -14,102 +12,62 @@ from monai.bundle import ComponentLocator, ConfigParser
 from monai.bundle.reference_resolver import ReferenceResolver
 from monai.bundle.utils import ID_SEP_KEY
 
-from .bundle_command import MISREAD, fire_word, in_shell
+from .check_effect import check_effect
+from .check_words import check_files, check_words
 from .close_names import did_you_mean
-from .command_line import NOT_SETTINGS, CommandLine, read_command_line
+from .command_line import CommandLine, read_command_line
+from .config_walk import walk
 from .option_ranges import ARGUMENTS, RANGES, SWITCH, Range, contradictions
-from .paths import EVALUATED, PATHS
-from .settings import Changes, changed_by
+from .paths import EVALUATED
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 RUNS = ("train.json", "evaluate.json", "inference.json")  # a preset serves all of them
 SPECIAL = {"_target_", "_mode_", "_requires_", "_disabled_", "_desc_", "_meta_"}
 
 
-# What is meant where an option has no effect in a run.
-MEANT = {
-    ("training", "checkpoint"): "a run goes on by --resume true, and a new one starts from --encoder_weights",
-    ("training", "input"): "its cases are those of --dataset_dir",
-    ("evaluating", "input"): "its cases are those of --dataset_dir",
-    ("inference", "dataset_dir"): "--input says what is segmented",
-    ("inference", "resume"): "the same command again makes the masks that are missing",
-}
-
-
 def check_config(arguments: Sequence[str], values: MutableMapping[str, Any] | None = None) -> None:
     """The first step of every run. MONAI accepts any option and only stumbles, or does not, where it would be used.
 
-    arguments: `sys.argv`; where they are not those of `python -m monai.bundle run`, nothing is checked.
-    values: by id, what the parts of the run will be given, as far as it is known. Paths and the names of labels become what the
-        user wrote, whatever fire and MONAI read in their place.
+    Args:
+        arguments: `sys.argv`; where they are not those of `python -m monai.bundle run`, nothing is checked.
+        values: by id, what the parts of the run will be given, as far as it is known. Paths and the names of labels become what
+            the user wrote, whatever fire and MONAI read in their place.
 
-    Raises ValueError for an option or preset key that no config knows or that this run does not use, an argument that its
-    component does not take, a component or reference that does not exist, a value of another kind or range than `RANGES` has,
-    settings that contradict each other, a GPU that is not there, mixed precision without one, and a word that fire or MONAI
-    would read as something else.
+    Raises:
+        ValueError: for an option or preset key that no config knows or that this run does not use, an argument that its
+            component does not take, a component or reference that does not exist, a value of another kind or range than
+            `RANGES` has, settings that contradict each other, a GPU that is not there, mixed precision without one, and a word
+            that fire or MONAI would read as something else.
+
+    Example:
+        >>> from scripts.run.check_config import CONFIGS, check_config
+        >>> check_config(["monai.bundle", "run", "training", f"--config_file={CONFIGS}/train.json", "--max_epoch=5"])
+        Traceback (most recent call last):
+            ...
+        ValueError: 'max_epoch' is no option of this bundle and no id of its configs; did you mean max_epochs...
     """
     line = read_command_line(arguments)
     if line is None:
         return
     config = {key: value for key, value in line.config.items() if key not in SPECIAL}
-    _check_words(line, config)
+    check_words(line)
     known = {key: value for name in RUNS for key, value in _load(CONFIGS / name).items()}
-    _check_files(line)
+    check_files(line)
     _check_ids(config, known)
-    _check_effect(line, config)
+    check_effect(line, [file for file in line.files if Path(file).name in RUNS])
     _check_values(line, config, known)
     locator = ComponentLocator()  # looks through all of MONAI, once
-    for identifier, node in _walk(config):
+    for identifier, node in walk(config):
         if isinstance(node, dict) and "_target_" in node:
             _check_component(line, identifier, node, locator)
     for identifier, wrong in contradictions(config):
         raise ValueError(f"{_said_by(line, identifier)} {wrong}")
     parser = ConfigParser(config)
-    for identifier, node in _walk(config):
+    for identifier, node in walk(config):
         if isinstance(node, str):
             _check_references(identifier, node, parser, config)
     if values is not None:
         values.update(line.as_written)
-
-
-def _check_words(line: CommandLine, config: Mapping[str, Any]) -> None:
-    for identifier in PATHS:
-        value = config.get(identifier)
-        if not (isinstance(value, str) and value.startswith(EVALUATED)):
-            continue
-        if os.path.lexists(value):
-            raise ValueError(f"--{identifier} {value} would be run as an expression; it is a path: write ./{value}")
-        if identifier in line.words:
-            try:
-                ConfigParser(dict(config)).get_parsed_content(identifier)
-            except Exception as error:
-                raise ValueError(
-                    f"--{identifier} {value} is no expression that can be run ({error}); if it is a path, write ./{value}"
-                ) from error
-    for identifier, word in line.words.items():
-        value = line.options.get(identifier)
-        if word == "None" and identifier not in (*PATHS, *NOT_SETTINGS):
-            raise ValueError(f"--{identifier} None would be passed over; leave it out, or write --{identifier} '$None'")
-        if identifier in PATHS or not isinstance(value, str):
-            continue
-        meant = value if word[:1] in ("'", '"') else word
-        if meant != value or (not value.startswith(EVALUATED) and MISREAD.search(value)):
-            raise ValueError(
-                f"--{identifier} {word} would be read as something else; write --{identifier} {in_shell(fire_word(meant))}"
-            )
-
-
-def _check_files(line: CommandLine) -> None:
-    """Of two equal keys in a file the second would win."""
-    for file in line.files:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("error", "Duplicate key")
-            try:
-                _load(Path(file))
-            except UserWarning as warning:
-                raise ValueError(
-                    f"{file}: a key may stand once ({str(warning)[0].lower()}{str(warning)[1:]}); remove one"
-                ) from warning
 
 
 def _said_by(line: CommandLine, identifier: str) -> str:
@@ -138,40 +96,6 @@ def _check_ids(config: dict[str, Any], known: dict[str, Any]) -> None:
         for key in config.get(group, {}):
             if key not in known[group]:
                 raise ValueError(f"'{group}#{key}' is no id of the configs{did_you_mean(key, known[group])}")
-
-
-def _check_effect(line: CommandLine, config: dict[str, Any]) -> None:
-    """A preset serves all runs, and all networks of a comparison are given one encoder; what else stands on the command line is
-    meant for this run."""
-    own = [file for file in line.files if Path(file).name in RUNS]
-    alone = ConfigParser(ConfigParser.load_config_files(own))
-    alone.update({key: value for key, value in line.options.items() if key in alone})
-    used = _used_by(line.run_id, ConfigParser(config)) | _used_by(line.run_id, alone)
-    for option, value in line.options.items():
-        identifier = option.lstrip("+").replace("::", "#")
-        written = "training" in used and changed_by(identifier) is Changes.FIGURES and identifier in alone
-        if not (
-            written or any(f"{key}#".startswith(f"{identifier}#") or f"{identifier}#".startswith(f"{key}#") for key in used)
-        ):
-            meant = MEANT.get((line.run_id, identifier), "leave it out")
-            raise ValueError(f"--{option} has no effect in this run; {meant}")
-        if "#" in identifier and isinstance(value, str) and value.lower() in ("true", "false"):
-            raise ValueError(f"--{option} {value} would be the word {value!r}, which counts as true; write {value.title()}")
-
-
-def _used_by(run_id: str, parser: ConfigParser) -> set[str]:
-    """The ids that a run refers to, and those that these refer to, and so on."""
-    found: set[str] = set()
-    # Embeddings are cached for a training run, with its options.
-    waiting = ["imports", "initialize", run_id, "finalize", *(["training"] if run_id == "caching" else [])]
-    while waiting:
-        identifier = waiting.pop()
-        if identifier not in found and identifier in parser:
-            found.add(identifier)
-            for _, node in _walk(parser[identifier]):
-                references = ReferenceResolver.match_refs_pattern(node) if isinstance(node, str) else ()
-                waiting += [reference.replace(ID_SEP_KEY, "#") for reference in references]
-    return found
 
 
 def _is_used(identifier: str, config: dict[str, Any]) -> bool:
@@ -211,13 +135,6 @@ def _check_device(name: str) -> None:
         raise ValueError(
             f"--device {name} asks for a GPU and torch sees {count or 'none'}; leave it out to run on what is there"
         )
-
-
-def _walk(node: Any, identifier: str = "") -> Iterator[tuple[str, Any]]:
-    """Every part of the config with its id."""
-    yield identifier, node
-    for key, child in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
-        yield from _walk(child, f"{identifier}#{key}" if identifier else str(key))
 
 
 def _check_component(line: CommandLine, identifier: str, component: dict[str, Any], locator: ComponentLocator) -> None:

@@ -26,7 +26,24 @@ class SaveMaskd(Transform):
     file. The header of a NIfTI image is used, so that mask and image agree to the last bit. uint8, uint16 above 255.
     The file has its final name only when it is complete and was read back.
 
-    Raises CaseError when the mask would lie elsewhere than its image, and when it would be written outside `output_dir`.
+    Args:
+        output_dir: made if it is not there.
+
+    Raises:
+        CaseError: when the mask would lie elsewhere than its image, and when it would be written outside `output_dir`.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from scripts.data import ReadCased, SaveMaskd, find_images
+        >>> from scripts.data.phantoms import LABELS, write_phantoms
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = write_phantoms(Path(folder), {"test": 1}, shape=(16, 14, 8))
+        ...     (case,) = find_images(Path(folder) / "images", folder).cases
+        ...     case = ReadCased(1, LABELS)(case)
+        ...     saved = SaveMaskd(folder)({**case, "pred": case["image"] > 500})
+        ...     Path(saved["mask"]).name
+        'phantom_000_seg.nii.gz'
     """
 
     def __init__(self, output_dir: str | Path) -> None:
