@@ -14,8 +14,8 @@ from typing import Any, NoReturn
 from fire.parser import DefaultParseValue
 
 from .config_files import BUNDLE_ROOT
+from .paths import EVALUATED, PATHS
 
-EVALUATED = ("$", "@", "%")  # MONAI runs, refers to, or copies what begins so
 MISREAD = re.compile(r"#|[@%]::")  # and it takes these for parts of ids in any other string
 IDENTIFIER = re.compile(r"\w+((#|::)\w+)*")
 WORDS = {"True": True, "False": False, "None": None}  # Python's, beside JSON's
@@ -32,13 +32,13 @@ def bundle_words(run_id: str, configs: Sequence[Path], options: Mapping[str, Any
     return [
         *(*launcher, "-m", "monai.bundle", "run", run_id),
         *("--config_file", repr([str(path) for path in configs])),
-        *(word for identifier, value in pairs for word in (f"--{identifier}", _word(value))),
+        *(word for identifier, value in pairs for word in (f"--{identifier}", fire_word(value))),
     ]
 
 
 def shell_line(words: Sequence[str]) -> str:
     """`python WORDS`, ready to be pasted into a shell."""
-    return " ".join(["python", *map(_in_shell, words)])
+    return " ".join(["python", *map(in_shell, words)])
 
 
 def run_here(words: Sequence[str]) -> None:
@@ -51,13 +51,15 @@ def run_here(words: Sequence[str]) -> None:
 
 
 def read_setting(text: str) -> tuple[str, Any]:
-    """`ID=VALUE` -> both. The value is JSON (2, 1e-4, true, null, [96, 96]), or a string as it stands.
+    """`ID=VALUE` -> both. The value is JSON (2, 1e-4, true, null, [96, 96]), or a string as it stands; a path always is one.
 
     Raises ValueError for what is not of this form.
     """
     identifier, equals, value = text.partition("=")
     if not equals or not value or not IDENTIFIER.fullmatch(identifier):
         raise ValueError(f"must be ID=VALUE, such as batch_size=4, got {text!r}")
+    if identifier in PATHS and not value.startswith('"'):
+        return identifier, value
     if value in WORDS:
         return identifier, WORDS[value]
     try:
@@ -72,7 +74,7 @@ def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
 
 
-def _word(value: Any) -> str:
+def fire_word(value: Any) -> str:
     """How fire must be given a value: it reads Python literals, and where there is none the word itself."""
     if value is None:
         return "$None"  # MONAI omits an option that is None
@@ -97,6 +99,6 @@ def _read_by_fire(word: str) -> Any:
         return None
 
 
-def _in_shell(word: str) -> str:
+def in_shell(word: str) -> str:
     """In double quotes where single ones would be harder to read."""
     return f'"{word}"' if "'" in word and not re.search(r'["$`\\!]', word) else shlex.quote(word)

@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import MutableMapping, Sequence
 from pathlib import Path
 from pydoc import locate
 from typing import Any
@@ -12,25 +12,32 @@ from monai.bundle import ComponentLocator, ConfigParser
 from monai.bundle.reference_resolver import ReferenceResolver
 from monai.bundle.utils import ID_SEP_KEY
 
+from .check_effect import check_effect
+from .check_words import check_files, check_words
 from .close_names import did_you_mean
 from .command_line import CommandLine, read_command_line
-from .settings import PATHS
+from .config_walk import walk
+from .option_ranges import ARGUMENTS, RANGES, SWITCH, Range, contradictions
+from .paths import EVALUATED
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 RUNS = ("train.json", "evaluate.json", "inference.json")  # a preset serves all of them
 SPECIAL = {"_target_", "_mode_", "_requires_", "_disabled_", "_desc_", "_meta_"}
 
 
-def check_config(arguments: Sequence[str]) -> None:
+def check_config(arguments: Sequence[str], values: MutableMapping[str, Any] | None = None) -> None:
     """The first step of every run. MONAI accepts any option and only stumbles, or does not, where it would be used.
 
     Args:
         arguments: `sys.argv`; where they are not those of `python -m monai.bundle run`, nothing is checked.
+        values: by id, what the parts of the run will be given, as far as it is known. Paths and the names of labels become what
+            the user wrote, whatever fire and MONAI read in their place.
 
     Raises:
         ValueError: for an option or preset key that no config knows or that this run does not use, an argument that its
-            component does not take, a component or reference that does not exist, a word where a number is required, a GPU
-            that is not there, mixed precision without one, and a path that MONAI would run as an expression.
+            component does not take, a component or reference that does not exist, a value of another kind or range than
+            `RANGES` has, settings that contradict each other, a GPU that is not there, mixed precision without one, and a word
+            that fire or MONAI would read as something else.
 
     Example:
         >>> from scripts.run.check_config import CONFIGS, check_config
@@ -43,22 +50,35 @@ def check_config(arguments: Sequence[str]) -> None:
     if line is None:
         return
     config = {key: value for key, value in line.config.items() if key not in SPECIAL}
-    for identifier in PATHS:
-        value = config.get(identifier)
-        if isinstance(value, str) and value.startswith(("$", "@")) and Path(value).exists():
-            raise ValueError(f"--{identifier} {value} would be run as an expression; it is a path: write ./{value}")
+    check_words(line)
     known = {key: value for name in RUNS for key, value in _load(CONFIGS / name).items()}
+    check_files(line)
     _check_ids(config, known)
-    _check_effect(line, config)
-    _check_values(config, known)
+    check_effect(line, [file for file in line.files if Path(file).name in RUNS])
+    _check_values(line, config, known)
     locator = ComponentLocator()  # looks through all of MONAI, once
-    for identifier, node in _walk(config):
+    for identifier, node in walk(config):
         if isinstance(node, dict) and "_target_" in node:
-            _check_component(identifier, node, locator)
+            _check_component(line, identifier, node, locator)
+    for identifier, wrong in contradictions(config):
+        raise ValueError(f"{_said_by(line, identifier)} {wrong}")
     parser = ConfigParser(config)
-    for identifier, node in _walk(config):
+    for identifier, node in walk(config):
         if isinstance(node, str):
             _check_references(identifier, node, parser, config)
+    if values is not None:
+        values.update(line.as_written)
+
+
+def _said_by(line: CommandLine, identifier: str) -> str:
+    """`--ID`, or `FILE: ID` where the last word on it is in a file."""
+
+    def concerns(key: str) -> bool:
+        key = key.lstrip("+").replace("::", "#")
+        return f"{identifier}#".startswith(f"{key}#") or key.startswith(f"{identifier}#")
+
+    file = next((file for file in reversed(line.files) if any(map(concerns, _load(Path(file))))), None)
+    return f"--{identifier}" if file is None or any(map(concerns, line.options)) else f"{file}: {identifier}"
 
 
 def _check_ids(config: dict[str, Any], known: dict[str, Any]) -> None:
@@ -78,39 +98,31 @@ def _check_ids(config: dict[str, Any], known: dict[str, Any]) -> None:
                 raise ValueError(f"'{group}#{key}' is no id of the configs{did_you_mean(key, known[group])}")
 
 
-def _check_effect(line: CommandLine, config: dict[str, Any]) -> None:
-    """A preset serves all runs; what stands on the command line is meant for this one."""
-    own = {key for file in line.files if Path(file).name in RUNS for key in _load(Path(file))}
-    for option in line.options:
-        identifier = option.lstrip("+").partition("#")[0].partition("::")[0]
-        if own and identifier not in own and not _is_used(identifier, config):
-            raise ValueError(f"--{option} has no effect in this run; leave it out")
-        value = line.options[option]
-        if "#" in option and isinstance(value, str) and value.lower() in ("true", "false"):
-            raise ValueError(f"--{option} {value} would be the word {value!r}, which counts as true; write {value.title()}")
-
-
 def _is_used(identifier: str, config: dict[str, Any]) -> bool:
     return re.search(rf"[@%]{re.escape(identifier)}\b", repr(config)) is not None
 
 
-def _check_values(config: dict[str, Any], known: dict[str, Any]) -> None:
-    for identifier, default in known.items():
-        value = config.get(identifier, default)
-        is_text = isinstance(value, str) and not value.startswith(("$", "@", "%"))
-        if isinstance(default, bool) or identifier == "amp":  # which by default follows the device
-            if str(value).lower() not in ("true", "false") and not (isinstance(value, str) and value == default):
-                raise ValueError(f"--{identifier} must be true or false, got {value!r}")
-        elif isinstance(default, int | float) and (is_text or not isinstance(value, int | float | str)):
-            raise ValueError(f"--{identifier} must be a number, got {value!r} (in YAML, write 1e-4 as 1.0e-4)")
+def _check_values(line: CommandLine, config: dict[str, Any], known: dict[str, Any]) -> None:
+    for identifier, allowed in RANGES.items():
+        value = None if config.get(identifier) == "$None" else config.get(identifier)
+        if isinstance(value, str) and value.startswith(EVALUATED) and (allowed is not SWITCH or value == known.get(identifier)):
+            continue
+        if identifier in config:
+            _check_value(line, identifier, value, allowed)
     device = str(config.get("device"))
-    if not device.startswith(("$", "@")):
+    if not device.startswith(EVALUATED):
         _check_device(device)
     if str(config.get("amp")).lower() == "true" and not (torch.cuda.is_available() and "cpu" not in device):
         raise ValueError(
             "--amp true asks for mixed precision, which MONAI's engines have on CUDA only; leave it out to have it where there "
             "is a GPU"
         )
+
+
+def _check_value(line: CommandLine, identifier: str, value: Any, allowed: Range) -> None:
+    if not allowed.holds(value):
+        hint = " (in YAML, write 1e-4 as 1.0e-4)" if isinstance(value, str) and re.fullmatch(r"[\d.]+e-?\d+", value) else ""
+        raise ValueError(f"{_said_by(line, identifier)} must be {allowed.says}, got {value!r}{hint}")
 
 
 def _check_device(name: str) -> None:
@@ -125,17 +137,12 @@ def _check_device(name: str) -> None:
         )
 
 
-def _walk(node: Any, identifier: str = "") -> Iterator[tuple[str, Any]]:
-    """Every part of the config with its id."""
-    yield identifier, node
-    for key, child in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
-        yield from _walk(child, f"{identifier}#{key}" if identifier else str(key))
-
-
-def _check_component(identifier: str, component: dict[str, Any], locator: ComponentLocator) -> None:
+def _check_component(line: CommandLine, identifier: str, component: dict[str, Any], locator: ComponentLocator) -> None:
     target = component["_target_"]
     if not isinstance(target, str) or target.startswith(("$", "@")):
         return
+    for key, allowed in ARGUMENTS.get(target, {}).items():
+        _check_argument(line, identifier, component, key, allowed)
     try:
         found = locator.get_component_module_name(target) if "." not in target else target
         callable_ = locate(f"{found}.{target}" if found != target else target) if isinstance(found, str) else None
@@ -151,10 +158,30 @@ def _check_component(identifier: str, component: dict[str, Any], locator: Compon
         parameters = inspect.signature(callable_).parameters
     except (TypeError, ValueError):  # some are written in C
         return
+    for key, parameter in parameters.items():
+        if allowed := _by_annotation(parameter):
+            _check_argument(line, identifier, component, key, allowed)
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return
     for key in component.keys() - SPECIAL - parameters.keys():
         raise ValueError(f"'{identifier}#{key}' is no argument of {target}{did_you_mean(key, parameters)}")
+
+
+def _check_argument(line: CommandLine, identifier: str, component: dict[str, Any], key: str, allowed: Range) -> None:
+    if key in component and not str(component[key]).startswith(EVALUATED):
+        _check_value(line, f"{identifier}#{key}", component[key], allowed)
+
+
+def _by_annotation(parameter: inspect.Parameter) -> Range | None:
+    """Any word would count as true."""
+    kind = getattr(parameter.annotation, "__name__", str(parameter.annotation))
+    if kind == "bool":
+        return Range("True or False", lambda value: isinstance(value, bool))
+    if "bool" in kind and "str" not in kind.replace("Strict", ""):
+        return Range("True, False or what else is no word", lambda value: not isinstance(value, str))
+    if kind in ("int", "float"):
+        return Range("a number", lambda value: not isinstance(value, str | bool))
+    return None
 
 
 def _check_references(identifier: str, text: str, parser: ConfigParser, config: dict[str, Any]) -> None:

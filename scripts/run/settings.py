@@ -50,10 +50,6 @@ CLASSES: dict[str, Changes] = {
     **dict.fromkeys(("cases#remember", "cases#num_workers", "cases#skip_bad", "cases#report"), Changes.NOTHING),
     **dict.fromkeys(("embedding_cache#store", "embedding_cache#num_workers", "embedding_cache#device"), Changes.NOTHING),
 }
-PATHS = (
-    *("input", "dataset_dir", "output_dir", "checkpoint", "encoder_weights", "transformer_weights", "cache_dir"),
-    "bundle_root",
-)
 RANDOM_ENCODER = "random"  # as `encoder_weights`: not a path but part of what the network is
 
 Settings = dict[str, Any]  # of the configs, before anything is built from them, as JSON has them

@@ -9,13 +9,15 @@ import typer
 
 from ..run.bundle_command import read_setting
 from ..run.config_files import OWN, network_configs, networks, overlay_config, overlays, preset_config, presets
+from ..run.paths import meant_path
 
 
 def path(text: str | Path) -> Path:
     """Absolute, since the line that a command stands for runs in any folder."""
-    if not str(text):
-        raise typer.BadParameter("a path must not be empty")
-    return Path(os.path.abspath(os.path.expanduser(text)))
+    try:
+        return Path(os.path.abspath(meant_path(str(text))))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def folder(text: str | Path) -> Path:

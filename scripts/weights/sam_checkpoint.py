@@ -16,10 +16,13 @@ logger = logging.getLogger(__name__)
 PREFIX = "image_encoder."  # of the encoder's tensors in SAM's checkpoints
 KNOWN_PREFIXES = (*WRAPPERS, "sam.", "model.", PREFIX)  # seen in files of others, in chains such as `module.sam.`
 REMEDY = "it must be a SAM checkpoint of the same variant as encoder_variant"
+WIDTHS = {768: "sam_vit_b_01ec64.pth", 1024: "sam_vit_l_0b3195.pth", 1280: "sam_vit_h_4b8939.pth"}  # of the ViT's tokens
 # The official files, from the repository facebookresearch/segment-anything.
 OFFICIAL_URL = "https://dl.fbaipublicfiles.com/segment_anything/"
 OFFICIAL_SHA256 = {
     "ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912": "sam_vit_b_01ec64.pth",
+    "3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622": "sam_vit_l_0b3195.pth",
+    "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e": "sam_vit_h_4b8939.pth",
 }
 
 
@@ -57,7 +60,7 @@ def load_sam_encoder(encoder: nn.Module, weights: str | Path, seed: int = 0) -> 
         return encoder
     path = Path(weights)
     if not path.is_file():
-        raise FileNotFoundError(_how_to_get(path))
+        raise FileNotFoundError(_how_to_get(path, encoder))
     content = read_tensors(path)
     expected = {name.removeprefix(PREFIX): value for name, value in encoder.state_dict().items()}
     prefix = find_prefix(content, expected, KNOWN_PREFIXES, path)
@@ -80,13 +83,18 @@ def load_sam_encoder(encoder: nn.Module, weights: str | Path, seed: int = 0) -> 
     return encoder
 
 
-def _how_to_get(path: Path) -> str:
-    addresses = " or ".join(OFFICIAL_URL + name for name in OFFICIAL_SHA256.values())
+def _how_to_get(path: Path, encoder: nn.Module) -> str:
+    """In words, for the official file of this variant; for an encoder of other dimensions, that of ViT-B."""
+    default = next(iter(WIDTHS.values()))
+    name = WIDTHS.get(encoder.state_dict()[f"{PREFIX}pos_embed"].shape[-1], default)
+    place = path.with_name(name) if path.name in WIDTHS.values() else path  # never one variant under another's name
+    sha256 = next(digest for digest, file in OFFICIAL_SHA256.items() if file == name)
+    command = "Download them once with\n    sam3d download\nor fetch" if name == default else "Fetch"
+    remedy = "by other means and put it" if name == default else f"(sha256 {sha256}), put it"
+    option = "or give --encoder-weights PATH" if place == path else f"and give --encoder-weights {place}"
     return (
-        f"no SAM encoder weights at {path}. Download them once with\n"
-        "    sam3d download\n"
-        f"or fetch {addresses} by other means and put it at {path}, or give --encoder-weights PATH; "
-        "for a run without pretrained weights, give --encoder-weights random"
+        f"no SAM encoder weights at {path}. {command} {OFFICIAL_URL}{name} {remedy} at {place}, {option}; for a run without "
+        "pretrained weights, give --encoder-weights random"
     )
 
 

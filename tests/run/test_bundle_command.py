@@ -10,35 +10,10 @@ import fire
 import pytest
 from conftest import ROOT
 from monai.bundle import ConfigParser
+from ugly_words import UGLY
 
 from scripts.run.bundle_command import bundle_words, read_setting, shell_line
 
-UGLY = [
-    *("2024-03-01", "2024-10-11", "1e5", "007", "0x1f", "1_000", "3.", "-1", "-x", "--x=1", "-", "--", "+", "~", "."),
-    *("a,b", "1,2", "[x]", "{x}", "(x)", "[", "{[]: 1}", "a: b", "x=y", "lambda: 0", "a if b else c", "f'x'", "b'x'"),
-    *("true", "True", "False", "None", "null", "yes", "NaN", "__debug__", "\ufb01", "naïve", "日本", "a\u00a0b", "\U0001f9e0"),
-    *("scans#2", "#", "a#b#c", "a # b", "a::b", "x@::y", "x%::y", "50 %", "100%#2", "a@b", "mail@x#y", "import x#2", "$x"[1:]),
-    *(
-        "it's",
-        'say "x"',
-        "a\\b",
-        "a\\#b",
-        "'",
-        '"',
-        "`x`",
-        "!x",
-        "a\nb",
-        "a\tb",
-        " a ",
-        "",
-        "a;b",
-        "a&b",
-        "a|b",
-        "*",
-        "\udcff#",
-    ),
-    *("[" * 500, "a" * 300, "$x#", "@x", "%x", "$", "@", "%", "$'x'"),
-]
 ALPHABET = "ab1e.,:;#@%$!~-_=+*?/\\|&()[]{}<>'\"` \n\tä日\udcff"
 
 

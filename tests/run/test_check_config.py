@@ -10,10 +10,12 @@ from conftest import ROOT
 from monai.bundle import ConfigParser
 
 from scripts.run.check_config import check_config
+from scripts.run.option_ranges import RANGES
 from scripts.run.plain_errors import plain_sentence
 
 CONFIGS = ROOT / "configs"
 RUNS = {"train": ("train.json",), "evaluate": ("train.json", "evaluate.json"), "inference": ("inference.json",)}
+RUN_IDS = {"evaluate.json": "evaluating", "inference.json": "inference"}
 PRESETS = sorted(path.relative_to(CONFIGS).as_posix() for path in (CONFIGS / "datasets").glob("*.yaml"))
 NETWORKS = sorted(path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob("networks/*.yaml"))
 OVERLAYS = sorted(path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob("overlays/*.yaml"))
@@ -30,7 +32,8 @@ def arguments(*files: str | Path, **options: Any) -> list[str]:
     """What a user types; strings as they are."""
     paths = [str(CONFIGS / file) for file in files or ("train.json",)]
     words = [word for key, value in options.items() for word in (f"--{key}", value if isinstance(value, str) else repr(value))]
-    return ["monai.bundle", "run", "training", "--config_file", repr(paths), *words]
+    run = next((name for file, name in RUN_IDS.items() if file in files), "training")
+    return ["monai.bundle", "run", run, "--config_file", repr(paths), *words]
 
 
 def checked(*files: str | Path, **options: Any) -> None:
@@ -76,7 +79,7 @@ def test_the_overlays_of_one_training_pass_together() -> None:
 
 @pytest.mark.parametrize("run", RUNS)
 def test_the_options_of_the_manual_pass(run: str) -> None:
-    options = {"dataset_dir": "data", "output_dir": "out", "encoder_weights": "random", "roi_depth": 8}
+    options = {"dataset_dir": "data", "output_dir": "out", "encoder_weights": "random", "roi_depth": 8, "device": "cpu"}
     if run != "train":
         options["checkpoint"] = "m.pt"
     if run == "train":
@@ -169,7 +172,8 @@ SWITCHES = {
 def test_a_switch_means_what_it_says_wherever_it_is_used(name: str, word: Any, meant: bool) -> None:
     """Any word would be true in Python, `false` too."""
     switches = ("resume", "skip_bad", "empty_labels", "encoder_trainable", "spacing_known", "amp")
-    checked("train.json", "evaluate.json", **dict.fromkeys(switches[:-1], word))
+    checked("train.json", **dict.fromkeys(switches[:-1], word))
+    checked("train.json", "evaluate.json", **dict.fromkeys(switches[2:-1], word))
     parser = ConfigParser(ConfigParser.load_config_files([str(CONFIGS / "train.json"), str(CONFIGS / name)]))
     parser.update(dict.fromkeys(switches, word))
     assert [parser.get_parsed_content(identifier) for identifier in SWITCHES[name]] == [meant] * len(SWITCHES[name])
@@ -187,15 +191,173 @@ def test_a_switch_takes_no_other_word(word: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "word", "seen"), [("max_epochs", "five", "'five'"), ("val_fraction", "0,2", "(0, 2)"), ("seed", "now", "'now'")]
+    ("name", "word", "said"),
+    [
+        ("max_epochs", "five", "a whole number of at least 1, got 'five'"),
+        ("val_fraction", "0,2", "a number between 0 and 1, got (0, 2)"),
+        ("seed", "now", "a whole number from 0 to 4294967295, got 'now'"),
+    ],
 )
-def test_a_word_in_place_of_a_number_is_refused(name: str, word: str, seen: str) -> None:
-    assert f"--{name} must be a number, got {seen}" in refusal(**{name: word})
+def test_a_word_in_place_of_a_number_is_refused(name: str, word: str, said: str) -> None:
+    assert f"--{name} must be {said}" in refusal(**{name: word})
 
 
 def test_what_yaml_takes_for_a_word_is_refused_with_the_spelling_that_works(tmp_path: Path) -> None:
     said = refusal("train.json", preset(tmp_path, "learning_rate: 1e-4\n"))
-    assert "--learning_rate must be a number, got '1e-4' (in YAML, write 1e-4 as 1.0e-4)" in said
+    assert f"{tmp_path}/preset.yaml: learning_rate must be a number above 0, got '1e-4' (in YAML, write 1e-4 as 1.0e-4)" in said
+
+
+OUT_OF_RANGE = {
+    "batch_size": ["0", "-1", "1.5", "True", "$None"],
+    "learning_rate": ["-0.1", "0", "1e999", "nan"],
+    "num_workers": ["-1", "0.5"],
+    "roi_depth": ["7.5", "0", "[8]"],
+    "spatial_size": ["[0,48]", "[48]", "[48,48,48]", "[48.5,48]", "48"],
+    "axcodes": ["ras", "RA", "RASA", "RRS", "RLS", "xyz"],
+    "spacing": ["[0,1,1]", "[1,1]", "[-2,1,1]", "1", "['1',1,1]"],
+    "labels": ["{0: background}", "{0: background, 1: False}", "{1: a, 0: b}", "{0: a, 1: a}", "{0: a, x: b}", "[a, b]"],
+    "val_fraction": ["0", "1", "-0.2", "20"],
+    "max_epochs": ["0", "-3", "2.5"],
+    "epoch_length": ["0"],
+    "seed": ["-1", "1.5", "4294967296"],
+    "encoder_seed": ["-1"],
+    "encoder_variant": ["vit_x", "VIT_B", "3"],
+    "modalities": ["0", "1.5"],
+    "num_classes": ["1", "2.0"],
+    "weight_decay": ["-0.1"],
+    "warmup_fraction": ["-0.1", "1", "5"],
+    "val_interval": ["0", "0.5"],
+    "early_stopping_patience": ["0", "-1"],
+    "crop_pos": ["-1"],
+    "crop_neg": ["-1"],
+    "supervision_weights": ["1", "[-1,1]", "[a]"],
+    "nsd_tolerance": ["-1"],
+    "nsd_unit": ["millimetres", "MM"],
+    "inferer#overlap": ["1", "-0.1", "50"],
+    "inferer#memory": ["-1", "lots"],
+    "inferer#mode": ["window"],
+    "inferer#roi_depth": ["0"],
+    "network_def#encoder#encoder#memory": ["0"],
+    "intensity#lower": ["-1", "101"],
+    "optimizer#lr": ["0"],
+    "train#dataloader#batch_size": ["0"],
+}
+
+
+@pytest.mark.parametrize(("name", "word"), [(name, word) for name, words in OUT_OF_RANGE.items() for word in words])
+def test_a_value_out_of_its_range_is_refused_by_the_name_of_the_option(name: str, word: str) -> None:
+    assert f"--{name} must be " in refusal(**{name: word})
+
+
+def test_nothing_as_a_value_is_refused_where_it_would_be_passed_over() -> None:
+    assert refusal(batch_size="None") == "--batch_size None would be passed over; leave it out, or write --batch_size '$None'"
+    checked("train.json", "overlays/cached.yaml", cache_limit="$None")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"batch_size": 0}, "--batch_size must be a whole number of at least 1, got 0"),
+        ({"spatial_size": [0, 48]}, "--spatial_size must be a list of two whole numbers of at least 1, got [0, 48]"),
+        ({"axcodes": "ras"}, "--axcodes must be three capitals, one each of R or L, A or P, S or I, such as RAS, got 'ras'"),
+        ({"inferer#overlap": 1}, "--inferer#overlap must be a number from 0 to below 1, got 1"),
+        ({"inferer#memory": -1}, "--inferer#memory must be a number of at least 0, or null, got -1"),
+    ],
+)
+def test_a_refusal_says_the_range(options: dict[str, Any], said: str) -> None:
+    assert refusal(**options) == said
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"spatial_size": (97, 33), "roi_depth": 1, "axcodes": "PLI", "spacing": "[1, 1.5, -1]"},  # no multiples are needed
+        {"inferer#overlap": 0, "inferer#memory": 0, "crop_neg": 0, "warmup_fraction": 0, "num_workers": 0, "weight_decay": 0},
+        {"inferer": {"_target_": "SlidingWindowInferer", "roi_size": [8, 8, 8], "mode": "gaussian"}},
+        {"intensity": {"_target_": "NormalizeIntensityd", "keys": "image"}},
+    ],
+    ids=str,
+)
+def test_a_value_at_the_end_of_its_range_passes(options: dict[str, Any]) -> None:
+    checked(**options)
+
+
+def test_every_plain_value_of_the_run_configs_and_overlays_has_a_range() -> None:
+    files = [CONFIGS / name for name in ("train.json", "evaluate.json", "inference.json")]
+    files += [*CONFIGS.glob("overlays/*.yaml"), *CONFIGS.glob("datasets/*.yaml")]
+    values = {key: value for file in files for key, value in ConfigParser.load_config_file(str(file)).items()}
+    plain = {key for key, value in values.items() if isinstance(value, str | int | float | None) and "#" not in key}
+    parts = {"trained_module", "network", "run"}  # references to what is built
+    assert plain - RANGES.keys() - parts == set()
+
+
+PRESET_FAULTS = {
+    "batch_size: 0": "batch_size must be a whole number of at least 1, got 0",
+    "labels: {0: background, 1: no}": "labels must be names by label value",
+    "num_classes: 5": "num_classes is 5 and labels names 2 values",
+    "spacing: [1, 1, 1]\nspacing_known: false": "spacing is [1, 1, 1] mm and spacing_known is false",
+    "nsd_unit: mm\nspacing_known: false": "nsd_unit is mm and spacing_known is false",
+    "crop_pos: 0\ncrop_neg: 0": "crop_pos and crop_neg are both 0",
+    "intensity#lower: 99.9": "intensity#lower is 99.9 and upper is 99.5; lower must be below upper",
+    "intensity: {_target_: ScaleIntensityRanged, keys: image, a_min: 240, a_max: -160, b_min: 0, b_max: 1}": (
+        "intensity#a_min is 240 and a_max is -160; a_min must be below a_max"
+    ),
+    "intensity: {_target_: ScaleIntensityRanged, keys: image, a_min: low, a_max: 1}": "intensity#a_min must be a number, got",
+    "inferer: {_target_: scripts.inferers.VolumeInferer, roi_depth: '@roi_depth', overlap: 2}": "inferer#overlap must be",
+    "resume: nope": "resume must be true or false, got 'nope'",
+    "loss#loss: {_target_: DiceLoss, sigmoid: 'no'}": "loss#loss#sigmoid must be True or False, got 'no'",
+    "loss#loss: {_target_: DiceLoss, sigmoid: 1}": "loss#loss#sigmoid must be True or False, got 1",
+    "val_fraction: 0.2\nval_fraction: 0.3": "a key may stand once (duplicate key: `val_fraction`)",
+    "labels: {'0': background, '1': a, '1': b}": "a key may stand once (duplicate key: `1`)",
+}
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate key")  # MONAI's, which goes on with the second
+@pytest.mark.parametrize("run", ["train", "evaluate"])
+@pytest.mark.parametrize("text", PRESET_FAULTS)
+def test_what_cannot_be_in_a_preset_is_refused_with_its_file_and_key(tmp_path: Path, text: str, run: str) -> None:
+    file = preset(tmp_path, text)
+    assert refusal(*RUNS[run], file).startswith(f"{file}: {PRESET_FAULTS[text]}")
+
+
+def test_the_last_file_that_says_it_is_named(tmp_path: Path) -> None:
+    file = preset(tmp_path, "intensity#lower: 100")
+    assert refusal("train.json", "datasets/acdc.yaml", file).startswith(f"{file}: intensity#lower is 100 and upper is 99.5")
+    said = refusal("train.json", file, "datasets/acdc.yaml", **{"intensity#upper": 0.1})
+    assert said.startswith(f"{CONFIGS}/datasets/acdc.yaml: intensity#lower is 0.5 and upper is 0.1")
+
+
+@pytest.mark.parametrize(
+    ("run", "options", "said"),
+    [
+        ("train", {"checkpoint": "m.pt"}, "a run goes on by --resume true, and a new one starts from --encoder_weights"),
+        ("evaluate", {"max_epochs": 3}, "leave it out"),
+        ("evaluate", {"learning_rate": 0.1}, "leave it out"),
+        ("evaluate", {"resume": "true"}, "leave it out"),
+        ("evaluate", {"train#trainer#max_epochs": 3}, "leave it out"),
+        ("inference", {"resume": "true"}, "the same command again makes the masks that are missing"),
+        ("inference", {"dataset_dir": "a", "input": "b"}, "--input says what is segmented"),
+    ],
+)
+def test_an_option_that_changes_nothing_is_refused_with_what_is_meant(run: str, options: dict[str, Any], said: str) -> None:
+    assert refusal(*RUNS[run], **options) == f"--{next(iter(options))} has no effect in this run; {said}"
+
+
+@pytest.mark.parametrize(
+    ("files", "options"),
+    [
+        (["train.json"], {"nsd_tolerance": 2}),  # written into the checkpoint, for its evaluation
+        (["train.json", "research/networks/unet.yaml"], {"encoder_weights": "random"}),  # one command for all networks
+        (["train.json"], {"train#dataloader#num_workers": 0, "train#trainer": {"_target_": "SupervisedTrainer"}}),
+    ],
+)
+def test_an_option_that_changes_something_passes(files: list[str], options: dict[str, Any]) -> None:
+    checked(*files, **options)
+
+
+def test_embeddings_are_cached_with_the_options_of_their_training() -> None:
+    words = arguments("train.json", "overlays/cached.yaml", learning_rate=0.1, max_epochs=3)
+    check_config([*words[:2], "caching", *words[3:]])
 
 
 def test_an_expression_in_place_of_a_number_passes() -> None:
@@ -233,7 +395,7 @@ def test_an_option_of_an_overlay_that_is_not_there_is_refused(options: dict[str,
 @pytest.mark.parametrize(("run", "option"), [("inference", "max_epochs"), ("train", "input"), ("train", "checkpoint")])
 def test_an_option_of_another_run_is_refused_where_a_preset_may_have_it(tmp_path: Path, run: str, option: str) -> None:
     assert f"--{option} has no effect in this run" in refusal(*RUNS[run], **{option: 3})
-    checked(*RUNS[run], preset(tmp_path, f"{option}: 3\n"))
+    checked(*RUNS[run], preset(tmp_path, f"{option}: {'3' if option == 'max_epochs' else 'a/path'}\n"))
 
 
 @pytest.mark.parametrize("name", ["$home", "@data"])

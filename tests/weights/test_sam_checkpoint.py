@@ -57,10 +57,31 @@ def test_the_log_counts_the_tensors_and_names_the_file(
 
 
 def test_a_missing_file_is_an_error_with_its_path_and_the_download_command(encoder: SAMSliceEncoder, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"python -m scripts\.tools\.download") as error:
+    with pytest.raises(FileNotFoundError, match="sam3d download") as error:
         load_sam_encoder(encoder, tmp_path / "sam.pth")
     (file,) = read_large_files(ROOT / "large_files.yml")
     assert f"or fetch {file.url} by other means and put it at {tmp_path / 'sam.pth'}" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("width", "name", "sha256"),
+    [
+        (1024, "sam_vit_l_0b3195.pth", "3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622"),
+        (1280, "sam_vit_h_4b8939.pth", "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e"),
+    ],
+)
+def test_a_missing_file_of_a_larger_variant_is_named_with_its_own_address_and_sum(
+    tmp_path: Path, width: int, name: str, sha256: str
+) -> None:
+    encoder = SAMSliceEncoder({**NARROW, "embed_dim": width, "depth": 1, "global_attn_indexes": (0,)})
+    with pytest.raises(FileNotFoundError) as error:
+        load_sam_encoder(encoder, tmp_path / "sam_vit_b_01ec64.pth")
+    place = tmp_path / name
+    address = f"https://dl.fbaipublicfiles.com/segment_anything/{name}"
+    assert f"Fetch {address} (sha256 {sha256}), put it at {place}, and give --encoder-weights {place};" in str(error.value)
+    assert "sam3d download" not in str(error.value)
+    with pytest.raises(FileNotFoundError, match=rf"put it at {tmp_path}/mine\.pth, or give --encoder-weights PATH"):
+        load_sam_encoder(encoder, tmp_path / "mine.pth")
 
 
 def test_the_official_file_is_the_one_that_the_download_fetches() -> None:

@@ -82,7 +82,13 @@ class ComparedNetwork:
             self._train(self.training, plan, resume=resume)
         say("evaluating")
         checkpoint = {"checkpoint": self.training / "model.pt", "output_dir": self.evaluation}
-        run_bundle(bundle_words("evaluating", self._evaluating_configs(), {**self.setting.options, **checkpoint}), self.log)
+        # In a file, as of a preset: options of the training run alone would be refused.
+        write_json(
+            self.folder / "options.json", {key: str(v) if isinstance(v, Path) else v for key, v in self.setting.options.items()}
+        )
+        run_bundle(
+            bundle_words("evaluating", [*self._evaluating_configs(), self.folder / "options.json"], checkpoint), self.log
+        )
         (self.folder / "finished").touch()
 
     def _plan(self, say: Callable[[str], None]) -> Options:
