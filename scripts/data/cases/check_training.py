@@ -104,12 +104,13 @@ def _check(
     # A copy: use may leave something behind in transforms, by whose parameters cached embeddings are known.
     errors = iter(_errors(new, Compose(deepcopy(list(preprocessing))), num_workers))
     first: dict[str, tuple[str, str]] = {}
-    for (part, case), (image, _), key in zip(listed, contents, keys, strict=True):
+    for (part, case), content, key in zip(listed, contents, keys, strict=True):
         error = None if key in passed else next(errors)
         if error is None:
-            report.noted(case, _seen_before(case, part, image, first))
+            report.noted(case, _seen_before(case, part, content[0], first))
             report.done(case)
             passed.add(key)
+            case["contents"] = digest(*content)
         else:
             report.refused(case, error)
             good[part].remove(case)
@@ -168,6 +169,6 @@ def _remembered(path: Path) -> list[Any]:
     """Of a damaged file nothing is remembered."""
     try:
         keys = json.loads(path.read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return []
     return [key for key in keys if isinstance(key, str)] if isinstance(keys, list) else []
