@@ -149,9 +149,7 @@ class Checkpointing:
             if len(before) != len(now):
                 found = f"{len(before)} for {part}, now there are {len(now)}"
             elif different := [case for case, old, new in zip(cases, before, now, strict=True) if old != new]:
-                found = (
-                    f"{len(different)} of {len(now)} for {part} differ, or their order does, the first: {file_of(different[0])}"
-                )
+                found = f"{len(different)} of {len(now)} for {part} differ, or their order does, first {file_of(different[0])}"
             else:
                 continue
             raise ValueError(
