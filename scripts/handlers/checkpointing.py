@@ -28,12 +28,36 @@ class Checkpointing:
     files of an epoch leaves a `model.pt` that is an epoch ahead of `last.pt`: resuming repeats that epoch and writes the same
     `model.pt` again. Of the first epoch `last.pt` comes first, so that no `model.pt` is ever alone.
 
-    objects: name -> object with `state_dict` and `load_state_dict`; the one called `network` is what `model.pt` holds.
-    settings: of this run, which both files carry; a run is resumed with the same ones of network, mask and training only.
-    cases: of each part, with their `contents`; a run is resumed with the same ones in the same order only.
-    metric_range: in which the key metric of the evaluator must lie.
-
     A network with NaN or infinite values is never saved.
+
+    Args:
+        output_dir: of both files.
+        objects: name -> object with `state_dict` and `load_state_dict`; the one called `network` is what `model.pt` holds.
+        trainer: whose epochs are saved.
+        evaluator: whose best metric decides on `model.pt`.
+        resume: go on from `last.pt`.
+        settings: of this run, which both files carry; a run is resumed with the same ones of network, mask and training only.
+        cases: of each part, with their `contents`; a run is resumed with the same ones in the same order only.
+        metric_range: in which the key metric of the evaluator lies.
+
+    Example:
+        >>> import os, tempfile
+        >>> import torch
+        >>> from ignite.metrics import Average
+        >>> from monai.engines import SupervisedEvaluator, SupervisedTrainer
+        >>> from scripts.handlers import Checkpointing, ValidationSchedule
+        >>> network, loader = torch.nn.Linear(4, 1), [{"image": torch.rand(2, 4), "label": torch.rand(2, 1)}]
+        >>> optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+        >>> score = {"score": Average(output_transform=lambda output: 0.5)}
+        >>> evaluator = SupervisedEvaluator("cpu", loader, network, key_val_metric=score)
+        >>> trainer = SupervisedTrainer("cpu", 1, loader, network, optimizer, torch.nn.MSELoss(), decollate=False)
+        >>> ValidationSchedule(1, evaluator).attach(trainer)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     objects = {"network": network, "optimizer": optimizer}
+        ...     Checkpointing(folder, objects, trainer, evaluator, resume=False).attach()
+        ...     trainer.run()
+        ...     sorted(os.listdir(folder))
+        ['last.pt', 'model.pt']
     """
 
     def __init__(
@@ -57,7 +81,13 @@ class Checkpointing:
         self.metric_range = metric_range
 
     def attach(self) -> None:
-        """Attach after validation and its handlers, so that their results of the epoch are part of what is saved."""
+        """Attach after validation and its handlers, so that their results of the epoch are part of what is saved.
+
+        Raises:
+            FileExistsError: if the folder holds what this run would overwrite.
+            FileNotFoundError: if there is nothing to resume.
+            ValueError: if what would be resumed is damaged, impossible, complete, of other settings or of other cases.
+        """
         if self.resume:
             self._load()
         else:

@@ -17,10 +17,23 @@ COUNTERS = ("epoch", "epoch_length", "max_epochs", "best_metric_epoch")
 
 
 def check_run_folder(output_dir: str | Path, resume: bool, settings: Mapping[str, Any] = {}) -> None:
-    """The first step of a training run, before anything is written or read.
+    """The first step of a training run, before anything is written.
 
-    Raises FileExistsError where another run, or somebody else, keeps what this one would overwrite; with `resume`
-    FileNotFoundError or ValueError as `read_state` does.
+    Args:
+        output_dir: of the run; it need not be there.
+        resume: whether the run goes on from `last.pt`.
+        settings: of this run.
+
+    Raises:
+        FileExistsError: where another run, or somebody else, keeps what this one would overwrite.
+        FileNotFoundError: if there is nothing to resume.
+        ValueError: if what would be resumed is damaged, impossible, complete or of other settings.
+
+    Example:
+        >>> import tempfile
+        >>> from scripts.handlers import check_run_folder
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     check_run_folder(folder, resume=False)
     """
     folder = Path(output_dir)
     for names, kind, is_kind in ((FILES, "file", Path.is_file), (FOLDERS, "folder", Path.is_dir)):

@@ -26,11 +26,10 @@ INTERRUPTED = "interrupted: what was written is whole; the same command goes on,
 
 
 def show_plain_errors() -> None:
-    """From now on, what ends this process and was raised, or caused, by the bundle's own code is shown as one sentence.
+    """From now on, whatever ends this process is shown as one sentence: a refusal, a mistake in a config, or a bug.
 
-    So is an interruption by the user; SIGTERM ends the process as orderly. Other errors keep their traceback; with
-    SAM3D_TRACEBACK=1 in the environment all do. Exit codes: 1 after an error; 130 after SIGINT and 143 after SIGTERM, as shells
-    have it.
+    So is an interruption by the user; SIGTERM ends the process as orderly. With SAM3D_TRACEBACK=1 in the environment errors
+    keep their traceback. Exit codes: 1 after an error; 130 after SIGINT and 143 after SIGTERM, as shells have it.
 
     Example:
         >>> import subprocess, sys
@@ -95,7 +94,7 @@ def plain_sentence(error: BaseException) -> str:
         part = next((found for link in reversed(chain) if (found := _part_of_config(link.message))), None)
         if part and not _is_ours(part):
             return f"{part} of the configuration failed: {what}"
-        where = part or "in no file"
+        where = part or "{}, line {}".format(*cause.places[-1] if cause.places else (EXPRESSION, 0))
     elif PACKAGE not in Path(file).parents:
         return f"{file}, line {line}, failed: {what}"
     else:

@@ -94,9 +94,7 @@ class EmbeddingStore:
             with safe_open(path, framework="pt") as file:
                 return file.get_slice(name)[start:stop]
         except (SafetensorError, OSError) as error:
-            raise OSError(
-                f"{path} was removed or changed during this run ({error}); start again, or go on by --resume"
-            ) from error
+            raise OSError(f"{path} was removed or changed during this run ({error}); go on by --resume") from error
 
     def is_whole(self, key: str) -> bool:
         """Whether the entry is there and undamaged; reads all of it. A damaged one is removed with a warning."""
