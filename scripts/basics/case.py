@@ -7,7 +7,8 @@ class Case(TypedDict):
     """image: a path, or one for each modality.
 
     label, reference: the path of the labels, for training and for evaluation; the latter stay in the file's own space.
-    subject: whose. opened: the headers, read once in a run and handed on; ask `headers_of` for them.
+    subject: whose. opened: the headers, read once in a run and handed on; ask `headers_of` for them. contents: a digest of the
+    bytes of all files.
     """
 
     image: str | list[str]
@@ -15,6 +16,7 @@ class Case(TypedDict):
     reference: NotRequired[str]
     subject: NotRequired[str]
     opened: NotRequired[Any]
+    contents: NotRequired[str]
 
 
 class NamedCase(Case):

@@ -6,6 +6,7 @@ opened case -> ReadCased -> MONAI's transforms -> network ... -> mask -> Classes
 
 from .cases.case_error import CaseError
 from .cases.check_headers import check_headers
+from .cases.check_split import check_split
 from .cases.check_training import check_training
 from .cases.datalist import read_datalist
 from .cases.find_images import find_images, read_references
@@ -17,6 +18,7 @@ from .embeddings.embedding_cache import EmbeddingCache
 from .embeddings.embedding_store import EmbeddingStore
 from .formats.open_image import open_image
 from .masks.case_report import CaseReport
+from .masks.logits_to_classes import LogitsToClassesd
 from .masks.mask_records import MaskRecords
 from .masks.save_mask import SaveMaskd
 from .preprocessing.check_contrast import CheckContrastd
@@ -30,6 +32,7 @@ __all__ = [
     "DrawEmbeddingsd",
     "EmbeddingCache",
     "EmbeddingStore",
+    "LogitsToClassesd",
     "MaskRecords",
     "ReadAhead",
     "ReadCased",
@@ -38,6 +41,7 @@ __all__ = [
     "SaveMaskd",
     "TriedCases",
     "check_headers",
+    "check_split",
     "check_training",
     "find_images",
     "open_image",

@@ -5,6 +5,7 @@ from .before_training import BeforeTraining
 from .checkpointing import Checkpointing
 from .epoch_log import EpochLog
 from .epoch_seed import EpochSeed
+from .run_folder import check_run_folder
 from .stop_on_nan import StopOnNaN
 from .two_stage import TwoStage, warm_up_and_cosine_twice
 from .validation_schedule import ValidationSchedule
@@ -17,5 +18,6 @@ __all__ = [
     "StopOnNaN",
     "TwoStage",
     "ValidationSchedule",
+    "check_run_folder",
     "warm_up_and_cosine_twice",
 ]

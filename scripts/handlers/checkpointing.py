@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,22 +10,23 @@ import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
 from monai.engines import Evaluator, Trainer
+from torch.optim import Optimizer
 
+from ..basics.case import Case, file_of
 from ..files.atomic_write import remove_partials
-from ..files.checkpoint_file import read_about, read_checkpoint, write_checkpoint
-from ..run.settings import Changes, chosen, differences
+from ..files.checkpoint_file import write_checkpoint
+from .run_folder import BEST, LAST, check_run_folder, read_state, refuse, refuse_complete
 
 logger = logging.getLogger(__name__)
-
-BEST, LAST = "model.pt", "last.pt"
 
 
 class Checkpointing:
     """After every epoch `last.pt`, after every improvement `model.pt` (the network's state dictionary), and resuming.
 
-    `last.pt` holds the state of every object in `objects`, the epoch, and the best metric so far. Together with `EpochSeed`
-    that is all: a resumed run ends with the weights of an uninterrupted one. A kill between the two files of an epoch
-    leaves a `model.pt` that is an epoch ahead of `last.pt`: resuming repeats that epoch and writes the same `model.pt` again.
+    `last.pt` holds the state of every object in `objects`, the epoch, the best metric so far, and digests of the cases.
+    Together with `EpochSeed` that is all: a resumed run ends with the weights of an uninterrupted one. A kill between the two
+    files of an epoch leaves a `model.pt` that is an epoch ahead of `last.pt`: resuming repeats that epoch and writes the same
+    `model.pt` again. Of the first epoch `last.pt` comes first, so that no `model.pt` is ever alone.
 
     A network with NaN or infinite values is never saved.
 
@@ -36,6 +37,8 @@ class Checkpointing:
         evaluator: whose best metric decides on `model.pt`.
         resume: go on from `last.pt`.
         settings: of this run, which both files carry; a run is resumed with the same ones of network, mask and training only.
+        cases: of each part, with their `contents`; a run is resumed with the same ones in the same order only.
+        metric_range: in which the key metric of the evaluator lies.
 
     Example:
         >>> import os, tempfile
@@ -65,6 +68,8 @@ class Checkpointing:
         evaluator: Evaluator,
         resume: bool,
         settings: Mapping[str, Any] = {},
+        cases: Mapping[str, Sequence[Case]] = {},
+        metric_range: tuple[float, float] = (-torch.inf, torch.inf),
     ) -> None:
         self.folder = Path(output_dir)
         self.objects = dict(objects)
@@ -72,22 +77,21 @@ class Checkpointing:
         self.evaluator = evaluator
         self.resume = resume
         self.settings = json.loads(json.dumps(settings))  # as it comes back from a file: tuples become lists
+        self.cases = cases
+        self.metric_range = metric_range
 
     def attach(self) -> None:
         """Attach after validation and its handlers, so that their results of the epoch are part of what is saved.
 
         Raises:
-            FileExistsError: if the folder holds a training run and none is resumed.
+            FileExistsError: if the folder holds what this run would overwrite.
             FileNotFoundError: if there is nothing to resume.
-            ValueError: if what would be resumed is damaged, complete, or of other settings.
+            ValueError: if what would be resumed is damaged, impossible, complete, of other settings or of other cases.
         """
         if self.resume:
             self._load()
-        elif (self.folder / LAST).exists():
-            raise FileExistsError(
-                f"{self.folder} already holds a training run ({LAST}); go on with it by --resume, or choose another "
-                "output folder, or remove it"
-            )
+        else:
+            check_run_folder(self.folder, resume=False)
         if idist.get_rank() == 0:
             remove_partials(self.folder)
             self.evaluator.add_event_handler(Events.COMPLETED, self._save_if_best)
@@ -96,19 +100,28 @@ class Checkpointing:
 
     def _save_if_best(self, evaluator: Evaluator) -> None:
         if evaluator.state.best_metric_epoch == evaluator.state.epoch:
+            if not (self.folder / LAST).exists():
+                self._save({**self._state(), "complete": False}, LAST)
             self._save(self.objects["network"].state_dict(), BEST)
 
     def _save_last(self, trainer: Engine) -> None:
+        self._save(self._state(), LAST)
+
+    def _state(self) -> dict[str, Any]:
+        now = self.trainer.state
         state: dict[str, Any] = {name: thing.state_dict() for name, thing in self.objects.items()}
         if self.trainer.scaler is not None:
             state["scaler"] = self.trainer.scaler.state_dict()
-        state["epoch"] = trainer.state.epoch
-        state["epoch_length"] = trainer.state.epoch_length
-        state["max_epochs"] = trainer.state.max_epochs
-        state["complete"] = trainer.state.epoch == trainer.state.max_epochs or bool(trainer.should_terminate)  # early stop
-        state["best_metric"] = float(self.evaluator.state.best_metric)
-        state["best_metric_epoch"] = self.evaluator.state.best_metric_epoch
-        self._save(state, LAST)
+        return {
+            **state,
+            "epoch": now.epoch,
+            "epoch_length": now.epoch_length,
+            "max_epochs": now.max_epochs,
+            "complete": now.epoch == now.max_epochs or bool(self.trainer.should_terminate),  # early stop
+            "best_metric": float(self.evaluator.state.best_metric),
+            "best_metric_epoch": self.evaluator.state.best_metric_epoch,
+            "cases": {part: [case.get("contents") for case in cases] for part, cases in self.cases.items()},
+        }
 
     def _say_where(self, trainer: Engine) -> None:
         best = self.evaluator.state
@@ -127,32 +140,28 @@ class Checkpointing:
         write_checkpoint(self.folder / name, state, self.settings)
 
     def _load(self) -> None:
-        path = self.folder / LAST
-        if not path.is_file():
-            raise FileNotFoundError(f"nothing to resume: no {path}; start without --resume, or give the right output folder")
-        try:
-            about, state = read_about(path), read_checkpoint(path)
-        except ValueError as error:
-            best = self.folder / BEST
-            left = f"{best} still holds the best weights so far; " if best.is_file() else ""
-            raise ValueError(f"{error}. {left}a training anew needs another output folder") from error
-        self._compare(about, path)
-        for name, meaning in (("epoch_length", "iterations an epoch"), ("max_epochs", "epochs in all")):
-            if state[name] != (now := getattr(self.trainer.state, name)):
-                raise ValueError(
-                    f"{path} belongs to a training run of {state[name]} {meaning}, now there are {now}; resume with the same "
-                    "data, batch size, number of processes and max_epochs, since the learning rate follows them"
-                )
-        if state["complete"]:
-            raise ValueError(f"{path} belongs to a training run that is complete ({state['epoch']} epochs): nothing to resume")
+        path, best = self.folder / LAST, self.evaluator.state
+        state = read_state(self.folder, self.settings, self.objects)
+        self._require_the_same_run(state, path)
         for name, thing in self.objects.items():
-            thing.load_state_dict(state[name])
+            try:
+                thing.load_state_dict(state[name])
+                _require_moments(thing)
+            except Exception as error:  # whatever a foreign state triggers
+                refuse(path, f"{path}: its {name} does not fit this run ({type(error).__name__}: {error})")
+        best.best_metric, best.best_metric_epoch = state["best_metric"], state["best_metric_epoch"]
         self.trainer.state.epoch = state["epoch"]
+        if best.best_metric_epoch > 0 and not (self.folder / BEST).exists():
+            if best.best_metric_epoch < state["epoch"]:
+                logger.warning("%s is gone: the best network will be that of an epoch from now on", self.folder / BEST)
+                best.best_metric = best.best_metric_epoch = -1
+            elif idist.get_rank() == 0:  # killed in the first epoch, between the two files
+                self._save(self.objects["network"].state_dict(), BEST)
+        if state["epoch"] == state["max_epochs"]:
+            refuse_complete(path, state)
         self.trainer.state.iteration = state["epoch"] * state["epoch_length"]
         if "scaler" in state:
             self.trainer.add_event_handler(Events.STARTED, self._load_scaler, state["scaler"])
-        self.evaluator.state.best_metric = state["best_metric"]
-        self.evaluator.state.best_metric_epoch = state["best_metric_epoch"]
         logger.info("%s: going on after epoch %d of %d", path, state["epoch"], self.trainer.state.max_epochs)
 
     def _load_scaler(self, trainer: Trainer, state: dict[str, Any]) -> None:
@@ -160,11 +169,40 @@ class Checkpointing:
         if trainer.scaler is not None:
             trainer.scaler.load_state_dict(state)
 
-    def _compare(self, saved: dict[str, Any] | None, path: Path) -> None:
-        kinds = (Changes.NETWORK, Changes.MASK, Changes.TRAINING)
-        different = differences(chosen(saved or {}, *kinds), chosen(self.settings, *kinds)) if saved else ()
-        if words := "; ".join(different):
+    def _require_the_same_run(self, state: Mapping[str, Any], path: Path) -> None:
+        low, high = self.metric_range
+        if state["best_metric_epoch"] > 0 and not low <= state["best_metric"] <= high:
+            found = f"the best metric is {state['best_metric']:g}, metric_range says {low:g} to {high:g}"
+            refuse(path, f"{path} holds what cannot be: {found}")
+        for part, cases in self.cases.items():
+            before, now = state["cases"].get(part, []), [case.get("contents") for case in cases]
+            if len(before) != len(now):
+                found = f"{len(before)} for {part}, now there are {len(now)}"
+            elif different := [case for case, old, new in zip(cases, before, now, strict=True) if old != new]:
+                found = f"{len(different)} of {len(now)} for {part} differ, or their order does, first {file_of(different[0])}"
+            else:
+                continue
             raise ValueError(
-                f"{path} belongs to a training run with other settings: {words}; resume with the same ones, or start anew in "
-                "another output folder"
+                f"{path} belongs to a training run on other cases: {found}; resume with the same images and labels in the same "
+                "order, or start anew in another output folder"
             )
+        for name, meaning in (("epoch_length", "iterations an epoch"), ("max_epochs", "epochs in all")):
+            if state[name] != (now := getattr(self.trainer.state, name)):
+                raise ValueError(
+                    f"{path} belongs to a training run of {state[name]} {meaning}, now there are {now}; resume with the same "
+                    "data, batch size, number of processes and max_epochs, since the learning rate follows them"
+                )
+
+
+def _require_moments(thing: object) -> None:
+    """torch takes any: of other parameters, or none."""
+    if not isinstance(thing, Optimizer):
+        return
+    if "betas" in thing.defaults and not thing.state:
+        raise ValueError("there are no moments")
+    for parameter, moments in thing.state.items():
+        for name, moment in moments.items():
+            if isinstance(moment, torch.Tensor) and moment.dim() and moment.shape != parameter.shape:
+                raise ValueError(f"{name} has the shape {tuple(moment.shape)}, its parameter {tuple(parameter.shape)}")
+            if name.endswith("_sq") and (moment < 0).any():
+                raise ValueError(f"{name}, a mean of squares, is negative")

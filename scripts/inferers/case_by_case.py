@@ -29,6 +29,7 @@ class Loader(Sized, Iterable[Tried], Protocol):
 class Report(Protocol):
     def done(self, case: Case, mask: str | None) -> None: ...
     def refused(self, case: Case, error: BaseException) -> None: ...
+    def doubted(self, rule: str, found: str) -> None: ...
 
 
 class Records(Protocol):
@@ -46,7 +47,7 @@ def run_case_by_case(
     """Runs `evaluator` on every case by itself, with a progress bar, while the loader reads the next ones.
 
     A case whose reading, segmentation or writing fails goes into the report and the next one follows. A case whose mask is
-    finished is not run again.
+    finished is not run again. Masks that all hold one and the same value are doubted: so does a network that learnt nothing.
 
     Args:
         evaluator: whose postprocessing writes the `mask`.
@@ -72,17 +73,22 @@ def run_case_by_case(
     """
     evaluator.interrupt_resume_enabled = False  # else ignite's run after one that failed returns at once, having done nothing
     evaluator.logger.setLevel(logging.CRITICAL)  # ignite logs every exception with its traceback; the report has the reason
+    values: set[float] = set()  # in all masks, between the lowest and the highest of each
+    all_new = True
     with logging_redirect_tqdm():
         for tried in tqdm(dataloader, desc="cases", unit="case", dynamic_ncols=True):
             case, mask = tried.case, tried.mask
             try:
                 if tried.error is not None:
                     raise tried.error
-                if mask is None:
+                if mask is not None:
+                    all_new = False
+                else:
                     evaluator.data_loader = [list_data_collate([tried.data])]
                     evaluator.state.epoch_length = 1
                     evaluator.run()
                     result = {**evaluator.state.batch[0], **evaluator.state.output[0]}
+                    values |= {float(result["pred"].min()), float(result["pred"].max())}
                     then(result)
                     mask = result["mask"]
                     records.write(case, tried.record, mask)
@@ -91,3 +97,5 @@ def run_case_by_case(
                 report.refused(case, error)
             else:
                 report.done(case, mask)
+    if all_new and len(values) == 1:
+        report.doubted("a network should tell classes apart", f"every voxel of every mask of this run is {values.pop():g}")

@@ -4,8 +4,9 @@ import random
 import resource
 import shutil
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -20,8 +21,9 @@ from monai.transforms import RandGaussianNoised
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
+from scripts.basics.case import Case
 from scripts.files.checkpoint_file import read_about, read_checkpoint, write_checkpoint
-from scripts.handlers import Checkpointing, EpochSeed
+from scripts.handlers import Checkpointing, EpochSeed, check_run_folder, checkpointing
 
 SCORES = (0.2, 0.6, 0.5, 0.7)  # of the validations after epochs 1, 2, 3, 4
 CPU = torch.device("cpu")
@@ -41,6 +43,7 @@ def train(
     val_interval: int = 1,
     patience: int = 9,
     settings: Mapping[str, object] = {},
+    listed: Mapping[str, Sequence[Case]] = {},
 ) -> nn.Module:
     """A training run with the parts of configs/train.json, toy-sized, whose validations have the given scores."""
     torch.manual_seed(int(resume))  # so that whatever is not resumed shows
@@ -76,7 +79,7 @@ def train(
     )
     evaluator.add_event_handler(Events.COMPLETED, early_stopping)
     objects = {"network": network, "optimizer": optimizer, "lr_scheduler": lr_scheduler, "early_stopping": early_stopping}
-    Checkpointing(folder, objects, trainer, evaluator, resume, settings).attach()
+    Checkpointing(folder, objects, trainer, evaluator, resume, settings, listed, metric_range=(-5, 1)).attach()
 
     @trainer.on(Events.ITERATION_COMPLETED)
     def kill(engine: Engine) -> None:
@@ -302,8 +305,186 @@ def test_a_damaged_checkpoint_is_refused_by_name_with_what_is_left(tmp_path: Pat
     with pytest.raises(ValueError, match=f"{path} cannot be read .*{tmp_path / 'model.pt'} still holds the best"):
         train(tmp_path, resume=True)
     (tmp_path / "model.pt").unlink()
-    with pytest.raises(ValueError, match=r"again\. a training anew needs another output folder$"):
+    with pytest.raises(ValueError, match=r"again\. a new training run needs another output folder$"):
         train(tmp_path, resume=True)
+
+
+def case(image: str, contents: str) -> Case:
+    return {"image": image, "contents": contents}
+
+
+CASES = {"training": [case("a.nii", "1"), case("b.nii", "2")], "validation": [case("c.nii", "3")]}
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"training": [case("a.nii", "1"), case("b.nii", "4")]}, "1 of 2 for training differ.* first b.nii"),
+        ({"training": [case("b.nii", "2"), case("a.nii", "1")]}, "2 of 2 for training differ, or their order does"),
+        ({"training": [case("a.nii", "1")]}, "2 for training, now there are 1"),
+        ({"validation": [case("d.nii", "5")]}, "1 of 1 for validation differ.* first d.nii"),
+    ],
+    ids=["contents", "order", "number", "validation"],
+)
+def test_a_training_is_resumed_on_the_same_cases_only(tmp_path: Path, changed: Mapping[str, list[Case]], said: str) -> None:
+    train_until_killed(tmp_path, 2, listed=CASES)
+    before = (tmp_path / "last.pt").read_bytes()
+    with pytest.raises(ValueError, match=rf"last\.pt belongs to a training run on other cases: {said}"):
+        train(tmp_path, resume=True, listed={**CASES, **changed})
+    assert (tmp_path / "last.pt").read_bytes() == before
+    elsewhere = {part: [{**case, "image": f"/moved/{case['image']}"} for case in cases] for part, cases in CASES.items()}
+    train(tmp_path, resume=True, listed=elsewhere)
+
+
+def set_to(*keys: object) -> Callable[[dict], None]:
+    """keys: down to what is replaced, and the value."""
+    *folders, last, value = keys
+
+    def spoil(state: dict) -> None:
+        for key in folders:
+            state = state[key]
+        state[last] = value
+
+    return spoil
+
+
+def without(key: str) -> Callable[[dict], None]:
+    return lambda state: state.pop(key)
+
+
+MOMENTS = ("optimizer", "state", 0)
+IMPOSSIBLE = {
+    "epoch 999": (set_to("epoch", 999), "epoch 999 of 4"),
+    "epoch 0": (set_to("epoch", 0), "epoch 0 of 4"),
+    "epoch in words": (set_to("epoch", "two"), "epoch is 'two', no whole number"),
+    "epoch and a half": (set_to("epoch", 1.5), "epoch is 1.5, no whole number"),
+    "empty epochs": (set_to("epoch_length", 0), "an epoch has 0 iterations"),
+    "no optimizer": (without("optimizer"), "lacks optimizer"),
+    "an empty optimizer": (set_to("optimizer", {}), "its optimizer does not fit"),
+    "another thing as optimizer": (set_to("optimizer", 7), "its optimizer does not fit"),
+    "no moments": (set_to("optimizer", "state", {}), "there are no moments"),
+    "NaN among weights": (set_to("network", "0.weight", torch.full((2, 1, 1, 1, 1), torch.nan)), "network#0.weight is NaN"),
+    "NaN among moments": (set_to(*MOMENTS, "exp_avg", torch.full((2, 1, 1, 1, 1), torch.nan)), "exp_avg is NaN"),
+    "infinite moments": (set_to(*MOMENTS, "exp_avg_sq", torch.full((2, 1, 1, 1, 1), torch.inf)), "exp_avg_sq is NaN or inf"),
+    "negative squares": (set_to(*MOMENTS, "exp_avg_sq", -torch.ones(2, 1, 1, 1, 1)), "exp_avg_sq, a mean of squares, is neg"),
+    "moments of others": (set_to(*MOMENTS, "exp_avg", torch.ones(3)), r"exp_avg has the shape \(3,\), its parameter \(2, 1"),
+    "weights of others": (set_to("network", "0.weight", torch.ones(3)), "its network does not fit"),
+    "no scheduler": (set_to("lr_scheduler", None), "its lr_scheduler does not fit"),
+    "no counter": (set_to("early_stopping", {}), "its early_stopping does not fit"),
+    "a learning rate that is NaN": (set_to("lr_scheduler", "_last_lr", [float("nan")]), "_last_lr#0 is NaN"),
+    "best metric too good": (set_to("best_metric", 7.0), "the best metric is 7, metric_range says -5 to 1"),
+    "best metric NaN": (set_to("best_metric", float("nan")), "best_metric is NaN"),
+    "best metric infinite": (set_to("best_metric", float("inf")), "best_metric is inf"),
+    "best metric in words": (set_to("best_metric", "good"), "best_metric is 'good'"),
+    "the best to come": (set_to("best_metric_epoch", 3), "the best network is of epoch 3, after 2 epochs"),
+    "complete in words": (set_to("complete", "no"), "complete is neither true nor false"),
+    "cases of another kind": (set_to("cases", 3), "cases is no dictionary"),
+    "no cases": (without("cases"), "another version of the bundle: it lacks cases"),
+}
+
+
+@pytest.mark.parametrize(("spoil", "said"), IMPOSSIBLE.values(), ids=IMPOSSIBLE.keys())
+def test_a_state_that_cannot_be_is_refused_with_the_last_good_file(
+    tmp_path: Path, spoil: Callable[[dict], object], said: str
+) -> None:
+    train_until_killed(tmp_path, 3)
+    state = read_checkpoint(tmp_path / "last.pt")
+    spoil(state)
+    write_checkpoint(tmp_path / "last.pt", state)
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    with pytest.raises(ValueError, match=rf"^{tmp_path / 'last.pt'}.*{said}") as error:
+        train(tmp_path, resume=True)
+    assert f"{tmp_path / 'model.pt'} still holds the best weights so far; a new training run needs" in str(error.value)
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def test_the_best_network_is_no_state_to_resume_from(tmp_path: Path) -> None:
+    train_until_killed(tmp_path, 3)
+    shutil.copy(tmp_path / "model.pt", tmp_path / "last.pt")
+    with pytest.raises(ValueError, match=r"last\.pt is not the state of .*lacks .*optimizer.*model\.pt still holds"):
+        train(tmp_path, resume=True)
+
+
+@pytest.mark.parametrize("name", ["last.pt", "model.pt"])
+def test_a_file_saved_anew_by_another_program_is_refused(tmp_path: Path, name: str) -> None:
+    train_until_killed(tmp_path, 3)
+    torch.save(load(tmp_path / name), tmp_path / name)
+    before = (tmp_path / name).read_bytes()
+    with pytest.raises(ValueError, match=f"{tmp_path / name} was not written by"):
+        train(tmp_path, resume=True)
+    assert (tmp_path / name).read_bytes() == before
+
+
+def test_the_best_network_of_another_run_is_not_overwritten(tmp_path: Path) -> None:
+    train_until_killed(tmp_path / "a", 3, settings=SETTINGS)
+    train_until_killed(tmp_path / "b", 3, settings={**SETTINGS, "batch_size": 5})
+    shutil.copy(tmp_path / "b" / "model.pt", tmp_path / "a" / "model.pt")
+    with pytest.raises(ValueError, match=r"a/model\.pt belongs to a training run with other settings: batch_size was 5"):
+        train(tmp_path / "a", resume=True, settings=SETTINGS)
+
+
+@pytest.mark.parametrize("sealed", [True, False])
+def test_a_network_that_lies_in_the_folder_is_not_overwritten(tmp_path: Path, sealed: bool) -> None:
+    path = tmp_path / "model.pt"
+    save = write_checkpoint if sealed else (lambda path, state: torch.save(state, path))
+    save(path, {"weight": torch.ones(3)})
+    before = path.read_bytes()
+    with pytest.raises(FileExistsError, match=rf"{path} is there and no last\.pt beside it"):
+        train(tmp_path)
+    assert [file.read_bytes() for file in tmp_path.iterdir()] == [before]
+
+
+@pytest.mark.parametrize("name", ["model.pt", "last.pt", "report.json", "checked.json", "events"])
+@pytest.mark.parametrize("resume", [True, False])
+def test_what_is_in_the_place_of_a_file_of_the_run_is_named(tmp_path: Path, name: str, resume: bool) -> None:
+    (tmp_path / name).touch() if name == "events" else (tmp_path / name).mkdir()
+    with pytest.raises(FileExistsError, match=rf"{tmp_path / name} must be a {'folder' if name == 'events' else 'file'}"):
+        check_run_folder(tmp_path, resume)
+
+
+def test_a_kill_between_the_two_files_of_the_first_epoch_is_made_good(
+    tmp_path: Path, uninterrupted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = checkpointing.write_checkpoint
+
+    def killed_before_the_best(path: Path, *rest: Any) -> None:
+        if path.name == "model.pt":
+            raise Killed
+        write(path, *rest)
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(checkpointing, "write_checkpoint", killed_before_the_best)
+        train(tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["last.pt"]
+    train_until_killed(tmp_path, 2, resume=True)
+    assert_identical(load(tmp_path / "model.pt"), load(tmp_path / "last.pt")["network"])
+    train(tmp_path, resume=True)
+    assert (tmp_path / "model.pt").read_bytes() == (uninterrupted / "model.pt").read_bytes()
+
+
+def test_a_best_network_that_is_gone_is_said_and_replaced(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    train_until_killed(tmp_path, 4, scores=(0.2, 0.6, 0.5))
+    (tmp_path / "model.pt").unlink()
+    train(tmp_path, scores=(0.2, 0.6, 0.5, 0.1), resume=True)
+    assert f"{tmp_path / 'model.pt'} is gone: the best network will be" in caplog.text
+    assert_identical(load(tmp_path / "model.pt"), load(tmp_path / "last.pt")["network"])
+
+
+def test_of_equally_good_epochs_the_first_is_the_best(tmp_path: Path) -> None:
+    train_until_killed(tmp_path, 4, scores=(0.2, 0.6, 0.6))
+    best = (tmp_path / "model.pt").read_bytes()
+    train(tmp_path, scores=(0.2, 0.6, 0.6, 0.6), resume=True)
+    assert load(tmp_path / "last.pt")["best_metric_epoch"] == 2
+    assert (tmp_path / "model.pt").read_bytes() == best
+
+
+def test_a_resumed_training_stops_as_early_as_the_uninterrupted_one(tmp_path: Path) -> None:
+    early = {"scores": (0.5, 0.1, 0.1, 0.1, 0.1, 0.1), "patience": 3, "max_epochs": 6}
+    for epoch in (3, 4):
+        train_until_killed(tmp_path / str(epoch), epoch, **early)
+        assert load(tmp_path / str(epoch) / "last.pt")["early_stopping"]["counter"] == epoch - 2
+        train(tmp_path / str(epoch), resume=True, **early)
+        assert load(tmp_path / str(epoch) / "last.pt")["epoch"] == 4
 
 
 @pytest.mark.parametrize("name", ["last.pt", "model.pt"])

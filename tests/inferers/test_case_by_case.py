@@ -1,5 +1,6 @@
 """A bad case costs only itself, wherever it stands in the list: the others are done, and with their own results."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from scripts.data import CaseReport, MaskRecords, ReadAhead, ReadCased, SaveMask
 from scripts.data.cases.open_case import open_case
 from scripts.inferers import run_case_by_case
 
-GOOD, UNREADABLE, TOO_BRIGHT, UNWRITABLE = "good", "unreadable", "too bright", "unwritable"
+GOOD, UNREADABLE, TOO_BRIGHT, UNWRITABLE, DARK, FULL = "good", "unreadable", "too bright", "unwritable", "dark", "full"
 LABELS = {"0": "background", "1": "bright"}
 
 
@@ -35,7 +36,8 @@ def write_cases(folder: Path, kinds: list[str]) -> list[dict[str, str]]:
     for i, kind in enumerate(kinds):
         file = folder / f"{i}.nii"
         voxels = np.zeros((4, 4, 4 + i), np.float32)
-        voxels.flat[: i + 1] = 200 if kind == TOO_BRIGHT else 1
+        voxels.flat[: i + 1] = {TOO_BRIGHT: 200, DARK: 0.4}.get(kind, 1)
+        voxels += 0.6 * (kind == FULL)
         nib.save(nib.Nifti1Image(voxels, np.eye(4)), file)
         cases.append({"image": str(file), "name": "../outside" if kind == UNWRITABLE else f"{i}_seg"})
     return cases
@@ -141,3 +143,29 @@ def test_a_refused_case_leaves_no_mask_of_an_earlier_run(tmp_path: Path, kind: s
     report = segment(tmp_path, [GOOD, kind])
     assert [entry["status"] for entry in report.entries] == ["written", "refused"]
     assert {path.name for path in (tmp_path / "masks").iterdir()} == {"0_seg.nii.gz", "0_seg.json"}
+
+
+@pytest.mark.parametrize(
+    ("kinds", "doubted"),
+    [
+        ([DARK, DARK], "every voxel of every mask of this run is 0"),
+        ([FULL, FULL], "every voxel of every mask of this run is 1"),
+        ([DARK, UNREADABLE], "every voxel of every mask of this run is 0"),
+        ([DARK, GOOD], None),
+        ([DARK, FULL], None),
+        ([UNREADABLE], None),
+    ],
+)
+def test_one_class_throughout_is_doubted_in_the_log_and_in_the_report(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, kinds: list[str], doubted: str | None
+) -> None:
+    segment(tmp_path, kinds)
+    entries = json.loads((tmp_path / "report.json").read_text())
+    assert [entry["reason"] for entry in entries if entry["mask"]] == [doubted for kind in kinds if kind != UNREADABLE]
+    assert ("a network should tell classes apart; every voxel" in caplog.text) == (doubted is not None)
+
+
+def test_masks_of_an_earlier_run_may_hold_other_classes(tmp_path: Path) -> None:
+    segment(tmp_path, [GOOD])
+    report = segment(tmp_path, [GOOD, DARK])
+    assert [entry["rule"] for entry in report.entries] == [None, None]

@@ -1,15 +1,22 @@
-"""Of an error chain, the sentence that the bundle itself wrote is shown, and nothing else is hidden."""
+"""Of an error chain, the sentence that the bundle itself wrote is shown; of any other error what failed and where."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
+from monai.bundle import ConfigParser
 from monai.data import DataLoader, Dataset
 from monai.transforms import Compose
 
-from scripts.data import CaseError, find_images
+from scripts.basics.case import file_of
+from scripts.data import find_images
 from scripts.files.atomic_write import atomic_write
 from scripts.files.checkpoint_file import read_checkpoint
+from scripts.files.file_digest import file_digest
 from scripts.run.plain_errors import plain_sentence
 
 
@@ -66,6 +73,86 @@ def test_an_interruption_is_a_sentence() -> None:
     )
 
 
-def test_errors_of_others_keep_their_traceback() -> None:
-    assert plain_sentence(caught(lambda: int("seven"))) is None
-    assert plain_sentence(CaseError("a", "b", "c", "d")) is None, "never raised"
+def out_of_memory() -> None:
+    raise MemoryError
+
+
+def test_a_lack_of_memory_is_no_bug() -> None:
+    assert plain_sentence(caught(out_of_memory)).startswith("memory ran out; lower batch_size")
+
+
+def own_code(*_: object) -> None:
+    {}["a"]
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_of_the_user_s_own_code_the_line_is_named(num_workers: int) -> None:
+    loader = DataLoader(Dataset([1], Compose([own_code])), num_workers=num_workers)
+    line = own_code.__code__.co_firstlineno + 1
+    assert plain_sentence(caught(lambda: list(loader))) == f"{__file__}, line {line}, failed: KeyError: 'a'"
+
+
+def parsed(config: dict[str, object]) -> object:
+    return ConfigParser(config).get_parsed_content("x")
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"x": "$1 / 0"}, "$1 / 0 of the configuration failed: ZeroDivisionError: division by zero"),
+        ({"x": "$@a + '1'", "a": 2}, "$@a + '1' of the configuration failed: TypeError: unsupported operand"),
+        ({"x": f"${' + '.join(['1'] * 100)} + b"}, f"${' + '.join(['1'] * 100)} + b of the configuration failed: NameError"),
+        (
+            {"x": {"_target_": "DiceLoss", "sigmoid": True, "softmax": True}},
+            "monai.losses.dice.DiceLoss of the configuration failed: ValueError: Incompatible values",
+        ),
+        (
+            {"x": {"_target_": "scripts.losses.DeepSupervision"}},
+            "scripts.losses.DeepSupervision of the configuration failed: TypeError: ",
+        ),
+    ],
+    ids=["expression", "reference", "long", "component", "ours"],
+)
+def test_of_the_user_s_configuration_the_part_is_named(config: dict[str, object], said: str) -> None:
+    assert plain_sentence(caught(lambda: parsed(config))).startswith(said)
+
+
+BUG = (
+    "No rule foresaw this: it is a bug of the bundle. Please report it, with the command and what it says with "
+    "SAM3D_TRACEBACK=1 in the environment. Nothing half-written was left"
+)
+
+
+def slip_in_the_bundle(*_: object) -> None:
+    file_of({})
+
+
+@pytest.mark.parametrize("num_workers", [None, 0, 1])
+def test_a_slip_of_the_bundle_is_a_bug_to_be_reported(num_workers: int | None) -> None:
+    loader = DataLoader(Dataset([1], Compose([slip_in_the_bundle])), num_workers=num_workers or 0)
+    sentence = plain_sentence(caught(slip_in_the_bundle if num_workers is None else lambda: list(loader)))
+    line = file_of.__code__.co_firstlineno + 2
+    assert sentence == f"KeyError: 'image' ({ROOT / 'scripts' / 'basics' / 'case.py'}, line {line}). {BUG}"
+
+
+def test_an_expression_of_the_bundle_s_configs_that_fails_is_a_bug() -> None:
+    sentence = plain_sentence(caught(lambda: parsed({"x": "$len(@labels)", "labels": 3})))
+    assert sentence == f"TypeError: object of type 'int' has no len() ($len(@labels)). {BUG}"
+
+
+def test_a_file_that_the_system_does_not_give_is_no_bug(tmp_path: Path) -> None:
+    sentence = plain_sentence(caught(lambda: file_digest(tmp_path / "a")))
+    assert sentence == (
+        f"No such file or directory: '{tmp_path / 'a'}'; make sure that it is there, and that you may read and write it"
+    )
+
+
+def test_the_last_line_of_a_process_is_never_of_a_traceback() -> None:
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import scripts.run.plain_errors as p; p.show_plain_errors()"
+    slip = "; from scripts.basics.case import file_of; file_of({})"
+    for switch in ("0", "1"):
+        environment = {**os.environ, "SAM3D_TRACEBACK": switch}
+        result = subprocess.run([sys.executable, "-c", code + slip], env=environment, capture_output=True, text=True)
+        assert result.returncode == 1
+        assert ("Traceback" in result.stderr) == (switch == "1")
+        assert (BUG in result.stderr) == (switch == "0")

@@ -106,6 +106,8 @@ def _check(
     seen = _seen(list(new.values()), Compose(deepcopy(list(preprocessing))), num_workers)
     found: dict[str, Shown | CaseError] = {**known, **dict(zip(new, seen, strict=True))}
     results = [(part, case, found[key]) for (part, case), key in zip(listed, keys, strict=True)]
+    for (_, case), content in zip(listed, contents, strict=True):
+        case["contents"] = digest(*content)
     notes = iter(notes_on_twins([(part, case, shown) for part, case, shown in results if isinstance(shown, Shown)]))
     for part, case, result in results:
         if isinstance(result, CaseError):

@@ -4,8 +4,10 @@ import contextlib
 import hashlib
 import json
 import logging
+import os
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ logger = logging.getLogger(__name__)
 IN_MEMORY = "memory"
 SUFFIX = ".safetensors"
 NAME = re.compile(r"[0-9a-f]{64}\.safetensors")  # other files in the folder are not ours
+ABOUT = {"image", "view", "encoder"}
 GB = 1e9
 
 
@@ -30,7 +33,7 @@ class EmbeddingStore:
     """Tensors whose first axis is the depth, in `folder`/KEY.safetensors, memory-mapped when read. Keys are sha256 digests.
 
     An entry is written beside its place and then renamed, so several processes may fill and read one folder; it carries the
-    sha256 of its content, so a damaged one is noticed.
+    sha256 of its key and content, so a damaged one, and one under another's name, is noticed.
 
     Args:
         folder: `memory` keeps everything there instead, for this run.
@@ -77,34 +80,38 @@ class EmbeddingStore:
             self._memory[key] = dict(tensors)
             return size
         text = json.dumps(about, ensure_ascii=False)
-        metadata = {"about": text, "sha256": _digest(tensors, text)}
+        metadata = {"about": text, "sha256": _digest(key, tensors, text)}
         with atomic_write(self._path(key)) as temporary:
             temporary.write_bytes(save(dict(tensors), metadata))  # `save_file` would keep the file from other users
         return size
 
     def read(self, key: str, name: str, start: int | None = None, stop: int | None = None) -> torch.Tensor:
-        """Slices start..stop of one tensor; nothing else is read."""
+        """Slices start..stop of one tensor; nothing else is read. Raises OSError where the entry is no longer there."""
         if self.in_memory:
             return self._memory[key][name][start:stop]
-        with safe_open(self._path(key), framework="pt") as file:
-            return file.get_slice(name)[start:stop]
+        path = self._path(key)
+        try:
+            with safe_open(path, framework="pt") as file:
+                return file.get_slice(name)[start:stop]
+        except (SafetensorError, OSError) as error:
+            raise OSError(f"{path} was removed or changed during this run ({error}); go on by --resume") from error
 
     def is_whole(self, key: str) -> bool:
         """Whether the entry is there and undamaged; reads all of it. A damaged one is removed with a warning."""
         if self.in_memory:
             return key in self._memory
         path = self._path(key)
-        if not path.exists():
+        if not os.path.lexists(path):
             return False
-        try:
-            with safe_open(path, framework="pt") as file:
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-                whole = _digest(tensors, file.metadata()["about"]) == file.metadata()["sha256"]
-        except (SafetensorError, KeyError, TypeError):
-            whole = False
+        whole = False
+        with contextlib.suppress(SafetensorError, KeyError, TypeError, OSError):
+            if path.is_file():  # a pipe would be waited for
+                with safe_open(path, framework="pt") as file:
+                    tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                    whole = _digest(key, tensors, file.metadata()["about"]) == file.metadata()["sha256"]
         if not whole:
-            logger.warning("%s is damaged and is computed again", path)
-            path.unlink(missing_ok=True)
+            logger.warning("%s is damaged, or another's, and is computed again", path)
+            self.remove(key)
         return whole
 
     def check_room(self, size: float) -> None:
@@ -130,30 +137,37 @@ class EmbeddingStore:
     def entries(self) -> Iterator[dict[str, Any]]:
         """{key, bytes, modified, and what `about` said, or damaged} of every entry in the folder."""
         for path, size, modified in self._files():
-            try:
-                with safe_open(path, framework="pt") as file:
-                    about = json.loads(file.metadata()["about"])
-            except (SafetensorError, KeyError, TypeError, ValueError):
-                about = {"damaged": True}
-            yield {"key": path.name.removesuffix(SUFFIX), "bytes": size, "modified": modified, **about}
+            about: Any = None
+            with contextlib.suppress(SafetensorError, KeyError, TypeError, ValueError, OSError, RecursionError):
+                if path.is_file():
+                    with safe_open(path, framework="pt") as file:
+                        about = json.loads(file.metadata()["about"])
+            known = about if isinstance(about, dict) and about.keys() >= ABOUT else {"damaged": True}
+            yield {**known, "key": path.name.removesuffix(SUFFIX), "bytes": size, "modified": modified}
 
     def remove(self, key: str) -> None:
-        self._path(key).unlink(missing_ok=True)
+        """A folder of that name, which is not ours, is moved aside."""
+        path = self._path(key)
+        with disk_errors_in_words(path):
+            if path.is_dir() and not path.is_symlink():
+                path.rename(Path(tempfile.mkdtemp(prefix="aside.", dir=self.folder)) / path.name)
+            else:
+                path.unlink(missing_ok=True)
 
     def _files(self) -> Iterator[tuple[Path, int, float]]:
         """Path, bytes and time of change of every entry; other processes may add and remove some meanwhile."""
         for path in sorted(self.folder.iterdir()):
             if NAME.fullmatch(path.name):
                 with contextlib.suppress(FileNotFoundError):
-                    status = path.stat()
+                    status = path.lstat()
                     yield path, status.st_size, status.st_mtime
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{key}{SUFFIX}"
 
 
-def _digest(tensors: Mapping[str, torch.Tensor], about: str) -> str:
-    digest = hashlib.sha256(about.encode())
+def _digest(key: str, tensors: Mapping[str, torch.Tensor], about: str) -> str:
+    digest = hashlib.sha256(f"{key} {about}".encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         digest.update(tensor.contiguous().view(torch.uint8).numpy().data)

@@ -66,6 +66,17 @@ class CaseReport:
         reason = "; ".join(note.found for _, note in notes) or None
         self._add(file=file_of(case), status=status, rule=rule, reason=reason, mask=mask)
 
+    def doubted(self, rule: str, found: str) -> None:
+        """What is odd about all cases that were written, taken together."""
+        logger.warning("%s; %s", rule, found)
+        for entry in self.entries:
+            if entry["status"] != "refused":
+                entry |= {
+                    "rule": "; ".join(filter(None, [entry["rule"], rule])),
+                    "reason": "; ".join(filter(None, [entry["reason"], found])),
+                }
+        self._save()
+
     def refused(self, case: Case, error: BaseException) -> None:
         """`error` or what caused it becomes the reason; the log says it at once."""
         error = cause_of(error)

@@ -51,7 +51,8 @@ class TrainingCost:
 
     def _start(self, engine: Engine) -> None:
         seconds = time.monotonic() - self._attached
-        saved = json.loads(self.path.read_text()) if self.path.exists() else {"epochs": [], "preparation_seconds": 0.0}
+        is_new = engine.state.epoch == 0 and not self.path.exists()
+        saved = {"epochs": [], "preparation_seconds": 0.0} if is_new else _read(self.path)
         self.epochs = saved["epochs"][: engine.state.epoch]  # what follows was lost and is trained again
         self.preparation_seconds = saved["preparation_seconds"] + seconds
         self.macs = self._count_macs()
@@ -106,6 +107,20 @@ class TrainingCost:
             "epochs": self.epochs,
         }
         write_json(self.path, content)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Raises ValueError that names the file: a cost without its first epochs would be another's."""
+    try:
+        saved = json.loads(path.read_text())
+        _ = sum(second for epoch in saved["epochs"] for second in epoch["step_seconds"]) + saved["preparation_seconds"]
+        _ = [epoch["peak_memory_bytes"] for epoch in saved["epochs"]]
+        return saved
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError(
+            f"{path} cannot be read ({type(error).__name__}: {error}), so the cost of the epochs so far is lost; start the "
+            "training run anew, or resume it without cost.yaml"
+        ) from error
 
 
 def _reset_peak(device: torch.device) -> bool:

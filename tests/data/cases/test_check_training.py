@@ -12,6 +12,7 @@ from monai.transforms import ScaleIntensityd, Transform
 
 from scripts.basics.case import Case, Listed, Refused
 from scripts.data import CaseError, CaseReport, CheckContrastd, ReadCased, check_training
+from scripts.files.file_digest import digest, file_digest
 
 LABELS = {"0": "background", "1": "liver"}
 SHAPE = (8, 7, 6)
@@ -76,7 +77,8 @@ def as_listed(case: Case) -> Case:
     """Without the headers, which must be there."""
     assert case["opened"].images[0].path == case["image"]
     assert case["opened"].label.path == case["label"]
-    return {key: value for key, value in case.items() if key != "opened"}
+    assert case["contents"] == digest(*(digest(file_digest(str(case[key]))) for key in ("image", "label")))
+    return {key: value for key, value in case.items() if key not in ("opened", "contents")}
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])

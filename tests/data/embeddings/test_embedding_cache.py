@@ -176,6 +176,37 @@ def test_a_damaged_entry_is_computed_again(
     assert torch.equal(cache.store.read(key, "embedding"), expected)
 
 
+def test_entries_that_exchange_their_names_are_computed_again(
+    dataset: list[dict[str, Any]], narrow_encoder: SAMSliceEncoder, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache, _ = fill(dataset, narrow_encoder, tmp_path / "cache")
+    keys = [cache.keys[name_of(case)][0] for case in dataset]
+    expected = [cache.store.read(key, "embedding").clone() for key in keys]
+    first, second = (tmp_path / "cache" / f"{key}.safetensors" for key in keys)
+    first.rename(tmp_path / "aside")
+    second.rename(first)
+    (tmp_path / "aside").rename(second)
+    cache, encoded = fill(dataset, narrow_encoder, tmp_path / "cache")
+    assert encoded == 2
+    assert caplog.text.count("is damaged, or another's, and is computed again") == 2
+    assert all(torch.equal(cache.store.read(key, "embedding"), e) for key, e in zip(keys, expected, strict=True))
+
+
+def test_another_kind_of_device_makes_other_entries(
+    dataset: list[dict[str, Any]], narrow_encoder: SAMSliceEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There may be no GPU here, so nothing is encoded."""
+    monkeypatch.setattr(EmbeddingCache, "_compute", lambda *_: None)
+    network = SAM3D(narrow_encoder, nn.Identity())
+    keys = []
+    for device in ("cpu", "cuda:0", "cuda:1"):
+        cache = EmbeddingCache(dataset, preprocessing(), [[]], network, device, EmbeddingStore("memory"))
+        cache.fill()
+        keys.append(cache.keys)
+    assert keys[1] == keys[2]
+    assert all(keys[0][name] != keys[1][name] for name in keys[0])
+
+
 def test_embeddings_beyond_half_precision_are_refused_by_the_case_s_name(
     dataset: list[dict[str, Any]], narrow_encoder: SAMSliceEncoder
 ) -> None:

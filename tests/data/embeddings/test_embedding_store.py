@@ -1,5 +1,7 @@
 """What is stored comes back, any slices of it; what is damaged is noticed; limits are kept."""
 
+import json
+import os
 import random
 import shutil
 from collections import namedtuple
@@ -8,6 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save
 
 from scripts.data import EmbeddingStore
 
@@ -50,6 +54,77 @@ def test_a_damaged_entry_is_noticed_named_and_removed(
     assert not store.is_whole(KEY)
     assert f"{path} is damaged" in caplog.text
     assert not path.exists()
+
+
+def exchanged(path: Path, other: Path) -> None:
+    contents = other.read_bytes()
+    path.replace(other)
+    path.write_bytes(contents)
+
+
+def linked(path: Path, other: Path) -> None:
+    path.unlink()
+    path.symlink_to(other)
+
+
+def linked_to_nothing(path: Path, other: Path) -> None:
+    path.unlink()
+    path.symlink_to(path.name)
+
+
+def a_folder(path: Path, other: Path) -> None:
+    path.unlink()
+    path.mkdir()
+    (path / "somebody's").touch()
+
+
+def a_pipe(path: Path, other: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def without_its_key(path: Path, other: Path) -> None:
+    """As an earlier version of the bundle wrote it: another sum under the same name."""
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    path.write_bytes(save(tensors, {"about": json.dumps(ABOUT), "sha256": "0" * 64}))
+
+
+@pytest.mark.parametrize("tamper", [exchanged, linked, linked_to_nothing, a_folder, a_pipe, without_its_key])
+def test_what_is_not_the_entry_of_its_name_is_named_and_written_anew(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, tamper: Callable[[Path, Path], None]
+) -> None:
+    store, path = EmbeddingStore(tmp_path), tmp_path / f"{KEY}.safetensors"
+    for key in (KEY, OTHER):
+        store.put(key, tensors(), ABOUT)
+    other = tmp_path / f"{OTHER}.safetensors"
+    tamper(path, other)
+    assert [entry["key"] for entry in store.entries()] == [KEY, OTHER]
+    assert not store.is_whole(KEY)
+    assert f"{path} is damaged, or another's, and is computed again" in caplog.text
+    assert store.is_whole(OTHER) == (tamper is not exchanged)
+    stored = tensors()
+    store.put(KEY, stored, ABOUT)
+    assert store.is_whole(KEY)
+    assert torch.equal(store.read(KEY, "label"), stored["label"])
+    kept = [file.name for file in tmp_path.rglob("*") if file.name == "somebody's"]
+    assert kept == (["somebody's"] if tamper is a_folder else [])
+
+
+@pytest.mark.parametrize("change", [Path.unlink, lambda path: path.write_bytes(b"")], ids=["removed", "emptied"])
+def test_an_entry_that_changes_while_it_is_used_is_named(tmp_path: Path, change: Callable[[Path], object]) -> None:
+    store = EmbeddingStore(tmp_path)
+    store.put(KEY, tensors(), ABOUT)
+    change(tmp_path / f"{KEY}.safetensors")
+    with pytest.raises(OSError, match=rf"{tmp_path / KEY}\.safetensors was removed or changed during this run"):
+        store.read(KEY, "label")
+
+
+@pytest.mark.parametrize("about", ["[]", "{}", "7", "[" * 100_000], ids=["list", "empty", "number", "deep"])
+def test_an_entry_that_says_nothing_of_itself_is_listed_as_damaged(tmp_path: Path, about: str) -> None:
+    (tmp_path / f"{KEY}.safetensors").write_bytes(save(tensors(), {"about": about}))
+    (entry,) = EmbeddingStore(tmp_path).entries()
+    assert (entry["key"], entry["damaged"]) == (KEY, True)
 
 
 @pytest.mark.parametrize("part", ["header", "tensors"])

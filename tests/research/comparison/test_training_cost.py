@@ -101,6 +101,18 @@ def test_a_resumed_training_goes_on_counting_from_the_epoch_that_was_saved(tmp_p
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak of the resident set is read from Linux's /proc")
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{}", '{"epochs": 3}', '{"epochs": [{}], "preparation_seconds": 0}', "[" * 10**5, None]
+)
+def test_a_damaged_file_is_named_before_any_step(tmp_path: Path, content: str | None) -> None:
+    train(tmp_path, epochs=2)
+    (tmp_path / "cost.json").unlink()
+    if content is not None:
+        (tmp_path / "cost.json").write_text(content)
+    with pytest.raises(ValueError, match=rf"{tmp_path / 'cost.json'} cannot be read .* is lost; start the training run anew"):
+        train(tmp_path, epochs=3, done=1)
+
+
 def test_the_peak_of_memory_is_that_of_the_steps_not_of_what_came_before_or_between(tmp_path: Path) -> None:
     def take(megabytes: int) -> None:
         torch.ones(megabytes * MEGABYTES // 4)

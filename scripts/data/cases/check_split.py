@@ -1,0 +1,48 @@
+"""A checkpoint and the settings of an evaluation -> nothing, or an error if cases that were trained on would be measured."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ...files.checkpoint_file import read_about
+from ...run.settings import differences
+from .datalist import read_json
+
+SPLIT = ("seed", "val_fraction")
+
+
+def check_split(dataset_dir: str | Path, part: str, checkpoint: str | Path, settings: Mapping[str, Any]) -> None:
+    """Checks that a dataset without a validation list of its own is split as it was for training.
+
+    Args:
+        dataset_dir: the folder of the dataset.json.
+        part: that is evaluated; `test` is always a list of its own.
+        checkpoint: which knows the settings of its training run, if it is the bundle's.
+        settings: of this run.
+
+    Raises:
+        FileNotFoundError: if there is no dataset.json, or no checkpoint.
+        ValueError: if `seed` or `val_fraction` are others than in training, or a file is damaged.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from scripts.data import check_split
+        >>> from scripts.data.phantoms import write_phantoms
+        >>> from scripts.files.checkpoint_file import write_checkpoint
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = write_phantoms(Path(folder), {"training": 2}, shape=(16, 14, 8))
+        ...     write_checkpoint(Path(folder) / "model.pt", {}, {"seed": 7})
+        ...     check_split(folder, "validation", f"{folder}/model.pt", {"seed": 0})
+        Traceback (most recent call last):
+        ValueError: ...model.pt was trained with another split: seed was 7, now it is 0; give those of the training run...
+    """
+    trained = read_about(Path(checkpoint)) or {}
+    if part == "test" or read_json(Path(dataset_dir).absolute() / "dataset.json").get("validation"):
+        return
+    before, now = ({name: told[name] for name in SPLIT if name in trained and name in told} for told in (trained, settings))
+    if words := "; ".join(differences(before, now)):
+        raise ValueError(
+            f"{checkpoint} was trained with another split: {words}; give those of the training run, else cases that it was "
+            "trained on would be measured"
+        )

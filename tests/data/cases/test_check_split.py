@@ -1,0 +1,45 @@
+"""What a network was trained on is never measured as if it were new."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from scripts.data import check_split
+from scripts.files.checkpoint_file import write_checkpoint
+
+SPLIT = {"seed": 7, "val_fraction": 0.4, "labels": {}}
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    (tmp_path / "dataset.json").write_text(json.dumps({"training": ["a.nii"]}))
+    write_checkpoint(tmp_path / "model.pt", {}, SPLIT)
+    return tmp_path / "model.pt"
+
+
+@pytest.mark.parametrize("part", ["training", "validation"])
+@pytest.mark.parametrize(
+    ("now", "said"),
+    [
+        ({"seed": 0, "val_fraction": 0.4}, "seed was 7, now it is 0; give"),
+        ({"seed": 7, "val_fraction": 0.2}, "val_fraction was 0.4, now it is 0.2; give"),
+    ],
+    ids=["seed", "val_fraction"],
+)
+def test_another_split_is_refused(checkpoint: Path, part: str, now: dict[str, float], said: str) -> None:
+    with pytest.raises(ValueError, match=f"{checkpoint} was trained with another split: {said} those of the training run"):
+        check_split(checkpoint.parent, part, checkpoint, now)
+    check_split(checkpoint.parent, part, checkpoint, {**SPLIT, "batch_size": 3})
+
+
+def test_lists_of_their_own_are_not_split(checkpoint: Path) -> None:
+    check_split(checkpoint.parent, "test", checkpoint, {"seed": 0, "val_fraction": 0.4})
+    (checkpoint.parent / "dataset.json").write_text(json.dumps({"training": ["a.nii"], "validation": ["b.nii"]}))
+    check_split(checkpoint.parent, "validation", checkpoint, {"seed": 0, "val_fraction": 0.4})
+
+
+def test_a_checkpoint_of_others_says_nothing_of_its_split(checkpoint: Path) -> None:
+    torch.save({}, checkpoint)
+    check_split(checkpoint.parent, "validation", checkpoint, {"seed": 0})

@@ -1,0 +1,28 @@
+"""Of every voxel the likeliest class, and no mask of what are no numbers."""
+
+import pytest
+import torch
+from monai.data import MetaTensor
+
+from scripts.data import CaseError, LogitsToClassesd
+
+
+def case(logits: torch.Tensor) -> dict[str, torch.Tensor]:
+    image = MetaTensor(torch.zeros(1, *logits.shape[1:]), meta={"filename_or_obj": "a.nii.gz"})
+    return {"image": image, "pred": MetaTensor(logits, affine=2 * torch.eye(4))}
+
+
+def test_the_largest_logit_is_the_class_and_the_grid_is_kept() -> None:
+    logits = torch.randn(3, 4, 5, 6)
+    pred = LogitsToClassesd("model.pt")(case(logits))["pred"]
+    assert torch.equal(pred.as_tensor(), logits.argmax(0, keepdim=True).float())
+    assert torch.equal(pred.affine, (2 * torch.eye(4)).to(pred.affine))
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_logits_that_are_not_finite_are_refused_with_checkpoint_and_case(value: float) -> None:
+    logits = torch.zeros(3, 4, 5, 6)
+    logits[1, 0, 0, :2] = value
+    said = r"a\.nii\.gz: the network's output must be finite; with model\.pt it is NaN or infinite in 2 of 120 voxels"
+    with pytest.raises(CaseError, match=said):
+        LogitsToClassesd("model.pt")(case(logits))
