@@ -1,7 +1,7 @@
 """Cases that were read ahead -> an evaluator run on each, where a bad case costs only itself."""
 
 import logging
-from collections.abc import Callable, Iterable, Sized
+from collections.abc import Callable, Iterable, Sequence, Sized
 from typing import Any, Protocol
 
 from monai.data import list_data_collate
@@ -20,6 +20,7 @@ class Tried(Protocol):
     data: dict[str, Any] | None
     mask: str | None
     error: Exception | None
+    notes: Sequence[tuple[str, Any]]
 
 
 class Loader(Sized, Iterable[Tried], Protocol):
@@ -27,6 +28,7 @@ class Loader(Sized, Iterable[Tried], Protocol):
 
 
 class Report(Protocol):
+    def noted(self, case: Case, notes: Sequence[tuple[str, Any]]) -> None: ...
     def done(self, case: Case, mask: str | None) -> None: ...
     def refused(self, case: Case, error: BaseException) -> None: ...
 
@@ -57,6 +59,7 @@ def run_case_by_case(
             try:
                 if tried.error is not None:
                     raise tried.error
+                report.noted(case, tried.notes)
                 if mask is None:
                     evaluator.data_loader = [list_data_collate([tried.data])]
                     evaluator.state.epoch_length = 1

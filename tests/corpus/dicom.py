@@ -154,7 +154,7 @@ REFUSALS = {
     "spacing_0": (series(all_of(PixelSpacing=[0, 0])), "have a size"),
     "no_rotation": (series(all_of(ImageOrientationPatient=[1, 0, 0, 1, 0, 0])), "perpendicular"),
     "colours": (series(all_of(SamplesPerPixel=3, PhotometricInterpretation="RGB")), "one grey value"),
-    "frames": (series(all_of(NumberOfFrames=4)), "one slice"),
+    "frames": (series(all_of(NumberOfFrames=4)), "every frame must say"),
     "constant": (series(voxels=np.zeros(SHAPE, np.int16)), "contrast"),
     "slope_0": (series(all_of(RescaleSlope=0)), "contrast"),
     "too_thick": (series(all_of(PixelSpacing=[400, 400])), "measure"),

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import ignite.distributed as idist
 import torch
@@ -23,6 +23,9 @@ from ..preprocessing.preprocessing_digest import preprocessing_digest
 from .case_error import CaseError, cause_of, first_line
 from .check_headers import check_headers
 from .open_case import headers_of
+from .read_case import doubts_of
+
+Result = CaseError | list[tuple[str, Note]]
 
 logger = logging.getLogger(__name__)
 
@@ -78,17 +81,18 @@ def _check(
     passed = set(_remembered(remember))
     new = [case for (_, case), key in zip(listed, keys, strict=True) if key not in passed]
     # A copy: use may leave something behind in transforms, by whose parameters cached embeddings are known.
-    errors = iter(_errors(new, Compose(deepcopy(list(preprocessing))), num_workers))
+    results = iter(_results(new, Compose(deepcopy(list(preprocessing))), num_workers))
     first: dict[str, tuple[str, str]] = {}
     for (part, case), (image, _), key in zip(listed, contents, keys, strict=True):
-        error = None if key in passed else next(errors)
-        if error is None:
-            report.noted(case, _seen_before(case, part, image, first))
-            report.done(case)
-            passed.add(key)
-        else:
-            report.refused(case, error)
+        result = [] if key in passed else next(results)
+        if isinstance(result, CaseError):
+            report.refused(case, result)
             good[part].remove(case)
+            continue
+        report.noted(case, [*result, *_seen_before(case, part, image, first)])
+        report.done(case)
+        if not result:  # else it is said again
+            passed.add(key)
     write_json(remember, sorted(passed))
     return good
 
@@ -109,7 +113,7 @@ def _seen_before(case: Case, part: str, image: str, first: dict[str, tuple[str, 
     return [(file, Note("training and validation should not share images", found, corrected=False))]
 
 
-def _errors(cases: list[Case], preprocessing: Compose, num_workers: int) -> list[CaseError | None]:
+def _results(cases: list[Case], preprocessing: Compose, num_workers: int) -> list[Result]:
     if not cases:
         return []
     results = DataLoader(_Tried(cases, preprocessing), batch_size=None, num_workers=num_workers)
@@ -117,8 +121,8 @@ def _errors(cases: list[Case], preprocessing: Compose, num_workers: int) -> list
         return list(tqdm(results, desc="checking voxels", unit="case", total=len(cases), dynamic_ncols=True))
 
 
-class _Tried(Dataset[CaseError | None]):
-    """Case -> its error, if preprocessing raises one."""
+class _Tried(Dataset[Result]):
+    """Case -> the error that preprocessing raises, or what it notes."""
 
     def __init__(self, cases: list[Case], preprocessing: Compose) -> None:
         self.cases = cases
@@ -127,17 +131,16 @@ class _Tried(Dataset[CaseError | None]):
     def __len__(self) -> int:
         return len(self.cases)
 
-    def __getitem__(self, index: int) -> CaseError | None:
+    def __getitem__(self, index: int) -> Result:
         case = self.cases[index]
         try:
-            self.preprocessing(case)
+            return doubts_of(cast(dict[str, Any], self.preprocessing(case)), file_of(case))
         except Exception as error:
             cause = cause_of(error)
             if isinstance(cause, CaseError):
                 return cause
             file, rule = file_of(case), "every step of the preprocessing must succeed"
             return CaseError(file, rule, first_line(cause), "look at this case")
-        return None
 
 
 def _remembered(path: Path) -> list[Any]:
