@@ -1,5 +1,7 @@
 """`sam3d`: each of its commands is a function, in `tools` or, where that folder is there, in the laboratory's."""
 
+import os
+import sys
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -7,6 +9,7 @@ from pathlib import Path
 import typer
 from typer.main import get_command
 
+from scripts.run.config_files import CONFIGS
 from scripts.run.plain_errors import show_plain_errors
 
 COMMANDS = ("demo", "dataset", "preset", "train", "evaluate", "segment", "compare", "cache", "download")  # in this order
@@ -49,7 +52,12 @@ for name in COMMANDS:
 
 def main() -> None:
     """Exit codes: 1 after an error, or where a case was refused; 2 for wrong usage; 130 after SIGINT and 143 after SIGTERM."""
+    # torch's threads sleep while they wait for each other: awake, they would take the cores from other programs. Read once,
+    # when torch is imported, which is later.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     show_plain_errors()
+    if not CONFIGS.is_dir():
+        sys.exit(f"no configs at {CONFIGS}; install the bundle, in its folder, by: pip install --no-deps --editable .")
     try:
         get_command(app)()
     except SystemExit as end:

@@ -21,10 +21,27 @@ MEASURES = ("dice", "hd95_mm", "hd95_voxels", "nsd")
 class CaseMetrics:
     """Compares `pred` with `reference` in the file's own space, class by class.
 
-    labels: names of the label values 0, 1, ...; the first is background and not measured.
-    open_image: reads the files again, for the picture.
-    nsd_tolerance, nsd_unit: see `segmentation_metrics`.
-    spacing_known: False if the headers' spacing means nothing; what would be in mm is then left blank.
+    Args:
+        output_dir: of the tables and the picture.
+        labels: label value -> name; the first is background and not measured.
+        open_image: reads the files again, for the picture.
+        nsd_tolerance: see `segmentation_metrics`.
+        nsd_unit: see `segmentation_metrics`.
+        spacing_known: False if the headers' spacing means nothing; what would be in mm is then left blank.
+
+    Example:
+        >>> import torch
+        >>> from monai.data import MetaTensor
+        >>> from scripts.data import open_image
+        >>> from scripts.evaluation import CaseMetrics
+        >>> reference = torch.zeros(1, 8, 8, 4)
+        >>> reference[:, 2:6, 2:6] = 1
+        >>> read = {key: MetaTensor(reference, meta={"filename_or_obj": f"{key}.nii.gz"}) for key in ("image", "reference")}
+        >>> labels = {"0": "background", "1": "liver"}
+        >>> metrics = CaseMetrics("evaluation", labels, open_image, nsd_tolerance=1.0, nsd_unit="mm")
+        >>> metrics.add({**read, "pred": read["reference"], "name": "scan_seg", "mask": "scan_seg.nii.gz"})
+        >>> metrics.summary()["mean_dice"]
+        1.0
     """
 
     def __init__(
@@ -45,7 +62,14 @@ class CaseMetrics:
         self.files: dict[str, dict[str, str]] = {}
 
     def add(self, output: Mapping[str, Any]) -> None:
-        """output: of one case, with `pred` and `reference` (1, H, W, D) on one grid, `mask` and the files they came from."""
+        """Measures one case.
+
+        Args:
+            output: with `pred` and `reference` (1, H, W, D) on one grid, `mask` and the files they came from.
+
+        Raises:
+            ValueError: if mask and reference lie on different grids.
+        """
         mask, reference = output["pred"], output["reference"]
         if mask.shape != reference.shape:
             raise ValueError(f"the mask's shape {tuple(mask.shape)} differs from the reference's {tuple(reference.shape)}")

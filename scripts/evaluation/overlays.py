@@ -27,10 +27,29 @@ OpenImage = Callable[[str], OpenedImage]
 
 
 def draw_overlays(cases: Sequence[Mapping[str, str]], labels: Mapping[int, str], path: Path, open_image: OpenImage) -> None:
-    """A column for each case. cases: files `image`, `mask` and `reference`, which `open_image` opens, and a `title`.
+    """Draws a column for each case: the slice with most of the reference's voxels, or the mask's where the reference is empty.
 
-    Shows the slice with most of the reference's voxels, or the mask's where the reference is empty. Slices are taken along the
-    last axis in RAS order and shown as radiologists do: front up, the patient's right at the left.
+    Slices are taken along the last axis in RAS order and shown as radiologists do: front up, the patient's right at the left.
+
+    Args:
+        cases: files `image`, `mask` and `reference`, and a `title`.
+        labels: label value -> name, without the background.
+        path: of the picture.
+        open_image: opens those files.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from scripts.data import open_image
+        >>> from scripts.data.phantoms import write_phantoms
+        >>> from scripts.evaluation import draw_overlays
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = write_phantoms(Path(folder), {"test": 1}, shape=(16, 14, 8))
+        ...     image, label = (f"{folder}/{kind}/phantom_000.nii.gz" for kind in ("images", "labels"))
+        ...     case = {"image": image, "mask": label, "reference": label, "title": "phantom_000"}
+        ...     draw_overlays([case], {1: "liver", 2: "kidney", 3: "vessel"}, Path(folder) / "overlays.png", open_image)
+        ...     (Path(folder) / "overlays.png").is_file()
+        True
     """
     if not cases:
         return

@@ -17,15 +17,34 @@ def segmentation_metrics(
     nsd_tolerance: float,
     nsd_unit: str,
 ) -> Metrics:
-    """Of two label maps (H, W, D) on one grid, for the voxels of value `label`.
-
-    dice; hd95_voxels and hd95_mm, MONAI's 95th percentile Hausdorff distance (the larger of the two directed ones); nsd, the
-    share of both surfaces that lies within `nsd_tolerance` of the other; voxels and voxels_reference, the sizes.
+    """Compares two label maps (H, W, D) on one grid, for the voxels of one value.
 
     One side empty: dice 0, nsd 0, hd95 None (missing, there is no distance). Both empty: all None, the class is not there.
 
-    spacing: of the grid in mm; None if it is unknown, then everything in mm is None.
-    nsd_unit: `mm` or `voxel`.
+    Args:
+        mask: label values.
+        reference: label values.
+        label: the value.
+        spacing: of the grid in mm; None if it is unknown, then everything in mm is None.
+        nsd_tolerance: how far surfaces may lie apart and still agree.
+        nsd_unit: of the tolerance, `mm` or `voxel`.
+
+    Returns:
+        dice; hd95_voxels and hd95_mm, MONAI's 95th percentile Hausdorff distance (the larger of the two directed ones); nsd,
+        the share of both surfaces that lies within `nsd_tolerance` of the other; voxels and voxels_reference, the sizes.
+
+    Raises:
+        ValueError: for another unit, and for mm where the spacing is unknown.
+
+    Example:
+        >>> import torch
+        >>> from scripts.evaluation import segmentation_metrics
+        >>> reference = torch.zeros(12, 12, 6)
+        >>> reference[2:8, 2:8, 1:5] = 1
+        >>> moved = reference.roll(1, dims=0)
+        >>> metrics = segmentation_metrics(moved, reference, 1, (2.0, 2.0, 3.0), nsd_tolerance=2.0, nsd_unit="mm")
+        >>> {name: round(metrics[name], 3) for name in ("dice", "hd95_mm", "nsd")}
+        {'dice': 0.833, 'hd95_mm': 2.0, 'nsd': 1.0}
     """
     if nsd_unit not in ("mm", "voxel"):
         raise ValueError(f"nsd_unit must be 'mm' or 'voxel', got {nsd_unit!r}")

@@ -27,10 +27,34 @@ class Checkpointing:
     that is all: a resumed run ends with the weights of an uninterrupted one. A kill between the two files of an epoch
     leaves a `model.pt` that is an epoch ahead of `last.pt`: resuming repeats that epoch and writes the same `model.pt` again.
 
-    objects: name -> object with `state_dict` and `load_state_dict`; the one called `network` is what `model.pt` holds.
-    settings: of this run, which both files carry; a run is resumed with the same ones of network, mask and training only.
-
     A network with NaN or infinite values is never saved.
+
+    Args:
+        output_dir: of both files.
+        objects: name -> object with `state_dict` and `load_state_dict`; the one called `network` is what `model.pt` holds.
+        trainer: whose epochs are saved.
+        evaluator: whose best metric decides on `model.pt`.
+        resume: go on from `last.pt`.
+        settings: of this run, which both files carry; a run is resumed with the same ones of network, mask and training only.
+
+    Example:
+        >>> import os, tempfile
+        >>> import torch
+        >>> from ignite.metrics import Average
+        >>> from monai.engines import SupervisedEvaluator, SupervisedTrainer
+        >>> from scripts.handlers import Checkpointing, ValidationSchedule
+        >>> network, loader = torch.nn.Linear(4, 1), [{"image": torch.rand(2, 4), "label": torch.rand(2, 1)}]
+        >>> optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+        >>> score = {"score": Average(output_transform=lambda output: 0.5)}
+        >>> evaluator = SupervisedEvaluator("cpu", loader, network, key_val_metric=score)
+        >>> trainer = SupervisedTrainer("cpu", 1, loader, network, optimizer, torch.nn.MSELoss(), decollate=False)
+        >>> ValidationSchedule(1, evaluator).attach(trainer)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     objects = {"network": network, "optimizer": optimizer}
+        ...     Checkpointing(folder, objects, trainer, evaluator, resume=False).attach()
+        ...     trainer.run()
+        ...     sorted(os.listdir(folder))
+        ['last.pt', 'model.pt']
     """
 
     def __init__(
@@ -50,7 +74,13 @@ class Checkpointing:
         self.settings = json.loads(json.dumps(settings))  # as it comes back from a file: tuples become lists
 
     def attach(self) -> None:
-        """Attach after validation and its handlers, so that their results of the epoch are part of what is saved."""
+        """Attach after validation and its handlers, so that their results of the epoch are part of what is saved.
+
+        Raises:
+            FileExistsError: if the folder holds a training run and none is resumed.
+            FileNotFoundError: if there is nothing to resume.
+            ValueError: if what would be resumed is damaged, complete, or of other settings.
+        """
         if self.resume:
             self._load()
         elif (self.folder / LAST).exists():

@@ -19,6 +19,32 @@ class EpochLog:
     validation has the first one only. The pace counts whole epochs, validation included, from the start of this run.
     Of several processes the first one writes. Attach it after what validates, and after the progress bar, which has to be gone
     from the line.
+
+    Args:
+        evaluator: whose key metric is shown.
+
+    Example:
+        >>> import logging, sys
+        >>> import torch
+        >>> from ignite.metrics import Average
+        >>> from monai.engines import SupervisedEvaluator, SupervisedTrainer
+        >>> from scripts.handlers import EpochLog
+        >>> network, loader = torch.nn.Linear(4, 1), [{"image": torch.rand(2, 4), "label": torch.rand(2, 1)}]
+        >>> optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+        >>> metric = {"train_loss": Average(output_transform=lambda output: output["loss"].item())}
+        >>> trainer = SupervisedTrainer(
+        ...     "cpu", 2, loader, network, optimizer, torch.nn.MSELoss(), decollate=False, key_train_metric=metric
+        ... )
+        >>> EpochLog(SupervisedEvaluator("cpu", loader, network)).attach(trainer)
+        >>> log, shown = logging.getLogger("scripts.handlers"), logging.StreamHandler(sys.stdout)
+        >>> log.addHandler(shown)
+        >>> level = log.level
+        >>> log.setLevel("INFO")
+        >>> trainer.run()
+        epoch 1 of 2: train_loss ...; ... s an epoch, ... left
+        epoch 2 of 2: train_loss ...; ... s an epoch, ... left
+        >>> log.removeHandler(shown)
+        >>> log.setLevel(level)
     """
 
     def __init__(self, evaluator: Evaluator) -> None:

@@ -15,6 +15,29 @@ class EpochSeed:
 
     Random states are then never saved: resuming at an epoch's start is enough. Loader workers draw their seeds from torch's
     generator when their iterator is made, so a new iterator follows (keep `persistent_workers` off).
+
+    Args:
+        seed: of the training run.
+        data_loader: with a DistributedSampler.
+
+    Raises:
+        TypeError: for a loader with another sampler.
+
+    Example:
+        >>> import torch
+        >>> from ignite.engine import Engine
+        >>> from monai.data import DataLoader, Dataset, DistributedSampler
+        >>> from scripts.handlers import EpochSeed
+        >>> dataset = Dataset(list(range(4)))
+        >>> loader = DataLoader(dataset, sampler=DistributedSampler(dataset, num_replicas=1, rank=0))
+        >>> def drawn():
+        ...     numbers = []
+        ...     engine = Engine(lambda engine, batch: numbers.append((batch.item(), torch.rand(1).item())))
+        ...     EpochSeed(seed=0, data_loader=loader).attach(engine)
+        ...     _ = engine.run(loader, max_epochs=2)
+        ...     return numbers
+        >>> drawn() == drawn()
+        True
     """
 
     def __init__(self, seed: int, data_loader: DataLoader) -> None:

@@ -9,7 +9,26 @@ from monai.utils import CommonKeys
 
 
 class StopOnNaN:
-    """Checks the loss before the backward pass; raises FloatingPointError. Checkpoints of earlier epochs stay as they are."""
+    """Checks the loss before the backward pass. Checkpoints of earlier epochs stay as they are.
+
+    Raises:
+        FloatingPointError: in the run, for a loss that is NaN or infinite; it names the cases of the batch.
+
+    Example:
+        >>> import torch
+        >>> from monai.data import MetaTensor
+        >>> from monai.engines import SupervisedTrainer
+        >>> from scripts.handlers import StopOnNaN
+        >>> image = MetaTensor(torch.full((1, 4), float("nan")), meta={"filename_or_obj": "scan.nii.gz"})
+        >>> network, loader = torch.nn.Linear(4, 1), [{"image": image, "label": torch.rand(1, 1)}]
+        >>> optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+        >>> trainer = SupervisedTrainer("cpu", 1, loader, network, optimizer, torch.nn.MSELoss())
+        >>> StopOnNaN().attach(trainer)
+        >>> trainer.run()
+        Traceback (most recent call last):
+            ...
+        FloatingPointError: the loss became nan in epoch 1, iteration 1, on scan.nii.gz...
+    """
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(IterationEvents.LOSS_COMPLETED, self)

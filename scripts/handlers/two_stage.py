@@ -19,7 +19,26 @@ class TwoStage:
 
     The stage follows from the epoch alone, so resuming needs no state of it.
 
-    part: name of a module of the network, as in `named_modules`.
+    Args:
+        network: all of it, of which a part is frozen at first.
+        part: name of a module of the network, as in `named_modules`.
+        first_stage_epochs: in which the part is frozen.
+
+    Raises:
+        ValueError: for a part that the network does not have, or in which nothing is trained.
+
+    Example:
+        >>> import torch
+        >>> from ignite.engine import Engine
+        >>> from scripts.handlers import TwoStage
+        >>> network = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Linear(4, 1))
+        >>> engine = Engine(lambda engine, batch: print(engine.state.epoch, network[0].weight.requires_grad))
+        >>> stages = TwoStage(network, part="0", first_stage_epochs=1)
+        >>> engine.network = network
+        >>> stages.attach(engine)
+        >>> _ = engine.run([0], max_epochs=2)
+        1 False
+        2 True
     """
 
     def __init__(self, network: nn.Module, part: str, first_stage_epochs: int) -> None:
@@ -63,9 +82,32 @@ def warm_up_and_cosine_twice(
 ) -> SequentialLR:
     """In each stage the learning rate rises from 0 along a line and falls to 0 along half a cosine.
 
-    iterations: of one epoch.
-    warmup_fraction: of each stage.
-    second_rate: the peak of the second stage; that of the first is the optimizer's learning rate.
+    Args:
+        optimizer: its learning rate is the peak of the first stage.
+        first_stage_epochs: of `max_epochs`; both stages have at least one.
+        max_epochs: of both stages.
+        iterations: of one epoch.
+        warmup_fraction: of each stage.
+        second_rate: the peak of the second stage.
+
+    Returns:
+        The schedule; step it after every iteration.
+
+    Raises:
+        ValueError: if a stage has no epoch.
+
+    Example:
+        >>> import torch
+        >>> from scripts.handlers import warm_up_and_cosine_twice
+        >>> optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+        >>> schedule = warm_up_and_cosine_twice(optimizer, 1, 2, iterations=4, warmup_fraction=0.25, second_rate=0.1)
+        >>> rates = []
+        >>> for _ in range(8):
+        ...     rates.append(round(optimizer.param_groups[0]["lr"], 3))
+        ...     optimizer.step()
+        ...     schedule.step()
+        >>> rates
+        [0.0, 1.0, 0.75, 0.25, 0.0, 0.1, 0.075, 0.025]
     """
     if not isinstance(first_stage_epochs, int) or not 0 < first_stage_epochs < max_epochs:
         raise ValueError(

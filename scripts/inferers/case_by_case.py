@@ -47,9 +47,30 @@ def run_case_by_case(
 ) -> None:
     """Runs `evaluator` on every case by itself, with a progress bar, while the loader reads the next ones.
 
-    A case whose reading, segmentation or writing fails goes into the report and the next one follows; the results of the
-    others (what was read and what the evaluator's postprocessing made of it) are handed to `then`. A case whose mask is
+    A case whose reading, segmentation or writing fails goes into the report and the next one follows. A case whose mask is
     finished is not run again.
+
+    Args:
+        evaluator: whose postprocessing writes the `mask`.
+        dataloader: of cases that were tried, see `data.TriedCases`.
+        report: gets every case.
+        records: writes what a mask was made of; discards that of a case which fails now.
+        then: gets the results of a case: what was read and what the evaluator's postprocessing made of it.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> import torch
+        >>> from monai.engines import SupervisedEvaluator
+        >>> from scripts.inferers import run_case_by_case
+        >>> def tried(image, error=None):
+        ...     data = {"image": torch.rand(1, 8, 8, 4), "mask": f"{image}_seg.nii.gz"}
+        ...     return SimpleNamespace(case={"image": image}, record={}, data=data, mask=None, error=error, notes=[])
+        >>> report = SimpleNamespace(noted=lambda *_: None, done=print, refused=print)
+        >>> records = SimpleNamespace(write=lambda *_: None, discard=lambda case: None)
+        >>> evaluator = SupervisedEvaluator("cpu", val_data_loader=[], network=torch.nn.Conv3d(1, 2, 1))
+        >>> run_case_by_case(evaluator, [tried("a", error=ValueError("damaged")), tried("b")], report, records)
+        {'image': 'a'} damaged
+        {'image': 'b'} b_seg.nii.gz
     """
     evaluator.interrupt_resume_enabled = False  # else ignite's run after one that failed returns at once, having done nothing
     evaluator.logger.setLevel(logging.CRITICAL)  # ignite logs every exception with its traceback; the report has the reason

@@ -27,11 +27,29 @@ class EmbeddingInferer(Inferer):
     along the depth with the same result (`SAM3D.stream`). Embeddings of a long volume never lie in memory as a whole. A device
     that runs out of memory nevertheless is asked again for fewer slices at once, for the same mask, until it is one.
 
-    roi_depth: slices in a window, the depth of the training crops.
-    mode: `windows` slides windows of roi_depth along the slices, since the decoder was trained on those; a shallower volume
-        is padded to one window with empty slices, as in training, and cropped back. `whole` decodes all slices at once.
-    overlap: of neighbouring windows, 0 to below 1; blended with Gaussian weights.
-    memory: GB that the decoder may take; None: half of what is free.
+    Args:
+        roi_depth: slices in a window, the depth of the training crops.
+        mode: `windows` slides windows of roi_depth along the slices, since the decoder was trained on those; a shallower
+            volume is padded to one window with empty slices, as in training, and cropped back. `whole` decodes all slices at
+            once.
+        overlap: of neighbouring windows, 0 to below 1; blended with Gaussian weights.
+        memory: GB that the decoder may take; None: half of what is free.
+
+    Raises:
+        ValueError: for another mode.
+
+    Example:
+        >>> import torch
+        >>> from scripts.inferers import EmbeddingInferer
+        >>> from scripts.networks import SAM3D, ResidualDecoder, SAMSliceEncoder
+        >>> vit = {"embed_dim": 16, "depth": 1, "num_heads": 1, "global_attn_indexes": ()}
+        >>> network = SAM3D(SAMSliceEncoder(vit), ResidualDecoder(256, out_channels=4)).eval()
+        >>> volume = torch.rand(1, 1, 32, 48, 11)
+        >>> with torch.no_grad():
+        ...     whole = EmbeddingInferer(roi_depth=8, mode="whole")(volume, network)
+        ...     streamed = EmbeddingInferer(roi_depth=8, mode="whole", memory=0)(volume, network)
+        >>> torch.allclose(whole, streamed, atol=1e-4)
+        True
     """
 
     def __init__(self, roi_depth: int, mode: str = "windows", overlap: float = 0.5, memory: float | None = None) -> None:

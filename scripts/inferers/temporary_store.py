@@ -10,7 +10,19 @@ class TemporaryStore:
     """Consecutive slices (B, C, d, h, w), depth first in a file without a name, which goes with the store.
 
     The file lies in Python's temporary folder (the environment variable TMPDIR, else /tmp).
-    Raises OSError when that disk is full.
+
+    Raises:
+        OSError: when that disk is full.
+
+    Example:
+        >>> import torch
+        >>> from scripts.inferers import TemporaryStore
+        >>> store = TemporaryStore()
+        >>> features = torch.rand(1, 8, 6, 2, 3)
+        >>> store.append(features[:, :, :4])
+        >>> store.append(features[:, :, 4:])
+        >>> store.depth, torch.equal(store.read(2, 6), features[:, :, 2:6])
+        (6, True)
     """
 
     def __init__(self) -> None:

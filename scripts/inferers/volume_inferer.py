@@ -16,9 +16,21 @@ class VolumeInferer(Inferer):
     A network with an encoder for slices goes through `EmbeddingInferer`, any other one through MONAI's sliding window, in
     windows of the same depth and blended alike.
 
-    roi_depth: slices in a window, the depth of the training crops. mode: `windows`, or `whole` to give the network all slices
-    at once. overlap: of neighbouring windows, 0 to below 1. memory: GB that a decoder on embeddings may take; None: half of
-    what is free.
+    Args:
+        roi_depth: slices in a window, the depth of the training crops.
+        mode: `windows`, or `whole` to give the network all slices at once.
+        overlap: of neighbouring windows, 0 to below 1.
+        memory: GB that a decoder on embeddings may take; None: half of what is free.
+
+    Raises:
+        ValueError: for another mode.
+
+    Example:
+        >>> import torch
+        >>> from scripts.inferers import VolumeInferer
+        >>> inferer = VolumeInferer(roi_depth=8)
+        >>> tuple(inferer(torch.rand(1, 1, 16, 24, 11), torch.nn.Conv3d(1, 4, 3, padding=1)).shape)
+        (1, 4, 16, 24, 11)
     """
 
     def __init__(self, roi_depth: int, mode: str = "windows", overlap: float = 0.5, memory: float | None = None) -> None:

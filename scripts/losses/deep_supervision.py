@@ -13,6 +13,22 @@ class DeepSupervision(DeepSupervisionLoss):
     MONAI's class, which shrinks the labels by nearest neighbours, with two of its silences ended: integer labels work, and
     a number of stages that differs from the number of weights is an error. A network with a single output
     (no list) is supervised by `loss` alone.
+
+    Args:
+        loss: of logits (B, K, ...) and labels (B, 1, ...).
+        weights: one for each stage, finest first.
+
+    Raises:
+        ValueError: if there are more or fewer stages than weights.
+
+    Example:
+        >>> import torch
+        >>> from monai.losses import DiceCELoss
+        >>> from scripts.losses import DeepSupervision
+        >>> loss = DeepSupervision(DiceCELoss(to_onehot_y=True, softmax=True), weights=[2 / 3, 1 / 3])
+        >>> label = torch.randint(4, (1, 1, 16, 16, 8))
+        >>> loss([torch.rand(1, 4, 16, 16, 8), torch.rand(1, 4, 8, 8, 8)], label).shape
+        torch.Size([])
     """
 
     def __init__(self, loss: _Loss, weights: Sequence[float]) -> None:

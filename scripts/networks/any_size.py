@@ -12,14 +12,27 @@ from .traced_size import require_traced_size
 class AnySize(nn.Module):
     """(B, M, H, W, D) -> logits (B, K, H, W, D), by padding with zeros at the end of each axis and cropping back.
 
-    multiple: of H, W and D that the network takes. Of H and W alone: a 2-D network, (N, M, H, W) -> (N, K, H, W), which gets
-        the slices as a batch.
-    minimum: of the padded sizes, where a single multiple is too small, as for instance normalisation of a single position.
-    maximum: of the padded sizes, where the network has an end, as learned positions have.
-    slices: how many of them at once in evaluation; in training all, as batch normalisation wants it.
+    Of MONAI's UNet++, which answers with a list, the last is taken, its finest.
 
-    Of MONAI's UNet++, which answers with a list, the last is taken, its finest. Raises ValueError for a volume that is too
-    large, and for a network whose logits have another size than its input.
+    Args:
+        network: answers at the size of its input.
+        multiple: of H, W and D that the network takes. Of H and W alone: a 2-D network, (N, M, H, W) -> (N, K, H, W), which
+            gets the slices as a batch.
+        minimum: of the padded sizes, where a single multiple is too small, as for instance normalisation of a single position.
+        maximum: of the padded sizes, where the network has an end, as learned positions have.
+        slices: how many of them at once in evaluation; in training all, as batch normalisation wants it.
+
+    Raises:
+        ValueError: for a volume that is too large, and for a network whose logits have another size than its input.
+
+    Example:
+        >>> import torch
+        >>> from monai.networks.nets import UNet
+        >>> from scripts.networks import AnySize
+        >>> unet = UNet(spatial_dims=3, in_channels=1, out_channels=4, channels=(4, 8, 16), strides=(2, 2))
+        >>> network = AnySize(unet, multiple=(4, 4, 4), minimum=(8, 8, 8))
+        >>> tuple(network(torch.rand(1, 1, 30, 21, 5)).shape)
+        (1, 4, 30, 21, 5)
     """
 
     def __init__(

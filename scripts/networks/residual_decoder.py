@@ -24,11 +24,26 @@ class ResidualDecoder(nn.Module):
 
     Inside, volumes are (B, C, D, h, w) and so are kernels.
 
-    in_channels: channels of the embeddings, 256 for each modality.
-    out_channels: classes K, background included.
-    channels: of each stage, coarsest first.
-    supervised_stages: how many of the finest stages get a head.
-    head: `linear` is a 1 x 1 x 1 convolution; `convolutional` is 3 x 3 x 3 to half the channels, IN, leaky ReLU, 1 x 1 x 1.
+    Args:
+        in_channels: channels of the embeddings, 256 for each modality.
+        out_channels: classes K, background included.
+        channels: of each stage, coarsest first.
+        shortcut_kernel: edge of W0, 1 or 3.
+        upsample: `linear` or `nearest`.
+        supervised_stages: how many of the finest stages get a head.
+        head: `linear` is a 1 x 1 x 1 convolution; `convolutional` is 3 x 3 x 3 to half the channels, IN, leaky ReLU,
+            1 x 1 x 1.
+        conv_bias: of the stages' convolutions; the normalisation after them removes it.
+
+    Raises:
+        ValueError: for an option that is not there, and for embeddings of a single position.
+
+    Example:
+        >>> import torch
+        >>> from scripts.networks import ResidualDecoder
+        >>> decoder = ResidualDecoder(in_channels=256, out_channels=4)
+        >>> [tuple(logits.shape) for logits in decoder(torch.rand(1, 256, 2, 3, 8))]
+        [(1, 4, 32, 48, 8), (1, 4, 16, 24, 8), (1, 4, 8, 12, 8), (1, 4, 4, 6, 8)]
     """
 
     def __init__(
@@ -80,7 +95,10 @@ class ResidualDecoder(nn.Module):
     def stream(self, embeddings: DepthStore, new_store: NewStore, slices: int) -> Iterator[torch.Tensor]:
         """The finest logits of `forward`, (B, K, 16 h, 16 w, d) part by part, in memory that does not grow with the depth.
 
-        embeddings: (B, C, D, h, w); new_store: makes an empty store for a layer's results; slices: in a part.
+        Args:
+            embeddings: (B, C, D, h, w).
+            new_store: makes an empty store for a layer's results.
+            slices: in a part.
         """
         require_several_positions(embeddings.depth * embeddings.read(0, 1)[0, 0].numel())
         store, before = embeddings, unchanged

@@ -21,6 +21,20 @@ class SAM3D(nn.Module):
     While the encoder is frozen, `state_dict()` holds the trained parameters and the encoder's sha256 in place of its
     parameters (0.01 instead of 0.37 GB for ViT-B). Loading such a dictionary verifies the digest against the encoder at
     hand and takes the encoder's parameters from there, so strict loaders work; another encoder is refused.
+
+    Args:
+        encoder: of slices; frozen unless it is `trainable`.
+        decoder: of the embeddings of all modalities together.
+
+    Example:
+        >>> import torch
+        >>> from scripts.networks import SAM3D, ResidualDecoder, SAMSliceEncoder
+        >>> vit = {"embed_dim": 16, "depth": 1, "num_heads": 1, "global_attn_indexes": ()}  # of SAM's: "vit_b"
+        >>> network = SAM3D(SAMSliceEncoder(vit), ResidualDecoder(256, out_channels=4)).eval()
+        >>> tuple(network(torch.rand(1, 1, 40, 33, 6)).shape)
+        (1, 4, 40, 33, 6)
+        >>> [name for name in network.state_dict() if name.startswith("encoder")]
+        ['encoder_sha256']
     """
 
     def __init__(self, encoder: SliceEncoder, decoder: Decoder) -> None:
@@ -39,9 +53,14 @@ class SAM3D(nn.Module):
     ) -> Iterator[torch.Tensor]:
         """`decode` in evaluation, `slices` at a time and in memory that does not grow with the depth: (B, K, H, W, d).
 
-        embeddings: a store of (B, C, D, h, w); new_store: makes an empty one for a layer's results.
+        Args:
+            embeddings: a store of (B, C, D, h, w).
+            plane: H x W pixels of the logits.
+            new_store: makes an empty store for a layer's results.
+            slices: in a part.
 
-        Raises ValueError for a decoder that needs all slices at once.
+        Raises:
+            ValueError: for a decoder that needs all slices at once.
         """
         parts = self.decoder.stream(embeddings, new_store, slices)
         return (logits[:, :, : plane[0], : plane[1]] for logits in parts)
@@ -58,7 +77,19 @@ class SAM3D(nn.Module):
 class EmbeddingsToLogits(nn.Module):
     """The part of a `SAM3D` that is trained, for training on cached embeddings: (B, C, h, w, D) -> what the network gives.
 
-    plane: H x W of the volumes that were encoded.
+    Args:
+        network: whose decoder is used.
+        plane: H x W of the volumes that were encoded.
+
+    Example:
+        >>> import torch
+        >>> from scripts.networks import SAM3D, EmbeddingsToLogits, ResidualDecoder, SAMSliceEncoder
+        >>> vit = {"embed_dim": 16, "depth": 1, "num_heads": 1, "global_attn_indexes": ()}
+        >>> network = SAM3D(SAMSliceEncoder(vit), ResidualDecoder(256, out_channels=4)).eval()
+        >>> volume = torch.rand(1, 1, 40, 33, 6)
+        >>> logits = EmbeddingsToLogits(network, plane=(40, 33))(network.encoder(volume))
+        >>> torch.equal(logits, network(volume))
+        True
     """
 
     def __init__(self, network: SAM3D, plane: Sequence[int]) -> None:

@@ -44,12 +44,28 @@ class SAMSliceEncoder(nn.Module):
     blocks of rows, and the repeated channels and pixel normalisation are folded into the patch embedding. For slices other
     than 1024 x 1024 the absolute position table is resampled bicubically, the relative ones linearly as SAM itself does.
 
-    variant: `vit_b`, `vit_l`, `vit_h`, or the dimensions of another ViT (keys as in `VARIANTS`, and `out_chans`).
-    memory: GB (10^9 bytes) that the intermediate results of the slices encoded at once may take, where a single slice takes
-        less; None: by device, `MEMORY`. Changes speed, not the result.
-    trainable: False keeps the encoder in `eval()` and under `no_grad`.
-    blocks: indices of ViT blocks, rising, whose outputs (C channels, before the neck) are given too: (B, M * (256 + n * C),
-        h, w, D). Of each modality the neck's channels come first, then the blocks' in this order; see `channels`.
+    Args:
+        variant: `vit_b`, `vit_l`, `vit_h`, or the dimensions of another ViT (keys as in `VARIANTS`, and `out_chans`).
+        memory: GB (10^9 bytes) that the intermediate results of the slices encoded at once may take, where a single slice
+            takes less; None: by device, `MEMORY`. Changes speed, not the result.
+        trainable: False keeps the encoder in `eval()` and under `no_grad`.
+        blocks: indices of ViT blocks, rising, whose outputs (C channels, before the neck) are given too:
+            (B, M * (256 + n * C), h, w, D). Of each modality the neck's channels come first, then the blocks' in this order;
+            see `channels`.
+
+    Raises:
+        ValueError: for another variant, memory that is not positive, and blocks that the ViT does not have.
+
+    Example:
+        >>> import torch
+        >>> from scripts.networks import SAMSliceEncoder
+        >>> vit = {"embed_dim": 16, "depth": 1, "num_heads": 1, "global_attn_indexes": ()}  # of SAM's: "vit_b"
+        >>> encoder = SAMSliceEncoder(vit)
+        >>> volume = torch.rand(1, 2, 40, 33, 6)
+        >>> tuple(encoder(volume).shape)
+        (1, 512, 3, 3, 6)
+        >>> torch.allclose(encoder(volume)[..., 2:5], encoder(volume[..., 2:5]), atol=1e-6)
+        True
     """
 
     def __init__(

@@ -24,11 +24,20 @@ SPECIAL = {"_target_", "_mode_", "_requires_", "_disabled_", "_desc_", "_meta_"}
 def check_config(arguments: Sequence[str]) -> None:
     """The first step of every run. MONAI accepts any option and only stumbles, or does not, where it would be used.
 
-    arguments: `sys.argv`; where they are not those of `python -m monai.bundle run`, nothing is checked.
+    Args:
+        arguments: `sys.argv`; where they are not those of `python -m monai.bundle run`, nothing is checked.
 
-    Raises ValueError for an option or preset key that no config knows or that this run does not use, an argument that its
-    component does not take, a component or reference that does not exist, a word where a number is required, a GPU that is
-    not there, mixed precision without one, and a path that MONAI would run as an expression.
+    Raises:
+        ValueError: for an option or preset key that no config knows or that this run does not use, an argument that its
+            component does not take, a component or reference that does not exist, a word where a number is required, a GPU
+            that is not there, mixed precision without one, and a path that MONAI would run as an expression.
+
+    Example:
+        >>> from scripts.run.check_config import CONFIGS, check_config
+        >>> check_config(["monai.bundle", "run", "training", f"--config_file={CONFIGS}/train.json", "--max_epoch=5"])
+        Traceback (most recent call last):
+            ...
+        ValueError: 'max_epoch' is no option of this bundle and no id of its configs; did you mean max_epochs...
     """
     line = read_command_line(arguments)
     if line is None:

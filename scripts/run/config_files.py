@@ -1,6 +1,7 @@
 """Names of networks, overlays and presets -> their config files."""
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -60,7 +61,7 @@ def _find(name: str, kind: str, files: dict[str, Path]) -> Path:
     if _is_path(name):
         if not Path(name).is_file():
             raise ValueError(f"no file {name}")
-        path = Path(name).absolute()
+        path = Path(os.path.abspath(name))
     elif name in files:
         path = files[name]
     else:

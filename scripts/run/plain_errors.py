@@ -22,6 +22,15 @@ def show_plain_errors() -> None:
     So is an interruption by the user; SIGTERM ends the process as orderly. Other errors keep their traceback; with
     SAM3D_TRACEBACK=1 in the environment all do. Exit codes: 1 after an error; 130 after SIGINT and 143 after SIGTERM, as shells
     have it.
+
+    Example:
+        >>> import subprocess, sys
+        >>> from scripts.run.plain_errors import PACKAGE
+        >>> imports = "from scripts.run.plain_errors import show_plain_errors; from scripts.weights import load_checkpoint"
+        >>> code = f"{imports}; show_plain_errors(); load_checkpoint(None, 'model.pt')"
+        >>> ended = subprocess.run([sys.executable, "-c", code], cwd=PACKAGE.parent, capture_output=True, text=True)
+        >>> ended.returncode, ended.stderr.splitlines()[-2]
+        (1, 'ERROR: no checkpoint at model.pt; train one first or give --checkpoint PATH')
     """
     end_on_signals()
     interrupted: list[BaseException] = []

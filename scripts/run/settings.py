@@ -71,9 +71,21 @@ def changed_by(identifier: str) -> Changes:
 
 
 def read_settings(arguments: Sequence[str]) -> Settings:
-    """All settings that change something, of the `python -m monai.bundle run` whose words these are; {} of another program.
+    """Reads the settings of a `python -m monai.bundle run`.
 
-    arguments: `sys.argv`. A random encoder is kept too, so that a checkpoint says so.
+    Args:
+        arguments: `sys.argv`.
+
+    Returns:
+        All settings that change something; {} of another program. A random encoder is kept too, so that a checkpoint says so.
+
+    Example:
+        >>> from scripts.run.settings import read_settings
+        >>> from scripts.run.check_config import CONFIGS
+        >>> words = ["monai.bundle", "run", "training", f"--config_file={CONFIGS}/train.json", "--roi_depth=16"]
+        >>> settings = read_settings(words)
+        >>> settings["roi_depth"], "num_workers" in settings
+        (16, False)
     """
     line = read_command_line(arguments)
     config = {} if line is None else line.config

@@ -42,6 +42,7 @@ def evaluate(
         sam3d evaluate DATA --checkpoint runs/mine/model.pt --part test --output runs/mine/test
 
     OUTPUT/metrics.csv holds Dice, HD95 and NSD of each case and class, OUTPUT/metrics.json their means. There is a picture too.
+    What the checkpoint says of its preset and network is written to OUTPUT/preset.json.
     """
     output = output or checkpoint.parent / "evaluation"
     configs = [

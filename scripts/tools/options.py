@@ -1,6 +1,7 @@
 """The options that several commands take, and how the words of a user become their values."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -53,33 +54,22 @@ def cache_folder(text: str | Path) -> Path:
     return Path(text) if str(text) == "memory" else path(text)
 
 
-def preset(text: str | Path) -> Path:
-    try:
-        return path(preset_config(os.path.expanduser(text)))
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
+def refusing(read: Callable[[str], Any]) -> Callable[[Any], Any]:
+    """`read`, with ~ expanded, whose ValueError becomes that of a wrong option."""
+
+    def parse(text: Any) -> Any:
+        try:
+            return read(os.path.expanduser(str(text)))
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from error
+
+    return parse
 
 
-def network(text: str) -> str:
-    try:
-        network_configs(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
-    return text
-
-
-def overlay(text: str) -> Path:
-    try:
-        return path(overlay_config(os.path.expanduser(text)))
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
-
-
-def setting(text: str) -> tuple[str, Any]:
-    try:
-        return read_setting(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
+def network(name: str) -> str:
+    """The name, once it means something."""
+    network_configs(name)
+    return name
 
 
 Dataset = Annotated[Path, typer.Argument(parser=dataset_folder, metavar="DATA", help="The folder with dataset.json.")]
@@ -89,7 +79,7 @@ Checkpoint = Annotated[
 Preset = Annotated[
     Path,
     typer.Option(
-        parser=preset,
+        parser=refusing(preset_config),
         metavar="PRESET",
         autocompletion=lambda: list(presets()),
         help="A YAML file, or the name of one in this folder or in configs/datasets.",
@@ -98,7 +88,7 @@ Preset = Annotated[
 OtherPreset = Annotated[
     Path | None,
     typer.Option(
-        parser=preset,
+        parser=refusing(preset_config),
         metavar="PRESET",
         autocompletion=lambda: list(presets()),
         help="Laid over what the checkpoint says; for a checkpoint that says nothing.",
@@ -107,7 +97,7 @@ OtherPreset = Annotated[
 Network = Annotated[
     str,
     typer.Option(
-        parser=network,
+        parser=refusing(network),
         metavar="NAME",
         autocompletion=lambda: [OWN, *networks()],
         help="A file of configs/**/networks, or a path.",
@@ -117,7 +107,7 @@ OtherNetwork = Annotated[
     str | None,
     typer.Option(
         "--network",
-        parser=network,
+        parser=refusing(network),
         metavar="NAME",
         autocompletion=lambda: [OWN, *networks()],
         help="As --preset.",
@@ -127,7 +117,7 @@ Overlays = Annotated[
     list[Path] | None,
     typer.Option(
         "--overlay",
-        parser=overlay,
+        parser=refusing(overlay_config),
         metavar="NAME",
         autocompletion=lambda: list(overlays()),
         help="A file of configs/**/overlays, or a path; may be repeated.",
@@ -145,7 +135,7 @@ Settings = Annotated[
     list[Any] | None,
     typer.Option(
         "--set",
-        parser=setting,
+        parser=refusing(read_setting),
         metavar="ID=VALUE",
         help='Any other id of the configs, such as batch_size=4 or spatial_size="[96, 96]"; may be repeated.',
     ),

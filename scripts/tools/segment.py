@@ -41,7 +41,7 @@ def segment(
         sam3d segment SCANS/a.nii.gz --checkpoint runs/mine/model.pt --output masks --memory 4
 
     The mask of SCANS/a.nii.gz is OUTPUT/a_seg.nii.gz; OUTPUT/report.json says what became of each image. The same command again
-    makes only the masks that are missing.
+    makes only the masks that are missing. What the checkpoint says of its preset and network is written to OUTPUT/preset.json.
     """
     configs = [
         CONFIGS / "inference.json",

@@ -21,12 +21,31 @@ REMEDY = "was it trained with another preset or another network?"
 
 
 def load_checkpoint(network: nn.Module, path: str | Path, settings: Mapping[str, Any] = {}) -> nn.Module:
-    """The network with its parameters from `path`, in place; every tensor must fit.
+    """Fills a network with the parameters of a checkpoint; every tensor must fit.
 
-    `path` is a `model.pt` (a state dictionary) or a `last.pt` (one under the key `network`).
-    settings: of this run; those of the network must be as in training, where the file says what they were.
-    Raises FileNotFoundError, or ValueError that names the file, also for a checkpoint of another encoder; the network may
-    then be filled in part.
+    Args:
+        network: filled in place.
+        path: a `model.pt` (a state dictionary) or a `last.pt` (one under the key `network`).
+        settings: of this run; those of the network must be as in training, where the file says what they were.
+
+    Returns:
+        The same network.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: which names the file, also for a checkpoint of another encoder; the network may then be filled in part.
+
+    Example:
+        >>> import tempfile
+        >>> import torch
+        >>> from scripts.weights import load_checkpoint
+        >>> trained, network = torch.nn.Conv3d(1, 2, 1), torch.nn.Conv3d(1, 2, 1)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     torch.save(trained.state_dict(), f"{folder}/model.pt")
+        ...     load_checkpoint(network, f"{folder}/model.pt") is network
+        True
+        >>> torch.equal(network.weight, trained.weight)
+        True
     """
     path = Path(path)
     content = read_tensors(path)

@@ -24,13 +24,28 @@ OFFICIAL_SHA256 = {
 
 
 def load_sam_encoder(encoder: nn.Module, weights: str | Path, seed: int = 0) -> nn.Module:
-    """The encoder with its parameters filled from `weights`, in place.
+    """Fills a slice encoder with SAM's parameters, or with random ones.
 
-    weights: a checkpoint in SAM's official format (perhaps wrapped, of the encoder alone, in another precision, or as
-        safetensors), or the word `random`.
-    seed: of the random weights; no other random state is read or changed.
+    Args:
+        encoder: filled in place.
+        weights: a checkpoint in SAM's official format (perhaps wrapped, of the encoder alone, in another precision, or as
+            safetensors), or the word `random`.
+        seed: of the random weights; no other random state is read or changed.
 
-    Raises FileNotFoundError with the download command, or ValueError that names the file and what is wrong in it.
+    Returns:
+        The same encoder.
+
+    Raises:
+        FileNotFoundError: with the download command.
+        ValueError: which names the file and what is wrong in it.
+
+    Example:
+        >>> from scripts.networks import SAMSliceEncoder
+        >>> from scripts.weights import load_sam_encoder
+        >>> vit = {"embed_dim": 16, "depth": 1, "num_heads": 1, "global_attn_indexes": ()}
+        >>> encoder, other = (load_sam_encoder(SAMSliceEncoder(vit), "random", seed=0) for _ in range(2))
+        >>> encoder.sha256().equal(other.sha256())
+        True
     """
     if str(weights) == "random":
         fill_at_random(encoder, seed)

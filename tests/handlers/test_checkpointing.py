@@ -20,7 +20,7 @@ from monai.transforms import RandGaussianNoised
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from scripts.files.checkpoint_file import read_about, read_checkpoint
+from scripts.files.checkpoint_file import read_about, read_checkpoint, write_checkpoint
 from scripts.handlers import Checkpointing, EpochSeed
 
 SCORES = (0.2, 0.6, 0.5, 0.7)  # of the validations after epochs 1, 2, 3, 4
@@ -142,6 +142,14 @@ def test_a_training_may_be_interrupted_again_and_again(tmp_path: Path, uninterru
     train_until_killed(tmp_path, 2)
     train_until_killed(tmp_path, 3, resume=True)
     train_until_killed(tmp_path, 3, resume=True)
+    train(tmp_path, resume=True)
+    assert_identical(load(tmp_path / "last.pt"), load(uninterrupted / "last.pt"))
+
+
+def test_a_training_run_in_mixed_precision_is_resumed_where_there_is_none(tmp_path: Path, uninterrupted: Path) -> None:
+    train_until_killed(tmp_path, 3)
+    state = read_checkpoint(tmp_path / "last.pt")
+    write_checkpoint(tmp_path / "last.pt", {**state, "scaler": torch.amp.GradScaler("cpu").state_dict()}, {})
     train(tmp_path, resume=True)
     assert_identical(load(tmp_path / "last.pt"), load(uninterrupted / "last.pt"))
 

@@ -20,7 +20,7 @@ def test_it_is_installed_with_the_bundle() -> None:
     assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"] == {"sam3d": "scripts.__main__:main"}
 
 
-@pytest.mark.parametrize("name", filter(find_command, COMMANDS))
+@pytest.mark.parametrize("name", [name for name in COMMANDS if find_command(name)])
 def test_the_help_of_every_command_has_an_example(name: str, typed: Typed) -> None:
     assert f"\n      sam3d {name}" in typed(name, "--help")
     assert f"\n  {name} " in typed("-h")
@@ -83,6 +83,13 @@ def test_an_error_is_one_sentence_and_exit_code_1(shell: Shell, tmp_path: Path) 
     error = shell("sam3d preset .", cwd=tmp_path, code=1).stderr
     assert "must be JSON" in error
     assert "Traceback" not in error
+
+
+def test_an_installation_without_the_configs_is_told_how_to_make_a_right_one(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "scripts", tmp_path / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
+    result = subprocess.run([sys.executable, "-m", "scripts"], cwd=tmp_path, capture_output=True, text=True)
+    assert (result.returncode, result.stderr.count("\n")) == (1, 1)
+    assert "pip install --no-deps --editable ." in result.stderr
 
 
 def test_without_the_laboratory_there_is_no_compare_and_the_others_are_there(tmp_path: Path) -> None:

@@ -2,7 +2,19 @@
 
 
 class CaseError(ValueError):
-    """A file breaks a rule: which file, which rule, what was found, and what to do about it."""
+    """A file breaks a rule: which file, which rule, what was found, and what to do about it.
+
+    Args:
+        file: the path, as it is shown.
+        rule: what must hold, in words.
+        found: what is there instead.
+        remedy: what to do about it.
+
+    Example:
+        >>> from scripts.data import CaseError
+        >>> print(CaseError("scan.nii.gz", "an image must have contrast", "every voxel is 0", "export it again"))
+        scan.nii.gz: an image must have contrast; every voxel is 0; export it again
+    """
 
     def __init__(self, file: str, rule: str, found: str, remedy: str) -> None:
         super().__init__(file, rule, found, remedy)  # all of them, so that the error survives pickling between processes

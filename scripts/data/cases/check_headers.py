@@ -29,11 +29,27 @@ class Masks(Protocol[Case_contra]):
 def check_headers(
     listed: Listed[AnyCase], modalities: int, report: Report, masks: Masks[AnyCase] | None = None
 ) -> list[AnyCase]:
-    """The good cases, each with what was `opened`; the report gets the others, and what is odd about the good ones.
+    """Opens the headers of all cases. See `open_case` for the rules; of a DICOM series all slices must lie in one folder.
 
-    See `open_case` for the rules; of a DICOM series all slices must lie in one folder.
+    Args:
+        listed: of a datalist or a folder; what that refused already is refused here too.
+        modalities: channels that a case must have.
+        report: gets the cases that are refused, and what is odd about the good ones.
+        masks: where earlier runs left some; that of a case which is refused now is discarded.
 
-    masks: where earlier runs left some; that of a case which is refused now is discarded.
+    Returns:
+        The good cases, each with what was `opened`.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from scripts.data import CaseReport, check_headers, read_datalist
+        >>> from scripts.data.phantoms import write_phantoms
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = write_phantoms(Path(folder), {"training": 2, "validation": 1}, shape=(16, 14, 8))
+        ...     cases = check_headers(read_datalist(folder)["training"], modalities=1, report=CaseReport(folder))
+        >>> cases[0]["opened"].images[0].shape
+        (16, 14, 8)
     """
 
     def refuse(case: AnyCase, error: Exception) -> None:

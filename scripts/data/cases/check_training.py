@@ -39,14 +39,38 @@ def check_training(
     skip_bad: bool = False,
     num_workers: int = 0,
 ) -> dict[str, list[Case]]:
-    """The cases of each part (training, validation) that are in order; with `skip_bad` the others are left out.
+    """Looks at every voxel before the first step of training.
 
     First all headers, in seconds; then each case goes through the preprocessing once, as in training, so that nothing is found
-    in the night. What passed is remembered in the file `remember` by the sha256 of image and label and of the preprocessing.
-    Of several processes the first one looks.
+    in the night. Of several processes the first one looks.
 
-    Raises CaseError when a case is bad, after all of them are in the log and in the report, unless `skip_bad`; and when
-    nothing is left.
+    Args:
+        cases: of each part (training, validation), as `read_datalist` gives them.
+        modalities: channels that a case must have.
+        preprocessing: deterministic transforms, the first of which reads.
+        report: gets every case, with the reason where it is refused.
+        remember: the file in which what passed is remembered, by the sha256 of image and label and of the preprocessing.
+        skip_bad: leave out cases that are not in order, instead of raising.
+        num_workers: processes that read and preprocess.
+
+    Returns:
+        The cases of each part that are in order.
+
+    Raises:
+        CaseError: when a case is bad, after all of them are in the log and in the report, unless `skip_bad`; and when nothing
+            is left.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from scripts.data import CaseReport, ReadCased, check_training, read_datalist
+        >>> from scripts.data.phantoms import LABELS, write_phantoms
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = write_phantoms(Path(folder), {"training": 2, "validation": 1}, shape=(16, 14, 8))
+        ...     report, remember = CaseReport(folder), Path(folder) / "checked.json"
+        ...     good = check_training(read_datalist(folder), 1, [ReadCased(1, LABELS)], report, remember)
+        >>> {part: len(cases) for part, cases in good.items()}
+        {'training': 2, 'validation': 1}
     """
     found = _check(cases, modalities, preprocessing, report, Path(remember), num_workers) if idist.get_rank() == 0 else {}
     if idist.get_world_size() > 1:

@@ -13,12 +13,33 @@ PARTS = ("training", "validation", "test")
 
 
 def read_datalist(dataset_dir: str | Path, val_fraction: float = 0.2, seed: int = 0) -> dict[str, Listed[Case]]:
-    """`training` and `validation` of `dataset_dir`/dataset.json (Medical Segmentation Decathlon form), paths made absolute.
+    """Reads `dataset_dir`/dataset.json (Medical Segmentation Decathlon form).
 
-    Where the file has no validation list, a fraction `val_fraction` of the training list, chosen by `seed`, serves as one; all
-    cases of a subject are on one side.
-    A case that is listed in both serves validation alone, else every score would be too good.
-    Raises FileNotFoundError or CaseError for a file that is no such list.
+    A case that is listed for training and for validation serves validation alone, else every score would be too good.
+
+    Args:
+        dataset_dir: the folder; all files must lie inside it.
+        val_fraction: of the subjects, between 0 and 1; where the file has no validation list, they serve as one, all cases of
+            a subject on one side.
+        seed: chooses those subjects.
+
+    Returns:
+        `training` and `validation`, paths made absolute.
+
+    Raises:
+        FileNotFoundError: if there is no dataset.json.
+        CaseError: for a file that is no such list.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from scripts.data import read_datalist
+        >>> from scripts.data.phantoms import write_phantoms
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = write_phantoms(Path(folder), {"training": 5}, shape=(16, 14, 8))
+        ...     listed = read_datalist(folder, val_fraction=0.2)
+        >>> {part: len(found.cases) for part, found in listed.items()}
+        {'training': 4, 'validation': 1}
     """
     path = Path(dataset_dir).absolute() / "dataset.json"
     content = read_json(path)

@@ -20,13 +20,33 @@ LONGEST_NAME = 255  # bytes, of a file's name on nearly every file system
 
 
 def find_images(source: str | Path, output_dir: str | Path) -> Listed[NamedCase]:
-    """The images at `source`, each with the `name` of its mask: its path below `source` and `_seg`.
+    """Finds the images at a path, in order of name.
 
-    A folder is searched through, in order of name; folders that hold DICOM files are one image each. Left out, with a word in
-    the log: other files, the labels of a dataset.json in it, masks of this bundle, and `output_dir`. Of a dataset.json the list
-    `test` is taken, else `validation`. An image that cannot get a mask of its own is refused.
+    A folder is searched through; folders that hold DICOM files are one image each. Left out, with a word in the log: other
+    files, the labels of a dataset.json in it, masks of this bundle, and `output_dir`. An image that cannot get a mask of its
+    own is refused.
 
-    Raises FileNotFoundError or CaseError when there is nothing to segment.
+    Args:
+        source: an image, a folder, or a dataset.json, of which the list `test` is taken, else `validation`.
+        output_dir: where the masks go.
+
+    Returns:
+        The images, each with the `name` of its mask: its path below `source` and `_seg`.
+
+    Raises:
+        FileNotFoundError: if `source` does not exist.
+        CaseError: when there is nothing to segment.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from scripts.data import find_images
+        >>> from scripts.data.phantoms import write_phantoms
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = write_phantoms(Path(folder), {"test": 2}, shape=(16, 14, 8))
+        ...     listed = find_images(Path(folder) / "images", output_dir=Path(folder) / "masks")
+        >>> [case["name"] for case in listed.cases]
+        ['phantom_000_seg', 'phantom_001_seg']
     """
     source = Path(os.path.abspath(source))  # without ".."
     if source.is_dir():
@@ -45,7 +65,33 @@ def find_images(source: str | Path, output_dir: str | Path) -> Listed[NamedCase]
 
 
 def read_references(dataset_dir: str | Path, part: str, val_fraction: float = 0.2, seed: int = 0) -> Listed[NamedCase]:
-    """One part of a dataset.json for evaluation: the label is called `reference`, since it stays in the file's own space."""
+    """Reads one part of a dataset.json for evaluation.
+
+    Args:
+        dataset_dir: the folder of the dataset.json.
+        part: `training`, `validation` or `test`.
+        val_fraction: see `read_datalist`.
+        seed: see `read_datalist`.
+
+    Returns:
+        The cases, in which the label is called `reference`, since it stays in the file's own space.
+
+    Raises:
+        FileNotFoundError: if there is no dataset.json.
+        CaseError: for a file that is no such list.
+        ValueError: for another part.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from scripts.data import read_references
+        >>> from scripts.data.phantoms import write_phantoms
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = write_phantoms(Path(folder), {"test": 1}, shape=(16, 14, 8))
+        ...     (case,) = read_references(folder, "test").cases
+        >>> sorted(case), case["name"]
+        (['image', 'name', 'reference'], 'phantom_000_seg')
+    """
     if part == "test":
         path = Path(dataset_dir).absolute() / "dataset.json"
         listed = list_cases(path, read_json(path), part, labelled=True)

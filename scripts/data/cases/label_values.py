@@ -25,7 +25,22 @@ def label_values(labels: Mapping[str, str]) -> list[int]:
 
 
 class ClassesToLabelsd(Transform):
-    """`pred` (1, H, W, D) of class numbers -> of the preset's label values."""
+    """`pred` (1, H, W, D) of class numbers -> of the preset's label values.
+
+    Args:
+        labels: label value -> name, values rising from 0.
+
+    Raises:
+        ValueError: for values that do not rise from 0, or that no mask can hold.
+
+    Example:
+        >>> import torch
+        >>> from monai.data import MetaTensor
+        >>> from scripts.data import ClassesToLabelsd
+        >>> transform = ClassesToLabelsd({"0": "background", "3": "liver", "7": "tumour"})
+        >>> transform({"pred": MetaTensor(torch.tensor([[[[0, 1, 2]]]]))})["pred"].tolist()
+        [[[[0, 3, 7]]]]
+    """
 
     def __init__(self, labels: Mapping[str, str]) -> None:
         self.values = torch.tensor(label_values(labels))

@@ -28,11 +28,24 @@ class ReadCased(Transform):
     `filename_or_obj` in `meta` is the path, of several modalities the first; `stored_shape` and `stored_affine` are the file's.
     Headers that were `opened` before are not opened again.
 
-    modalities: number of image channels M.
-    labels: label value -> name; a label may hold no other value.
-    empty_labels: accept labels without any structure. A `reference` may always be empty.
+    Args:
+        modalities: number of image channels M.
+        labels: label value -> name; a label may hold no other value.
+        empty_labels: accept labels without any structure. A `reference` may always be empty.
 
-    Raises CaseError, which names the file, for whatever is wrong in the headers (`open_case`) or among the voxels.
+    Raises:
+        CaseError: which names the file, for whatever is wrong in the headers (`open_case`) or among the voxels.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from scripts.data import ReadCased, read_datalist
+        >>> from scripts.data.phantoms import LABELS, write_phantoms
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = write_phantoms(Path(folder), {"training": 1, "validation": 1}, shape=(16, 14, 8))
+        ...     case = ReadCased(modalities=1, labels=LABELS)(read_datalist(folder)["training"].cases[0])
+        >>> tuple(case["image"].shape), case["label"].unique().tolist()
+        ((1, 16, 14, 8), [0.0, 1.0, 2.0, 3.0])
     """
 
     def __init__(self, modalities: int, labels: Mapping[str, str], empty_labels: bool = False) -> None:

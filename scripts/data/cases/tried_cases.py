@@ -30,7 +30,23 @@ class Tried(NamedTuple):
 
 
 class TriedCases(Dataset):
-    """One `Tried` for each case: an exception of one costs no other, also in a thread of `ReadAhead`."""
+    """One `Tried` for each case: an exception of one costs no other, also in a thread of `ReadAhead`.
+
+    Args:
+        data: cases.
+        transform: reads and prepares a case.
+        records: knows which masks are finished; their cases are not read.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> from scripts.data import TriedCases
+        >>> records = SimpleNamespace(begin=lambda case: {}, finished=lambda case, record: None)
+        >>> cases = TriedCases([{"image": "a.nii"}, {"image": 5}], lambda case: {"image": case["image"].upper()}, records)
+        >>> cases[0].data
+        {'image': 'A.NII'}
+        >>> cases[1].data, type(cases[1].error)
+        (None, <class 'RuntimeError'>)
+    """
 
     transform: Callable[[NamedCase], Mapping[str, Any]]  # a Compose, which by its own types may return anything
 
@@ -59,7 +75,15 @@ class ReadAhead:
     most transforms let other threads run. They are not those of torch's and MONAI's loaders, which in the whole process keep
     torch to one core and answer SIGTERM in their own way.
 
-    num_workers: threads; of 0 a single one reads ahead.
+    Args:
+        dataset: whatever has a length and items.
+        num_workers: threads; of 0 a single one reads ahead.
+
+    Example:
+        >>> from monai.data import Dataset
+        >>> from scripts.data import ReadAhead
+        >>> list(ReadAhead(Dataset([1, 2, 3], lambda number: 10 * number), num_workers=2))
+        [10, 20, 30]
     """
 
     def __init__(self, dataset: Dataset, num_workers: int) -> None:

@@ -17,7 +17,29 @@ class DrawEmbeddingsd(Randomizable, Transform):
     random labelled voxel `pos` times for `neg` times of a background voxel. Only the slices of the crop are read; whatever
     moves slices along the depth commutes with the encoder, so crops and flips along it are drawn here.
 
-    flip_prob: of reversing the slices.
+    Args:
+        cache: filled.
+        roi_depth: slices in a crop.
+        pos: how often a labelled voxel is drawn, relative to `neg`.
+        neg: how often a background voxel is drawn, relative to `pos`.
+        flip_prob: of reversing the slices.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from scripts.data import DrawEmbeddingsd, EmbeddingCache, EmbeddingStore, ReadCased, read_datalist
+        >>> from scripts.data.phantoms import LABELS, write_phantoms
+        >>> from scripts.networks import SAM3D, ResidualDecoder, SAMSliceEncoder
+        >>> vit = {"embed_dim": 16, "depth": 1, "num_heads": 1, "global_attn_indexes": ()}
+        >>> network = SAM3D(SAMSliceEncoder(vit), ResidualDecoder(256, 4))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = write_phantoms(Path(folder), {"training": 1, "validation": 1}, shape=(32, 48, 8))
+        ...     cases = read_datalist(folder)["training"].cases
+        ...     cache = EmbeddingCache(cases, [ReadCased(1, LABELS)], [[]], network, "cpu", EmbeddingStore("memory"))
+        ...     cache.fill()
+        >>> crop = DrawEmbeddingsd(cache, roi_depth=4, pos=2, neg=1)(cases[0])
+        >>> tuple(crop["image"].shape), tuple(crop["label"].shape)
+        ((256, 2, 3, 4), (1, 32, 48, 4))
     """
 
     def __init__(self, cache: EmbeddingCache, roi_depth: int, pos: float, neg: float, flip_prob: float = 0.0) -> None:

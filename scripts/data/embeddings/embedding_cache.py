@@ -31,11 +31,36 @@ class EmbeddingCache:
     of MONAI, torch and nibabel. So nothing stale is used: what has changed has another key, and the old entry lies unused until
     it is cleared (`sam3d cache`). A function handed to a transform is known by its name alone.
 
-    cases: with `image` and `label`, files.
-    preprocessing: transforms of both, deterministic, that end in what the encoder sees; all volumes in one size in the plane.
-    views: for each view the transforms that follow, deterministic; an empty list is the volume as it is.
-    network: of a frozen slice encoder and a decoder.
-    num_workers: processes that read and preprocess.
+    Args:
+        cases: with `image` and `label`, files.
+        preprocessing: transforms of both, deterministic, that end in what the encoder sees; all volumes in one size in the
+            plane.
+        views: for each view the transforms that follow, deterministic; an empty list is the volume as it is.
+        network: of a frozen slice encoder and a decoder.
+        device: where the encoder runs.
+        store: where the entries are kept.
+        num_workers: processes that read and preprocess.
+
+    Raises:
+        ValueError: for a network without a frozen slice encoder, no view, or a view that is not deterministic.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from scripts.data import EmbeddingCache, EmbeddingStore, ReadCased, read_datalist
+        >>> from scripts.data.phantoms import LABELS, write_phantoms
+        >>> from scripts.networks import SAM3D, ResidualDecoder, SAMSliceEncoder
+        >>> vit = {"embed_dim": 16, "depth": 1, "num_heads": 1, "global_attn_indexes": ()}
+        >>> network = SAM3D(SAMSliceEncoder(vit), ResidualDecoder(256, 4))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = write_phantoms(Path(folder), {"training": 1, "validation": 1}, shape=(32, 48, 8))
+        ...     cases = read_datalist(folder)["training"].cases
+        ...     store = EmbeddingStore(Path(folder) / "embeddings")
+        ...     cache = EmbeddingCache(cases, [ReadCased(1, LABELS)], [[]], network, "cpu", store)
+        ...     cache.fill()
+        ...     ((key,),) = cache.keys.values()
+        ...     tuple(store.read(key, "embedding").shape)
+        (8, 256, 2, 3)
     """
 
     def __init__(

@@ -32,8 +32,23 @@ class EmbeddingStore:
     An entry is written beside its place and then renamed, so several processes may fill and read one folder; it carries the
     sha256 of its content, so a damaged one is noticed.
 
-    folder: `memory` keeps everything there instead, for this run.
-    limit: GB that all entries may take; None: as much as there is.
+    Args:
+        folder: `memory` keeps everything there instead, for this run.
+        limit: GB that all entries may take; None: as much as there is.
+
+    Raises:
+        OSError: for a folder that cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> import torch
+        >>> from scripts.data import EmbeddingStore
+        >>> key = 64 * "0"
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     store = EmbeddingStore(folder, limit=1.0)
+        ...     size = store.put(key, {"embedding": torch.rand(8, 256, 2, 3).half()}, {"image": "scan.nii.gz"})
+        ...     store.is_whole(key), tuple(store.read(key, "embedding", 2, 5).shape)
+        (True, (3, 256, 2, 3))
     """
 
     def __init__(self, folder: str | Path, limit: float | None = None) -> None:
@@ -47,7 +62,16 @@ class EmbeddingStore:
         self._memory: dict[str, Mapping[str, torch.Tensor]] = {}
 
     def put(self, key: str, tensors: Mapping[str, torch.Tensor], about: Mapping[str, str]) -> int:
-        """Stores an entry and returns its size in bytes. about: what a person wants to know of it, see `entries`."""
+        """Stores an entry.
+
+        Args:
+            key: of the entry.
+            tensors: depth first.
+            about: what a person wants to know of it, see `entries`.
+
+        Returns:
+            Its size in bytes.
+        """
         size = sum(tensor.nbytes for tensor in tensors.values())
         if self.in_memory:
             self._memory[key] = dict(tensors)

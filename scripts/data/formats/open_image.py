@@ -22,10 +22,28 @@ MOST_SHEAR = 0.005  # degrees, beyond which ITK's programs find a sheared NIfTI 
 
 
 def open_image(path: str) -> ImageFile:
-    """NIfTI, NRRD, MetaImage (.mha), or a DICOM series: its folder, or one of its files where a folder holds several.
+    """Reads the header of an image: NIfTI, NRRD, MetaImage (.mha), or a DICOM series.
 
-    Its affine has right angles: the network sees voxels as boxes. Raises CaseError for what cannot be an image, for a grid
-    that places no voxel or is absurd, and for one that would not fit into memory.
+    Args:
+        path: of a DICOM series its folder, or one of its files where a folder holds several.
+
+    Returns:
+        The header and the way to the voxels. Its affine has right angles: the network sees voxels as boxes.
+
+    Raises:
+        CaseError: for what cannot be an image, for a grid that places no voxel or is absurd, and for one that would not fit
+            into memory.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from scripts.data import open_image
+        >>> from scripts.data.phantoms import write_phantoms
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = write_phantoms(Path(folder), {"test": 1}, shape=(16, 14, 8))
+        ...     image = open_image(f"{folder}/images/phantom_000.nii.gz")
+        ...     image.shape, image.channels, image.read().shape
+        ((16, 14, 8), 1, (1, 16, 14, 8))
     """
     image = _open(path)
     spacing = spacing_of(image.affine)

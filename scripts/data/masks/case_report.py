@@ -23,6 +23,23 @@ class CaseReport:
     status: `written`, or `accepted` where no mask is made; `corrected` if something in a header was put right; `refused`.
     What is in doubt, but has no one right answer, stands as rule and reason of a case that was written.
     Of several processes the first one writes the report.
+
+    Args:
+        output_dir: locked for this process, and made if it is not there.
+
+    Raises:
+        RuntimeError: when another run is writing there.
+        OSError: for a folder that cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> from scripts.data import CaseError, CaseReport
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     report = CaseReport(folder)
+        ...     report.done({"image": "a.nii.gz"}, mask="a_seg.nii.gz")
+        ...     report.refused({"image": "b.nii.gz"}, CaseError("b.nii.gz", "the file must be whole", "it is empty", "copy it"))
+        >>> [(entry["file"], entry["status"], entry["reason"]) for entry in report.entries]
+        [('a.nii.gz', 'written', None), ('b.nii.gz', 'refused', 'it is empty; copy it')]
     """
 
     def __init__(self, output_dir: str | Path) -> None:

@@ -33,9 +33,29 @@ class MaskRecords:
     A record holds the sha256 of the image's files, of the checkpoint, of the encoder's weights (or the words `random, seed N`),
     of the configuration and of the mask; versions, device, and the time in UTC.
 
-    network: of one without a slice encoder the record holds null for `encoder_weights`.
-    settings: of this run; those that change a mask count.
-    reuse: whether a mask whose record says that it would come out the same counts as done.
+    Args:
+        output_dir: of the masks.
+        checkpoint: the network's.
+        encoder_weights: a file, or the word `random`.
+        encoder_seed: of random weights.
+        device: on which the network runs.
+        network: of one without a slice encoder the record holds null for `encoder_weights`.
+        settings: of this run; those that change a mask count.
+        reuse: whether a mask whose record says that it would come out the same counts as done.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from scripts.data import CaseReport, MaskRecords, check_headers, find_images
+        >>> from scripts.data.phantoms import write_phantoms
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = write_phantoms(Path(folder), {"test": 1}, shape=(16, 14, 8))
+        ...     images, masks = Path(folder) / "images", Path(folder) / "masks"
+        ...     (case,) = check_headers(find_images(images, masks), modalities=1, report=CaseReport(masks))
+        ...     records = MaskRecords(masks, "model.pt", "random", encoder_seed=0, device="cpu")
+        ...     record = records.begin(case)
+        ...     record["device"], records.finished(case, record)
+        ('cpu', None)
     """
 
     def __init__(

@@ -30,7 +30,24 @@ class SaveMaskd(Transform):
     The file has its final name only when it is complete and was read back: its voxels by nibabel, its place by the programs in
     which people open image and mask.
 
-    Raises CaseError when the mask would lie elsewhere than its image, and when it would be written outside `output_dir`.
+    Args:
+        output_dir: made if it is not there.
+
+    Raises:
+        CaseError: when the mask would lie elsewhere than its image, and when it would be written outside `output_dir`.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from scripts.data import ReadCased, SaveMaskd, find_images
+        >>> from scripts.data.phantoms import LABELS, write_phantoms
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = write_phantoms(Path(folder), {"test": 1}, shape=(16, 14, 8))
+        ...     (case,) = find_images(Path(folder) / "images", folder).cases
+        ...     case = ReadCased(1, LABELS)(case)
+        ...     saved = SaveMaskd(folder)({**case, "pred": case["image"] > 500})
+        ...     Path(saved["mask"]).name
+        'phantom_000_seg.nii.gz'
     """
 
     def __init__(self, output_dir: str | Path) -> None:

@@ -25,6 +25,21 @@ class CheckContrastd(Transform):
     What looks wrong but may be right is noted as `doubt` of the image, whose voxels are not changed. A window in Hounsfield
     units makes MRI constant; where two percentiles are equal, MONAI leaves an image unscaled. A mask of that would look like
     any other.
+
+    Raises:
+        CaseError: which names the image's file.
+
+    Example:
+        >>> import torch
+        >>> from monai.data import MetaTensor
+        >>> from scripts.data import CheckContrastd
+        >>> case = {"image": MetaTensor(torch.rand(1, 8, 8, 4))}
+        >>> CheckContrastd()(case) is case
+        True
+        >>> CheckContrastd()({"image": MetaTensor(torch.zeros(1, 8, 8, 4))})
+        Traceback (most recent call last):
+            ...
+        scripts.data.cases.case_error.CaseError: ...100 % of the voxels have one value...
     """
 
     def __call__(self, data: Mapping[Hashable, Any]) -> Mapping[Hashable, Any]:

@@ -20,7 +20,23 @@ class CheckMemoryd(Transform):
     To be used right before; changes nothing. A file says only how large it is as stored: a volume of 8 mm becomes 512 times
     as large at 1 mm.
 
-    spacing: mm along H, W and D; one that is not above 0 is kept.
+    Args:
+        spacing: mm along H, W and D; one that is not above 0 is kept.
+
+    Raises:
+        CaseError: which names the image's file, what is needed and what is free.
+
+    Example:
+        >>> import torch
+        >>> from monai.data import MetaTensor
+        >>> from scripts.data import CheckMemoryd
+        >>> case = {"image": MetaTensor(torch.rand(1, 8, 8, 4), affine=torch.diag(torch.tensor([2.0, 2.0, 2.0, 1.0])))}
+        >>> CheckMemoryd([1.0, 1.0, -1.0])(case) is case
+        True
+        >>> CheckMemoryd([1e-4, 1e-4, 1e-4])(case)
+        Traceback (most recent call last):
+            ...
+        scripts.data.cases.case_error.CaseError: ...a volume must fit into memory...160000 x 160000 x 80000 voxels...
     """
 
     def __init__(self, spacing: Sequence[float]) -> None:

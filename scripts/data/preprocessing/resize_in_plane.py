@@ -16,6 +16,16 @@ class ResizeInPlane(Resize):
     Its inverse uses `nearest-exact` where MONAI's inversion asks for `nearest`: torch's `nearest` takes the pixel below
     instead of the closest one, which would move a mask by up to half a pixel. Where the closest one is a tie, which happens at
     a ratio of exactly 3 : 2, a mask still moves by a quarter of a pixel.
+
+    Args:
+        spatial_size: H' and W' at most, pixels.
+        mode: of interpolation, as in MONAI's `Resize`.
+
+    Example:
+        >>> import torch
+        >>> from scripts.data import ResizeInPlane
+        >>> tuple(ResizeInPlane((64, 96))(torch.rand(1, 40, 48, 20)).shape)
+        (1, 64, 77, 20)
     """
 
     def __init__(self, spatial_size: Sequence[int], mode: str = "trilinear") -> None:
@@ -37,7 +47,23 @@ class ResizeInPlane(Resize):
 
 
 class ResizeInPlaned(MapTransform, InvertibleTransform):
-    """Dictionary form of `ResizeInPlane`; `mode` may be given for each key."""
+    """Dictionary form of `ResizeInPlane`.
+
+    Args:
+        keys: of the volumes.
+        spatial_size: H' and W' at most, pixels.
+        mode: of interpolation; may be given for each key.
+        allow_missing_keys: leave out keys that a case does not have.
+
+    Example:
+        >>> import torch
+        >>> from monai.data import MetaTensor
+        >>> from scripts.data import ResizeInPlaned
+        >>> resize = ResizeInPlaned("image", spatial_size=(64, 96))
+        >>> resized = resize({"image": MetaTensor(torch.rand(1, 40, 48, 20))})
+        >>> tuple(resized["image"].shape), tuple(resize.inverse(resized)["image"].shape)
+        ((1, 64, 77, 20), (1, 40, 48, 20))
+    """
 
     def __init__(
         self,

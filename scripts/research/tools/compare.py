@@ -34,7 +34,7 @@ def compare(
     networks: Annotated[
         str,
         typer.Option(
-            parser=networks,
+            parser=options.refusing(networks),
             metavar="A,B,...",
             help="Files of configs/**/networks, each with +NAME for an overlay on top. Differences refer to A.",
         ),

@@ -89,7 +89,7 @@ def test_more_than_the_disk_has_is_refused(tmp_path: Path, monkeypatch: pytest.M
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10, 4, 6))
     EmbeddingStore(tmp_path).check_room(6)
-    with pytest.raises(OSError, match=f"{tmp_path} has 6e-09 GB free; give --cache_dir"):
+    with pytest.raises(OSError, match=f"{tmp_path} has 6e-09 GB free; give cache_dir"):
         EmbeddingStore(tmp_path).check_room(7)
 
 

@@ -42,6 +42,7 @@ def mostly_zero(share: float, value: float = 0.0) -> np.ndarray:
     return voxels
 
 
+@pytest.mark.filterwarnings("ignore:Divide by zero")  # MONAI's, before the refusal that names the file
 @pytest.mark.parametrize(
     ("voxels", "scaling", "said"),
     [

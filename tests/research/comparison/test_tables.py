@@ -46,7 +46,7 @@ def test_means_differences_and_costs_stand_beside_their_networks(tmp_path: Path)
 def test_the_same_numbers_in_full_are_in_the_csv(tmp_path: Path) -> None:
     rows = [row("sam3d", 1), row("unet", 2)]
     write_tables(rows, "Comparison", "by hand", tmp_path)
-    lines = list(csv.DictReader((tmp_path / "comparison.csv").open()))
+    lines = list(csv.DictReader((tmp_path / "comparison.csv").read_text().splitlines()))
     assert [line["network"] for line in lines] == ["sam3d", "unet"]
     assert float(lines[1]["dice liver"]) == pytest.approx(rows[1].values["dice"].values[:, 0].mean())
     assert float(lines[1]["dice minus that of sam3d"]) == pytest.approx(float(lines[1]["dice"]) - float(lines[0]["dice"]))

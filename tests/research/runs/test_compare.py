@@ -83,7 +83,7 @@ def test_all_get_the_same_budget_one_failure_costs_itself_and_nothing_is_done_tw
     names = f"{light},{tmp_path / 'broken.yaml'},{narrow}"
     assert run(monkeypatch, *arguments, "--networks", names, "--max-epochs", "2") == 1
     assert len(commands) == 2 + 1 + 2
-    lines = list(csv.DictReader((out / "comparison.csv").open()))
+    lines = list(csv.DictReader((out / "comparison.csv").read_text().splitlines()))
     assert [line["network"] for line in lines] == ["light+cached", "narrow"]
     for line in lines:
         assert int(line["steps"]) == 2 * 2  # four phantoms, two in a batch
@@ -146,4 +146,4 @@ def test_the_command_as_a_user_runs_it(arguments: list[str], environment: dict[s
     result = subprocess.run(words, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, timeout=600)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "[3 of 3]" in result.stdout
-    assert len(list(csv.DictReader((tmp_path / "out" / "comparison.csv").open()))) == 3
+    assert len(list(csv.DictReader((tmp_path / "out" / "comparison.csv").read_text().splitlines()))) == 3
