@@ -79,5 +79,6 @@ def _one_behind_the_other(file: Path, header: Dataset, count: int) -> Iterator[S
         raise CaseError(str(file), RULE, found if by_space else f"its {count} frames do not follow each other in space", REMEDY)
     for k in range(count):
         frame, image = _copy(first), Slice(file, first, k)
-        frame.ImagePositionPatient = (image.position + k * step[0] * image.axes[2]).tolist()
+        place = [f"{x:.10g}" for x in image.position + k * step[0] * image.axes[2]]
+        frame.add_new("ImagePositionPatient", "DS", place)  # by its name it would become that of all frames
         yield Slice(file, frame, k)
