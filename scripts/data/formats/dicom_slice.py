@@ -1,6 +1,7 @@
 """A DICOM file -> the header of a slice that can be placed and decoded, and its pixels, or an error that names the file."""
 
 import logging
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -78,6 +79,7 @@ TAGS = (
     MOSAIC,
 )
 DECODED = (*NUMBERS, "SamplesPerPixel", "PhotometricInterpretation", "HighBit")  # what a decoder has to know
+JPEG_LS = rb"\xff\xd8.*?\xff\xf7...(..)(..)"  # its rows and columns
 EXPORT = "export it again from the scanner or archive"
 FILTERS = Lock()  # those of warnings are the process's, and cases are read in threads
 
@@ -250,8 +252,10 @@ def _decoded_by_itk(dataset: Dataset, shape: tuple[int, int, int]) -> np.ndarray
                 decoded = np.squeeze(sitk.GetArrayFromImage(reader.Execute()), 0)
             except RuntimeError as error:  # its text tells of ITK only
                 raise ValueError(f"pixels in {meta.TransferSyntaxUID.name} cannot be decoded") from error
-            if decoded.shape != shape[1:]:
-                raise ValueError(f"{decoded.shape} pixels are compressed, the header says {shape[1:]}")
+            said = re.match(JPEG_LS, stream, re.DOTALL)  # GDCM cuts what is too large
+            size = tuple(map(int.from_bytes, said.groups())) if said else decoded.shape
+            if decoded.shape != shape[1:] or size != shape[1:]:
+                raise ValueError(f"{size} pixels are compressed, the header says {shape[1:]}")
             frames[k] = decoded
     return frames
 

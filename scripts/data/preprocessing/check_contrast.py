@@ -66,12 +66,12 @@ def _note_doubts(image: MetaTensor, channel: torch.Tensor) -> None:
     sample = channel.flatten()[:: max(1, channel.numel() // SAMPLE)].sort().values
     darkest, brightest = sample[0], sample[-1]
     (low, high), at_top = _range(sample), float((sample == brightest).float().mean())
-    if high - low < FLAT:
-        doubt(
-            image, SCALE, f"all but 1 % of the voxels lie within {high - low:.2g} of a scale from 0 to 1; is it another unit?"
-        )
-    elif at_top > ABOVE:
-        doubt(image, SCALE, f"{100 * at_top:.3g} % of the voxels have the largest value; is it another unit?")
+    if high - low < FLAT or at_top > ABOVE:
+        found = f"all but 1 % of the voxels lie within {high - low:.2g} of a scale from 0 to 1"
+        if at_top > ABOVE:
+            found = f"{100 * at_top:.3g} % of the voxels have the largest value"
+        doubt(image, SCALE, f"{found}; is it another unit?")
+        return
     others = sample[(sample > darkest) & (sample < brightest)]
     if len(others) <= TAIL * len(sample):
         return
