@@ -148,7 +148,7 @@ def _stored(file: str, suffix: str) -> Stored:
     if units and set(re.findall(rb'"([^"]*)"', units[1].lower())) - {b"mm", b"millimeter", b"millimeters", b""}:
         found = f"its space units are {units[1].decode(errors='replace').strip()}"
         raise CaseError(file, "lengths must be in mm", found, EXPORT_IN_MM)
-    kind = TEXT if re.search(rb"(?im)^(encoding\s*:\s*(txt|text|ascii|hex)|BinaryData\s*=\s*[^Tt1]\w*)\s*$", header) else RAW
+    kind = TEXT if re.search(rb"(?im)^(encoding\s*:\s*(txt|text|ascii|hex)|BinaryData\s*=\s*[^Tt1\s]\w*)\s*$", header) else RAW
     if re.search(compressed, header):
         kind = {".nrrd": "gzip", ".mha": "zlib"}[suffix]
     away = re.findall(rb"(?m)^\s*DistanceUnits\s*[=:]\s*(\S+)", header)
