@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 SAME_PLACE = 0.1  # voxels: headers hold single precision, and writers round
+EXACT = 1e-3  # mm, between a voxel of an image and that of its mask: more than single precision loses
 SHORTEST, LONGEST = 0.005, 100.0  # mm, of a voxel's edge; beyond them no medical image lies
 
 
@@ -31,6 +32,11 @@ def displacement(affine: np.ndarray, other: np.ndarray, shape: Sequence[int]) ->
 
 def same_place(affine: np.ndarray, other: np.ndarray, shape: Sequence[int]) -> bool:
     return displacement(affine, other, shape) <= SAME_PLACE * spacing_of(affine).min()
+
+
+def exactly_there(affine: np.ndarray, other: np.ndarray, shape: Sequence[int]) -> bool:
+    """Not so for affines that are not finite."""
+    return displacement(affine, other, shape) <= EXACT
 
 
 def axcodes(affine: np.ndarray) -> str:

@@ -22,12 +22,14 @@ from .masks.logits_to_classes import LogitsToClassesd
 from .masks.mask_records import MaskRecords
 from .masks.save_mask import SaveMaskd
 from .preprocessing.check_contrast import CheckContrastd
+from .preprocessing.check_memory import CheckMemoryd
 from .preprocessing.resize_in_plane import ResizeInPlane, ResizeInPlaned
 
 __all__ = [
     "CaseError",
     "CaseReport",
     "CheckContrastd",
+    "CheckMemoryd",
     "ClassesToLabelsd",
     "DrawEmbeddingsd",
     "EmbeddingCache",

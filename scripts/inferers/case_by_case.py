@@ -1,7 +1,7 @@
 """Cases that were read ahead -> an evaluator run on each, where a bad case costs only itself."""
 
 import logging
-from collections.abc import Callable, Iterable, Sized
+from collections.abc import Callable, Iterable, Sequence, Sized
 from typing import Any, Protocol
 
 from monai.data import list_data_collate
@@ -20,6 +20,7 @@ class Tried(Protocol):
     data: dict[str, Any] | None
     mask: str | None
     error: Exception | None
+    notes: Sequence[tuple[str, Any]]
 
 
 class Loader(Sized, Iterable[Tried], Protocol):
@@ -27,6 +28,7 @@ class Loader(Sized, Iterable[Tried], Protocol):
 
 
 class Report(Protocol):
+    def noted(self, case: Case, notes: Sequence[tuple[str, Any]]) -> None: ...
     def done(self, case: Case, mask: str | None) -> None: ...
     def refused(self, case: Case, error: BaseException) -> None: ...
     def doubted(self, rule: str, found: str) -> None: ...
@@ -63,8 +65,8 @@ def run_case_by_case(
         >>> from scripts.inferers import run_case_by_case
         >>> def tried(image, error=None):
         ...     data = {"image": torch.rand(1, 8, 8, 4), "mask": f"{image}_seg.nii.gz"}
-        ...     return SimpleNamespace(case={"image": image}, record={}, data=data, mask=None, error=error)
-        >>> report = SimpleNamespace(done=print, refused=print)
+        ...     return SimpleNamespace(case={"image": image}, record={}, data=data, mask=None, error=error, notes=[])
+        >>> report = SimpleNamespace(noted=lambda *_: None, done=print, refused=print)
         >>> records = SimpleNamespace(write=lambda *_: None, discard=lambda case: None)
         >>> evaluator = SupervisedEvaluator("cpu", val_data_loader=[], network=torch.nn.Conv3d(1, 2, 1))
         >>> run_case_by_case(evaluator, [tried("a", error=ValueError("damaged")), tried("b")], report, records)
@@ -81,6 +83,7 @@ def run_case_by_case(
             try:
                 if tried.error is not None:
                     raise tried.error
+                report.noted(case, tried.notes)
                 if mask is not None:
                     all_new = False
                 else:

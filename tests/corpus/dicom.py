@@ -4,15 +4,22 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+from dicom_frames_phantom import write_classic, write_enhanced
 from dicom_phantom import OBLIQUE, POSITION, SHAPE, SPACING, VOXELS, write_series
 from pydicom.dataset import FileDataset
 from pydicom.encaps import encapsulate
-from pydicom.uid import JPEG2000Lossless, RTStructureSetStorage, SegmentationStorage, generate_uid
+from pydicom.uid import (
+    JPEG2000Lossless,
+    MediaStorageDirectoryStorage,
+    RTStructureSetStorage,
+    SegmentationStorage,
+    generate_uid,
+)
 
 from .corpus_case import DOUBT, REFUSED, WRITTEN, CorpusCase
 
 Write = Callable[[Path], object]
-ACROSS = np.eye(3)[:2]
+LONG = np.random.default_rng(2).integers(-1000, 3000, (7, 6, 9)).astype(np.int16)
 
 
 def series(*edits: Callable[[FileDataset, int], None], drop: Sequence[int] = (), **options: object) -> Write:
@@ -56,6 +63,28 @@ def second_time(dataset: FileDataset, k: int) -> None:
     """The second half of the slices lies where the first does."""
     place = np.add(POSITION, [0, 0, SPACING[2] * (k % SHAPE[2])])
     dataset.ImagePositionPatient = [f"{x:.4f}" for x in place]
+
+
+def half_a_slice_further(dataset: FileDataset, k: int) -> None:
+    """The second half of the slices lies between those of the first."""
+    acquisition, place = divmod(k, SHAPE[2])
+    dataset.AcquisitionNumber = acquisition + 1
+    dataset.ImagePositionPatient = [*POSITION[:2], POSITION[2] + SPACING[2] * (place + acquisition / 2)]
+
+
+def in_tenths(dataset: FileDataset, k: int) -> None:
+    dataset.ImagePositionPatient = [*POSITION[:2], f"{POSITION[2] + 1.25 * k + 1e-6:.1f}"]
+
+
+def slope_alone(dataset: FileDataset, k: int) -> None:
+    dataset.RescaleSlope = 1 if k % 2 else 0.125
+    del dataset.RescaleIntercept
+
+
+def padded(dataset: FileDataset, k: int) -> None:
+    pixels = VOXELS[:, :, k].copy()
+    pixels[:2] = -2000
+    dataset.PixelPaddingValue, dataset.PixelData = -2000, pixels.T.tobytes()
 
 
 def no_jpeg(dataset: FileDataset, k: int) -> None:
@@ -125,6 +154,14 @@ HEALTHY = {
     "ct.nii.gz": series(),
     "$(touch pwned)": series(all_of(SeriesDescription="$__import__('os').system('touch pwned')", PatientName="@network")),
     "nested/a": series(),
+    "slope_alone": series(slope_alone),
+    "intercept_alone": series(all_of(RescaleSlope=None)),
+    "padded": series(padded),
+    "frames_with_places": lambda folder: write_enhanced(folder / "frames.dcm"),
+    "frames_oblique": lambda folder: write_enhanced(folder / "frames.dcm", across=OBLIQUE),
+    "frames_beside_an_index": _then(
+        lambda folder: write_enhanced(folder / "frames.dcm"), _object(MediaStorageDirectoryStorage)
+    ),
     "nested/a/b/c": series(),
     "Größe und Maß": series(),
 }
@@ -154,7 +191,27 @@ REFUSALS = {
     "spacing_0": (series(all_of(PixelSpacing=[0, 0])), "have a size"),
     "no_rotation": (series(all_of(ImageOrientationPatient=[1, 0, 0, 1, 0, 0])), "perpendicular"),
     "colours": (series(all_of(SamplesPerPixel=3, PhotometricInterpretation="RGB")), "one grey value"),
-    "frames": (series(all_of(NumberOfFrames=4)), "one slice"),
+    "mosaic": (series(all_of(ImageType=["ORIGINAL", "PRIMARY", "M", "MOSAIC"]), voxels=VOXELS[:, :, :1]), "one slice"),
+    "mosaic_by_its_private_element": (series(lambda d, k: d.add_new(0x0019100A, "US", 36)), "one slice"),
+    "of_two_patients": (series(of(2, PatientID="another", StudyInstanceUID=generate_uid())), "same PatientID"),
+    "of_two_studies": (series(of(0, StudyInstanceUID=generate_uid())), "same StudyInstanceUID"),
+    "of_two_names": (series(of(4, PatientName="Doe^Jane")), "same PatientName"),
+    "too_few_columns": (series(all_of(Columns=6)), "as long as its header"),
+    "too_few_rows": (series(all_of(Rows=5)), "as long as its header"),
+    "slope_of_two_numbers": (series(of(1, RescaleSlope=[1, 2])), "slope and an intercept"),
+    "steps_that_add_up": (
+        series(lambda d, k: of(k, ImagePositionPatient=[0, 0, round(2.5 * k + 0.011 * k * k, 3)])(d, k), voxels=LONG),
+        "evenly spaced",
+    ),
+    "frames_without_their_headers": (
+        lambda folder: write_enhanced(folder / "frames.dcm", edit=lambda d: setattr(d, "NumberOfFrames", 4)),
+        "every frame must say",
+    ),
+    "frames_that_are_times": (
+        lambda folder: write_classic(folder / "a.dcm", edit=lambda d: setattr(d, "FrameIncrementPointer", 0x00181063)),
+        "every frame must say",
+    ),
+    "frames": (series(all_of(NumberOfFrames=4)), "every frame must say"),
     "constant": (series(voxels=np.zeros(SHAPE, np.int16)), "contrast"),
     "slope_0": (series(all_of(RescaleSlope=0)), "contrast"),
     "too_thick": (series(all_of(PixelSpacing=[400, 400])), "measure"),
@@ -164,6 +221,13 @@ REFUSALS = {
 
 DOUBTS = {
     "one_slice": (series(voxels=VOXELS[:, :, :1]), "several slices"),
+    "two_acquisitions": (series(half_a_slice_further, voxels=np.tile(VOXELS, (1, 1, 2))), "one acquisition"),
+    "two_stacks": (
+        series(half_a_slice_further, all_of(AcquisitionNumber=None), voxels=np.tile(VOXELS, (1, 1, 2))),
+        "one acquisition",
+    ),
+    "places_in_tenths_of_mm": (series(in_tenths), "evenly spaced"),
+    "another_distance_in_the_header": (series(all_of(SpacingBetweenSlices=5)), "one distance"),
     "dark_is_bright": (series(all_of(PhotometricInterpretation="MONOCHROME1")), "bright"),
     "links_beside_it": (_then(series(), lambda folder: (folder / "link.dcm").symlink_to("slice1.dcm")), "must be files"),
 }

@@ -92,6 +92,8 @@ FOURTH = {
     "ElementSpacing": "1 1 1 1",
 }
 
+FOR_SLICER = "\n".join(f"Segment{i}_Name:={'a segment ' * 90}" for i in range(110))  # 100 kB
+
 SAME = {
     "plain.mha": meta(),
     "windows_lines.mha": meta(line_end="\r\n"),
@@ -109,6 +111,11 @@ SAME = {
     "in_words.nrrd": nrrd(TEXT, fields={"encoding": "ascii", "endian": None}),
     "UPPER.NRRD": nrrd(),
     "units.nrrd": nrrd(fields={"space units": '"mm" "mm" "mm"'}),
+    "long_header.nrrd": nrrd(fields={FOR_SLICER + "\n# end": ""}),
+    "byte_skip.nrrd": nrrd(b"\7" * 64 + VALUES, fields={"byte skip": "64"}),
+    "byte_skip_from_the_end.nrrd": nrrd(b"\7" * 99 + VALUES, fields={"byte skip": "-1"}),
+    "long_header.mha": meta(**{f"Seq_Frame{i:04}_Transform": "1 0 0 0 1 0 0 0 1 " * 10 for i in range(500)}),
+    "header_size_from_the_end.mha": meta(b"\7" * 99 + VALUES, HeaderSize="-1"),
     "comment_and_keys.nrrd": nrrd(fields={"# data": "none", "modality:=MR\n# end": ""}),
 }
 
@@ -169,6 +176,22 @@ REFUSALS = {
     "compressed_size_too_small.mha": (meta(ZLIB, CompressedData="True", CompressedDataSize=str(len(ZLIB) - 200)), WHOLE),
     "compressed_size_too_large.mha": (meta(ZLIB, CompressedData="True", CompressedDataSize=str(len(ZLIB) + 200)), WHOLE),
     "bzip2.nrrd": (nrrd(b"BZh91AY", fields={"encoding": "bzip2"}), "raw or compressed by gzip"),
+    "header_size.mha": (meta(b"\7" * 64 + VALUES, HeaderSize="64"), "after the header"),
+    "header_size_twice.mha": (meta(HeaderSize="0\nHeaderSize = 64"), "after the header"),
+    "header_size_of_a_stream.mha": (meta(ZLIB, HeaderSize="-1", **PACKED), "after the header"),
+    "byte_skip_of_a_stream.nrrd": (
+        nrrd(gzip.compress(bytes(64) + VALUES), fields={"byte skip": "64", "encoding": "gzip"}),
+        "after the header",
+    ),
+    "byte_skip_and_nothing_there.nrrd": (nrrd(fields={"byte skip": "64"}), WHOLE),
+    "bytes_before_the_voxels.mha": (meta(b"\7" * 64 + VALUES), "what its header says"),
+    "bytes_before_the_voxels.nrrd": (nrrd(b"\7" * 64 + VALUES), "what its header says"),
+    "rows_longer_than_said.mha": (meta(DimSize="20 19 7"), "what its header says"),
+    "rows_longer_than_said.nrrd": (nrrd(fields={"sizes": "20 19 7"}), "what its header says"),
+    "centimetres.mha": (meta(DistanceUnits="cm"), "lengths must be in mm"),
+    "sheared.nrrd": (nrrd(fields={"space directions": "(1,0,0) (0.35,1,0) (0,0,1.25)"}), "right angles"),
+    "sheared_a_little.nrrd": (nrrd(fields={"space directions": "(1,0,0) (0,1,0) (0.001,0,1.25)"}), "right angles"),
+    "sheared.mha": (meta(TransformMatrix="1 0 0 0.33 0.944 0 0 0 1"), "right angles"),
     "two_dimensions.mha": (meta(**FLAT), "volume"),
     "time_series.mha": (meta(**FOURTH), "expects 1 modalit"),
     "three_channels.mha": (meta(3 * VALUES, ElementNumberOfChannels="3"), "expects 1 modalit"),

@@ -27,11 +27,21 @@ def _structured(*fields: tuple[str, str]) -> bytes:
     return nib.Nifti1Image(voxels, AFFINE).to_bytes()
 
 
+def _filled(*values: int) -> bytes:
+    voxels = VOXELS.astype(np.int16)
+    for row, value in enumerate(values):
+        voxels[3 * row : 3 * row + 3] = value
+    return image(voxels).to_bytes()
+
+
+FILL = "without a value"
 BRIGHT = np.where(np.arange(VOXELS.size).reshape(VOXELS.shape) % 1000 == 99, 3000, 0).astype(np.int16)  # three voxels
 RGB = [(name, "u1") for name in "RGB"]
 NO_VOLUME, ONE_NUMBER, READABLE = "must be a volume", "one real number", "whole, readable|one real number"
 
 REFUSALS = {
+    "rows_longer_than_said": (patched(_bytes(22, 19, 70), dim=(1, 20)), "what its header says"),
+    "slices_more_than_said": (patched(_bytes(22, 19, 7), dim=(3, 5)), "what its header says"),
     "two_dimensions": (_bytes(22, 19), NO_VOLUME),
     "one_dimension": (_bytes(22), NO_VOLUME),
     "time_series": (_bytes(22, 19, 7, 4), "expects 1 modalit"),
@@ -75,6 +85,9 @@ REFUSALS = {
 }
 
 DOUBTS = {
+    "a_border_of_fill": (_filled(-32768), FILL),
+    "a_border_of_bright_fill": (_filled(32767), FILL),
+    "a_border_of_two_fills": (_filled(-32768, 32767), FILL),
     "one_slice": (_bytes(22, 19, 1), "several slices"),
     "one_column": (_bytes(1, 19, 7), "several slices"),
     "one_row": (_bytes(22, 1, 7), "several slices"),

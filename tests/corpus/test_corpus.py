@@ -133,7 +133,8 @@ def assert_on_its_image(image: Path, mask: Path) -> None:
         reader = sitk.ImageSeriesReader()
         files = reader.GetGDCMSeriesFileNames(str(image))
         reader.SetFileNames([file for file in files if not Path(file).is_symlink()])
-        source = reader.Execute()
+        frames = image / "frames.dcm"
+        source = sitk.ReadImage(str(frames), imageIO="GDCMImageIO") if frames.exists() else reader.Execute()
     else:
         source = sitk.ReadImage(str(image), imageIO=ITK[image.suffix.lower()])
     assert labels.shape == source.GetSize()

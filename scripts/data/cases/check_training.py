@@ -5,7 +5,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import ignite.distributed as idist
 import torch
@@ -17,14 +17,23 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from ...basics.case import Case, Listed, file_of
 from ...files.atomic_write import write_json
 from ...files.file_digest import digest, file_digest
+from ..formats.image_file import Note
 from ..masks.case_report import CaseReport
 from ..preprocessing.preprocessing_digest import preprocessing_digest
 from .case_error import CaseError, cause_of, first_line
 from .check_headers import check_headers
 from .open_case import headers_of
+from .read_case import doubts_of
 from .twins import Shown, notes_on_twins, restored, shown_in
 
 logger = logging.getLogger(__name__)
+
+
+class Seen(NamedTuple):
+    """Of a case whose every voxel was read and prepared. doubts: with the file that each concerns."""
+
+    shown: Shown
+    doubts: list[tuple[str, Note]]
 
 
 def check_training(
@@ -104,19 +113,20 @@ def _check(
     new = {key: case for (_, case), key in zip(listed, keys, strict=True) if key not in known}
     # A copy: use may leave something behind in transforms, by whose parameters cached embeddings are known.
     seen = _seen(list(new.values()), Compose(deepcopy(list(preprocessing))), num_workers)
-    found: dict[str, Shown | CaseError] = {**known, **dict(zip(new, seen, strict=True))}
+    found: dict[str, Seen | CaseError] = {**known, **dict(zip(new, seen, strict=True))}
     results = [(part, case, found[key]) for (part, case), key in zip(listed, keys, strict=True)]
     for (_, case), content in zip(listed, contents, strict=True):
         case["contents"] = digest(*content)
-    notes = iter(notes_on_twins([(part, case, shown) for part, case, shown in results if isinstance(shown, Shown)]))
+    notes = iter(notes_on_twins([(part, case, seen.shown) for part, case, seen in results if isinstance(seen, Seen)]))
     for part, case, result in results:
         if isinstance(result, CaseError):
             report.refused(case, result)
             good[part].remove(case)
         else:
-            report.noted(case, next(notes))
+            report.noted(case, [*result.doubts, *next(notes)])
             report.done(case)
-    write_json(remember, {key: what for key, what in sorted(found.items()) if isinstance(what, Shown)})
+    # Without those in doubt: what is odd about them is said again.
+    write_json(remember, {key: seen.shown for key, seen in sorted(found.items()) if isinstance(seen, Seen) and not seen.doubts})
     return good
 
 
@@ -126,7 +136,7 @@ def _contents(case: Case) -> tuple[str, str]:
     return digest(*map(file_digest, opened.image_files)), digest(*map(file_digest, opened.label_files))
 
 
-def _seen(cases: list[Case], preprocessing: Compose, num_workers: int) -> Iterable[Shown | CaseError]:
+def _seen(cases: list[Case], preprocessing: Compose, num_workers: int) -> Iterable[Seen | CaseError]:
     if not cases:
         return []
     results = DataLoader(_Tried(cases, preprocessing), batch_size=None, num_workers=num_workers)
@@ -134,8 +144,8 @@ def _seen(cases: list[Case], preprocessing: Compose, num_workers: int) -> Iterab
         return list(tqdm(results, desc="checking voxels", unit="case", total=len(cases), dynamic_ncols=True))
 
 
-class _Tried(Dataset[Shown | CaseError]):
-    """Case -> what it shows as it was read, or its error, if preprocessing raises one."""
+class _Tried(Dataset[Seen | CaseError]):
+    """Case -> what was seen of it, or its error, if preprocessing raises one."""
 
     def __init__(self, cases: list[Case], preprocessing: Compose) -> None:
         self.cases = cases
@@ -144,7 +154,7 @@ class _Tried(Dataset[Shown | CaseError]):
     def __len__(self) -> int:
         return len(self.cases)
 
-    def __getitem__(self, index: int) -> Shown | CaseError:
+    def __getitem__(self, index: int) -> Seen | CaseError:
         data: Any = self.cases[index]
         file, shown = file_of(data), None
         try:
@@ -158,12 +168,12 @@ class _Tried(Dataset[Shown | CaseError]):
                 return cause
             return CaseError(file, "every step of the preprocessing must succeed", first_line(cause), "look at this case")
         assert shown is not None, "no step of the preprocessing reads the image"
-        return shown
+        return Seen(shown, doubts_of(data, file))
 
 
-def _remembered(path: Path) -> dict[str, Shown]:
+def _remembered(path: Path) -> dict[str, Seen]:
     """Of a damaged file nothing is remembered."""
     try:
-        return {key: restored(saved) for key, saved in json.loads(path.read_text()).items()}
+        return {key: Seen(restored(saved), []) for key, saved in json.loads(path.read_text()).items()}
     except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         return {}

@@ -12,11 +12,12 @@ from monai.utils.enums import MetaKeys, SpaceKeys
 
 from ...basics.case import Case, file_of
 from ...basics.geometry import reorientation
-from ..formats.image_file import ImageFile
+from ..formats.image_file import ImageFile, Note
 from .case_error import CaseError
 from .label_values import label_values, to_classes
 from .open_case import LABELS, headers_of
 
+DOUBT = "doubt"  # in `meta`: "rule; what was found", a text since batches are made of texts of any length
 WHOLE = 1e-3  # how far a stored label may be from a whole number: scaled integers are not exact
 
 
@@ -109,6 +110,7 @@ def _tensor(voxels: np.ndarray, path: str, affine: np.ndarray) -> MetaTensor:
         MetaKeys.ORIGINAL_CHANNEL_DIM: 0,
         MetaKeys.SPACE: SpaceKeys.RAS,
         "filename_or_obj": path,
+        DOUBT: "",
         "stored_shape": torch.tensor(voxels.shape[1:]),
         "stored_affine": torch.from_numpy(affine.copy()),
     }
@@ -118,3 +120,17 @@ def _tensor(voxels: np.ndarray, path: str, affine: np.ndarray) -> MetaTensor:
 def read_from(tensor: MetaTensor) -> str:
     """The file that a tensor was read from."""
     return str(tensor.meta.get("filename_or_obj", "a tensor without a file"))
+
+
+def doubt(tensor: MetaTensor, rule: str, found: str) -> None:
+    """Notes what a person should look at, of which the last one counts."""
+    tensor.meta[DOUBT] = f"{rule}; {found}"
+
+
+def doubts_of(data: Mapping[Any, Any], file: str) -> list[tuple[str, Note]]:
+    """What transforms noted about an image, with the file that it concerns."""
+    text = data["image"].meta.get(DOUBT) if isinstance(data.get("image"), MetaTensor) else None
+    if not text:
+        return []
+    rule, found = text.split("; ", 1)
+    return [(file, Note(rule, found, corrected=False))]

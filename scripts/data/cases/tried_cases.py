@@ -8,7 +8,9 @@ from typing import Any, NamedTuple, Protocol
 
 from monai.data import Dataset
 
-from ...basics.case import NamedCase
+from ...basics.case import NamedCase, file_of
+from ..formats.image_file import Note
+from .read_case import doubts_of
 
 
 class Records(Protocol):
@@ -17,13 +19,14 @@ class Records(Protocol):
 
 
 class Tried(NamedTuple):
-    """record: of what the mask is going to be made; then one of data, mask (its path) and error."""
+    """record: of what the mask is going to be made; then one of data, mask (its path) and error. notes: what is in doubt."""
 
     case: NamedCase
     record: Mapping[str, Any] = MappingProxyType({})
     data: dict[str, Any] | None = None
     mask: str | None = None
     error: Exception | None = None
+    notes: Sequence[tuple[str, Note]] = ()
 
 
 class TriedCases(Dataset):
@@ -59,7 +62,8 @@ class TriedCases(Dataset):
             record = self.records.begin(case)
             if mask := self.records.finished(case, record):
                 return Tried(case, record, mask=mask)
-            return Tried(case, record, data=dict(self.transform(case)))
+            data = dict(self.transform(case))
+            return Tried(case, record, data=data, notes=doubts_of(data, file_of(case)))
         except Exception as error:  # whatever a file triggers
             return Tried(case, error=error)
 

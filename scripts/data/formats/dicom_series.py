@@ -1,17 +1,19 @@
-"""A folder of DICOM slices -> one volume on a regular grid, or an error that says which slices do not fit."""
+"""A folder of DICOM slices, in one file or many -> one volume on a regular grid, or an error that says which do not fit."""
 
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
 from ..cases.case_error import CaseError
+from .dicom_frames import RULE, open_slices
 from .dicom_grid import regular_grid
-from .dicom_slice import Slice, is_dicom, numbers_of, open_slice, read_pixels
+from .dicom_slice import Pixels, Slice, is_dicom, numbers_of, pixels_of, read_frames
 from .image_file import ImageFile, Note
 
 
@@ -31,7 +33,7 @@ def find_series(folder: str | Path) -> list[str]:
 def series_in(folder: str | Path) -> str | None:
     """The UID of the first image that lies there, also where `open_series` refuses the folder; None if nothing says it."""
     with suppress(CaseError, OSError, StopIteration):
-        return str(next(_slices(Path(folder))).header.SeriesInstanceUID)
+        return _uid_of(next(_slices(Path(folder)))) or None
     return None
 
 
@@ -43,11 +45,11 @@ def open_series(path: str) -> ImageFile:
     """
     source = Path(path)
     folder = source if source.is_dir() else source.parent
-    chosen = None if folder == source else _uid_of(source)
+    chosen = None if folder == source else _chosen_by(source)
     series: dict[str, list[Slice]] = defaultdict(list)
     for image in _slices(folder):
-        if chosen in (None, image.header.SeriesInstanceUID):
-            series[image.header.SeriesInstanceUID].append(image)
+        if chosen in (None, _uid_of(image)):
+            series[_uid_of(image)].append(image)
     if not series:
         found = "there is none directly in it (links are not followed)"
         raise CaseError(str(folder), "must hold DICOM images", found, "choose the folder of the slices")
@@ -60,37 +62,57 @@ def open_series(path: str) -> ImageFile:
 
 
 def _volume(path: str, slices: list[Slice], notes: list[Note]) -> ImageFile:
-    slices = regular_grid(path, slices)
-    across = slices[0].across
+    slices, odd = regular_grid(path, slices)
+    notes, axes = [*notes, *odd], slices[0].axes
     if len(slices) > 1:
-        step = (slices[-1].position - slices[0].position) / (len(slices) - 1)
+        distance = float(axes[2] @ (slices[-1].position - slices[0].position)) / (len(slices) - 1)
     else:
-        thickness, note = _thickness(slices[0])
-        step, notes = np.cross(*across) * thickness, [*notes, note]
-    header = slices[0].header
-    shape, files = (int(header.Rows), int(header.Columns)), tuple(str(image.file) for image in slices)
+        distance, note = _thickness(slices[0])
+        notes.append(note)
+    header, pixels = slices[0].header, [pixels_of(image) for image in slices]
+    shape = (int(header.Rows), int(header.Columns))
     between_rows, between_columns = map(float, header.PixelSpacing)
     affine = np.eye(4)  # DICOM PS3.3 equation C.7.6.2.1-1
-    affine[:3] = np.stack([across[0] * between_columns, across[1] * between_rows, step, slices[0].position], axis=1)
+    affine[:3, :3] = axes.T * (between_columns, between_rows, distance)
+    affine[:3, 3] = slices[0].position
     affine[:2] *= -1  # DICOM counts towards left and back
     return ImageFile(
         path=path,
-        shape=(shape[1], shape[0], len(files)),
+        shape=(shape[1], shape[0], len(slices)),
         channels=1,
         dtype=np.dtype(f"{'i' if header.PixelRepresentation else 'u'}{header.BitsAllocated // 8}"),
         affine=affine,
         notes=tuple(notes),
-        read=partial(_voxels, files, shape),
-        files=files,
-        series=str(header.SeriesInstanceUID),
+        read=partial(_voxels, pixels, shape),
+        files=tuple(dict.fromkeys(image.file for image in pixels)),
+        series=_uid_of(slices[0]) or None,
     )
 
 
-def _voxels(files: Sequence[str], shape: tuple[int, int]) -> np.ndarray:
-    """shape: (rows, columns)."""
-    slices = np.empty((len(files), *shape), np.float32)
-    for k, file in enumerate(files):
-        slices[k] = read_pixels(file, shape)
+def _voxels(pixels: Sequence[Pixels], shape: tuple[int, int]) -> np.ndarray:
+    """shape: (rows, columns). What the files call padding gets the closest value that is none: else it would set the scale."""
+    slices = np.empty((len(pixels), *shape), np.float32)
+    lowest, highest = np.inf, -np.inf
+    by_file: dict[str, list[int]] = defaultdict(list)
+    for k, image in enumerate(pixels):
+        by_file[image.file].append(k)
+    for file, wanted in by_file.items():
+        frames = read_frames(file)
+        for k in wanted:
+            image = pixels[k]
+            if not (image.frame < len(frames) and frames[image.frame].shape == shape):
+                found = f"it has {frames.shape} pixels now"
+                raise CaseError(file, "a file must stay as it is while it is read", found, "start again")
+            stored = frames[image.frame]
+            slices[k] = stored * image.slope + image.intercept
+            if image.padding is not None:
+                real = slices[k][(stored < image.padding[0]) | (stored > image.padding[1])]
+            else:
+                real = slices[k]
+            if real.size:
+                lowest, highest = min(lowest, real.min()), max(highest, real.max())
+    if any(image.padding for image in pixels) and lowest < highest:
+        slices.clip(lowest, highest, out=slices)
     return slices.transpose(2, 1, 0)[None]  # (1, columns, rows, slices)
 
 
@@ -102,23 +124,31 @@ def _dicom_files(folder: Path) -> Iterator[Path]:
 
 
 def _slices(folder: Path) -> Iterator[Slice]:
-    return filter(None, map(open_slice, _dicom_files(folder)))
+    return chain.from_iterable(map(open_slices, _dicom_files(folder)))
 
 
-def _uid_of(file: Path) -> str:
+def _uid_of(image: Slice) -> str:
+    """Empty where there is none, which is no matter among files that are one series."""
+    return str(image.header.get("SeriesInstanceUID") or "")
+
+
+def _chosen_by(file: Path) -> str:
     if not is_dicom(file):
         found = "neither its name nor its first bytes say so"
         raise CaseError(str(file), "must be NIfTI, .nrrd, .mha or DICOM, in one file", found, "save it as one of these")
-    image = open_slice(file)
-    if image is None:
+    slices = open_slices(file)
+    if not slices:
         raise CaseError(str(file), "must be a DICOM image", "it is an object of another kind", "choose an image file")
-    return image.header.SeriesInstanceUID
+    return _uid_of(slices[0])
 
 
 def _notes(folder: Path, slices: Sequence[Slice]) -> list[Note]:
     notes = []
     if links := sum(file.is_symlink() for file in folder.iterdir()):
         notes.append(Note("slices must be files", f"{links} symbolic links beside them are not followed", corrected=False))
+    if any((image.header.get("NumberOfFrames") or 1) > 1 for image in slices):
+        found = "only the first does; the others are taken to follow it along the normal, SpacingBetweenSlices apart"
+        notes.append(Note(RULE, found, corrected=False))
     if any(image.header.get("PhotometricInterpretation") == "MONOCHROME1" for image in slices):
         found = "MONOCHROME1: large values are meant to be dark; they are left as they are"
         notes.append(Note("large values should be bright", found, corrected=False))

@@ -1,18 +1,29 @@
 """A DICOM file -> the header of a slice that can be placed and decoded, and its pixels, or an error that names the file."""
 
 import logging
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
 import SimpleITK as sitk
-from pydicom import Dataset, dcmread
-from pydicom.pixels import apply_modality_lut
-from pydicom.uid import UID, ImplicitVRLittleEndian, RLELossless
+from pydicom import Dataset, dcmread, dcmwrite
+from pydicom.dataset import FileMetaDataset
+from pydicom.encaps import encapsulate, generate_frames
+from pydicom.tag import Tag
+from pydicom.uid import (
+    UID,
+    ImplicitVRLittleEndian,
+    MediaStorageDirectoryStorage,
+    RLELossless,
+    SecondaryCaptureImageStorage,
+    generate_uid,
+)
 
 from ..cases.case_error import CaseError
 
@@ -32,6 +43,7 @@ NUMBERS = {  # what places and decodes a slice, and how many numbers it is
     "BitsStored": 1,
     "PixelRepresentation": 1,
 }
+MOSAIC = Tag(0x0019100A)  # Siemens' number of images in one
 TAGS = (
     *NUMBERS,
     "SOPClassUID",
@@ -39,24 +51,49 @@ TAGS = (
     "SeriesInstanceUID",
     "SeriesNumber",
     "SeriesDescription",
+    "StudyInstanceUID",
+    "PatientID",
+    "PatientName",
+    "Modality",
     "FrameOfReferenceUID",
+    "ImageType",
+    "InstanceNumber",
+    "AcquisitionNumber",
+    "TemporalPositionIdentifier",
+    "EchoNumbers",
     "PhotometricInterpretation",
     "SamplesPerPixel",
     "NumberOfFrames",
+    "FrameIncrementPointer",
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
+    "DetectorInformationSequence",
     "HighBit",
     "SliceThickness",
     "SpacingBetweenSlices",
+    "RescaleSlope",
+    "RescaleIntercept",
+    "PixelPaddingValue",
+    "PixelPaddingRangeLimit",
     "ModalityLUTSequence",
+    MOSAIC,
 )
+DECODED = (*NUMBERS, "SamplesPerPixel", "PhotometricInterpretation", "HighBit")  # what a decoder has to know
+JPEG_LS = rb"\xff\xd8.*?\xff\xf7...(..)(..)"  # its rows and columns
 EXPORT = "export it again from the scanner or archive"
 FILTERS = Lock()  # those of warnings are the process's, and cases are read in threads
 
 
 class Slice(NamedTuple):
-    """An image file and its header, without pixels."""
+    """An image in a file, whose `frame` it is, and its header, without pixels."""
 
     file: Path
     header: Dataset
+    frame: int = 0
+
+    @property
+    def name(self) -> str:
+        return f"{self.file.name}, frame {self.frame + 1}" if self.frame else self.file.name
 
     @property
     def position(self) -> np.ndarray:
@@ -64,9 +101,26 @@ class Slice(NamedTuple):
         return np.array([float(x) for x in self.header.ImagePositionPatient])
 
     @property
-    def across(self) -> np.ndarray:
-        """(2, 3): the directions along a row and along a column."""
-        return np.reshape([float(x) for x in self.header.ImageOrientationPatient], (2, 3))
+    def axes(self) -> np.ndarray:
+        """(3, 3): the directions along a row, along a column and of the normal, at right angles as ITK makes them."""
+        row, column = np.reshape([float(x) for x in self.header.ImageOrientationPatient], (2, 3))
+        normal = np.cross(row, column)
+        normal /= np.linalg.norm(normal)
+        row = np.cross(column, normal)
+        return np.stack([row, np.cross(normal, row), normal])
+
+
+class Pixels(NamedTuple):
+    """Where the pixels of a slice are stored, and what makes values of them.
+
+    padding: the lowest and the highest number that stands for no value, where there is one.
+    """
+
+    file: str
+    frame: int
+    slope: float
+    intercept: float
+    padding: tuple[int, int] | None
 
 
 def is_dicom(file: Path) -> bool:
@@ -81,26 +135,27 @@ def is_dicom(file: Path) -> bool:
     return head[128:] == b"DICM" or (head[:2] in (b"\x02\0", b"\x08\0") and head[3:4] == b"\0")
 
 
-def open_slice(file: Path) -> Slice | None:
+def open_header(file: Path) -> Dataset | None:
     """None: a DICOM object that is no image (segmentation, structure set, report, ...). `check_slice` says if it is usable."""
     with _reading(file):
-        header = dcmread(file, force=True, stop_before_pixels=True, specific_tags=list(TAGS))
+        header = dcmread(file, force=True, stop_before_pixels=True, specific_tags=[Tag(tag) for tag in TAGS])
         kind = header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID")
-        list(header)  # converts every value, which pydicom would do later and with warnings
-    for keyword, value in (("SOPClassUID", kind), ("SeriesInstanceUID", header.get("SeriesInstanceUID"))):
-        if not value:  # of a file that ends early, too
-            raise CaseError(str(file), "must be a DICOM file", f"it has no {keyword}", "export it again or remove it")
-    if "Image Storage" not in UID(kind).name:  # the standard calls the storage classes of images so
+        list(header.iterall())  # converts every value, which pydicom would do later and with warnings
+    if not kind:
+        raise CaseError(str(file), "must be a DICOM file", "it has no SOPClassUID", "export it again or remove it")
+    if kind == MediaStorageDirectoryStorage:  # an index under any name
         return None
-    return Slice(file, header)
+    if not header.get("SeriesInstanceUID") and "Rows" not in header:  # it ends early
+        raise CaseError(str(file), "must be a DICOM file", "it has no SeriesInstanceUID", "export it again or remove it")
+    return header if "Image Storage" in UID(kind).name else None  # the standard calls the storage classes of images so
 
 
 def check_slice(image: Slice) -> None:
     """Raises CaseError unless it is one image of grey values with a place and a size."""
     file, header = str(image.file), image.header
-    if (header.get("NumberOfFrames") or 1) > 1:
-        remedy = "convert it to NIfTI, or export it as one file for each slice"
-        raise CaseError(file, "a DICOM file must hold one slice", f"it holds {header.NumberOfFrames} frames", remedy)
+    if MOSAIC in header or "MOSAIC" in (header.get("ImageType") or ()):
+        found = "many lie side by side in it (a mosaic)"
+        raise CaseError(file, "an image must show one slice", found, "convert the series to NIfTI, as dcm2niix does")
     samples, interpretation = header.get("SamplesPerPixel", 1), header.get("PhotometricInterpretation")
     if samples != 1 or interpretation not in ("MONOCHROME1", "MONOCHROME2"):
         found = f"it has {samples} samples per pixel, PhotometricInterpretation {interpretation}"
@@ -115,7 +170,8 @@ def check_slice(image: Slice) -> None:
     if min(header.Rows, header.Columns, *header.PixelSpacing) <= 0:
         found = f"{header.Rows} rows, {header.Columns} columns, PixelSpacing {header.PixelSpacing}"
         raise CaseError(file, "a slice must have a size", found, EXPORT)
-    if not np.allclose(image.across @ image.across.T, np.eye(2), atol=UNIT):
+    across = np.reshape([float(x) for x in header.ImageOrientationPatient], (2, 3))
+    if not np.allclose(across @ across.T, np.eye(2), atol=UNIT):
         found = f"ImageOrientationPatient is {header.ImageOrientationPatient}"
         raise CaseError(file, "rows and columns must be perpendicular unit vectors", found, EXPORT)
     allocated, stored = header.BitsAllocated, header.BitsStored
@@ -134,8 +190,26 @@ def numbers_of(header: Dataset, keyword: str, count: int) -> np.ndarray | None:
     return numbers if len(numbers) == count and np.isfinite(numbers).all() else None
 
 
-def read_pixels(file: str, shape: tuple[int, int]) -> np.ndarray:
-    """(rows, columns) in the modality's unit, by the slice's own slope; raises CaseError when they are damaged.
+def pixels_of(image: Slice) -> Pixels:
+    """Raises CaseError for a slope or an intercept that is no number; of the one that is missing nothing comes."""
+    header, scale = image.header, {"RescaleSlope": 1.0, "RescaleIntercept": 0.0}
+    for keyword in scale:
+        if header.get(keyword) not in (None, ""):
+            if (numbers := numbers_of(header, keyword, 1)) is None:
+                rule, found = "a slope and an intercept must scale its pixels", f"{keyword} is {header[keyword].value}"
+                raise CaseError(str(image.file), rule, found, EXPORT)
+            scale[keyword] = float(numbers[0])
+    ends = [numbers_of(header, keyword, 1) for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
+    padding = None
+    if ends[0] is not None:  # in the type of the pixels: its own is often the other of signed and unsigned
+        numbers = [int(end[0]) for end in ends if end is not None]
+        stored = np.array(numbers).astype(f"{'i' if header.PixelRepresentation else 'u'}{header.BitsAllocated // 8}")
+        padding = int(stored.min()), int(stored.max())
+    return Pixels(str(image.file), image.frame, scale["RescaleSlope"], scale["RescaleIntercept"], padding)
+
+
+def read_frames(file: str) -> np.ndarray:
+    """(frames, rows, columns) as they are stored; raises CaseError when they are damaged or not as many as the header says.
 
     pydicom decodes what it can by itself, since ITK replaces missing pixels by zeros; ITK decodes JPEG and its relatives, since
     it catches the exceptions of GDCM, the library beneath, which end the process in the package that pydicom would use.
@@ -143,22 +217,47 @@ def read_pixels(file: str, shape: tuple[int, int]) -> np.ndarray:
     with _reading(Path(file)):
         dataset = dcmread(file, force=True)
         dataset.file_meta.setdefault("TransferSyntaxUID", ImplicitVRLittleEndian)  # the default of PS3.5 section 10.1
-        syntax = dataset.file_meta.TransferSyntaxUID
-        if syntax.is_compressed and syntax != RLELossless:
-            return _decoded_by_itk(file, syntax).reshape(shape)
-        return apply_modality_lut(dataset.pixel_array, dataset).reshape(shape)
+        syntax, frames = dataset.file_meta.TransferSyntaxUID, int(dataset.get("NumberOfFrames") or 1)
+        shape = (frames, dataset.Rows, dataset.Columns)
+        if not syntax.is_compressed:
+            needed, held = int(np.prod(shape)) * dataset.BitsAllocated // 8, len(dataset.PixelData)
+            if held > needed + needed % 2:
+                found = f"there are {held} bytes, {frames} x {dataset.Rows} rows x {dataset.Columns} columns need {needed}"
+                raise CaseError(file, "pixel data must be as long as its header says", found, EXPORT)
+        elif syntax != RLELossless:
+            return _decoded_by_itk(dataset, shape)
+        return dataset.pixel_array.reshape(shape)
 
 
-def _decoded_by_itk(file: str, syntax: UID) -> np.ndarray:
-    file.encode("utf-8")  # other names end the process in ITK's Python layer, past any exception
+def _decoded_by_itk(dataset: Dataset, shape: tuple[int, int, int]) -> np.ndarray:
+    """Each frame by itself and without a slope, which GDCM would take from another place in each kind of file."""
+    meta, frames = dataset.file_meta, np.empty(shape)
+    single = Dataset()
+    for keyword in DECODED:
+        if keyword in dataset:
+            single[keyword] = dataset[keyword]
+    single.SOPClassUID, single.SOPInstanceUID = SecondaryCaptureImageStorage, generate_uid()
+    single.file_meta = FileMetaDataset()
+    single.file_meta.TransferSyntaxUID = meta.TransferSyntaxUID
     reader = sitk.ImageFileReader()
     reader.SetImageIO("GDCMImageIO")
-    reader.SetOutputPixelType(sitk.sitkFloat64)  # scaled already
-    reader.SetFileName(file)
-    try:
-        return sitk.GetArrayFromImage(reader.Execute())
-    except RuntimeError as error:  # its text tells of ITK only
-        raise ValueError(f"pixels in {syntax.name} cannot be decoded") from error
+    reader.SetOutputPixelType(sitk.sitkFloat64)
+    with TemporaryDirectory() as folder:
+        reader.SetFileName(f"{folder}/frame.dcm")
+        for k, stream in enumerate(generate_frames(dataset.PixelData, number_of_frames=shape[0])):
+            single.PixelData = encapsulate([stream])
+            single["PixelData"].is_undefined_length = True
+            dcmwrite(f"{folder}/frame.dcm", single, enforce_file_format=True)
+            try:
+                decoded = np.squeeze(sitk.GetArrayFromImage(reader.Execute()), 0)
+            except RuntimeError as error:  # its text tells of ITK only
+                raise ValueError(f"pixels in {meta.TransferSyntaxUID.name} cannot be decoded") from error
+            said = re.match(JPEG_LS, stream, re.DOTALL)  # GDCM cuts what is too large
+            size = tuple(map(int.from_bytes, said.groups())) if said else decoded.shape
+            if decoded.shape != shape[1:] or size != shape[1:]:
+                raise ValueError(f"{size} pixels are compressed, the header says {shape[1:]}")
+            frames[k] = decoded
+    return frames
 
 
 @contextmanager
@@ -169,8 +268,9 @@ def _reading(file: Path) -> Iterator[None]:
             warnings.simplefilter("ignore")  # odd values: those that matter are checked here
             warnings.filterwarnings("error", message=".*end of file")
             warnings.filterwarnings("error", module=r"pydicom\.(pixels|encaps)")  # a decoder went on with damaged data
-            warnings.filterwarnings("ignore", message=".*excess padding")
             yield
+    except CaseError:
+        raise
     except Exception as error:  # pydicom has many kinds
         found = f"reading it failed ({type(error).__name__}: {' '.join(str(error).split())})"
         remedy = "copy or export it again, uncompressed if its compression is not known here"

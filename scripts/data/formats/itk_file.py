@@ -5,6 +5,7 @@ import re
 import zlib
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import SimpleITK as sitk
@@ -14,17 +15,31 @@ from .image_file import ImageFile, Note
 
 READERS = {".nrrd": "NrrdImageIO", ".mha": "MetaImageIO"}
 RAW, TEXT = "raw", "text"  # how voxels are stored; else gzip or zlib
-HEADER = 2**16  # bytes in which a header ends
+HEADER = 2**24  # bytes in which a header ends: those of Slicer list every segment
+EXPORT_IN_MM = "export it again in mm"
 TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])  # ITK's axes point to the left and the back
 
 sitk.ProcessObject.GlobalWarningDisplayOff()  # what ITK warns of names no file
+
+
+class Stored(NamedTuple):
+    """Where and how voxels lie in a file.
+
+    header: its bytes. skip: how many more come before the voxels; None if these are the last bytes, however many come before.
+    compressed: bytes, 0 where the header does not say it.
+    """
+
+    header: int
+    skip: int | None
+    kind: str
+    compressed: int
 
 
 def open_itk(file: str) -> ImageFile:
     """Raises CaseError, also for a header that points to voxels in another file: that could be any file."""
     suffix = Path(file).suffix.lower()
     require_utf8(file)
-    data = _data(file, suffix)
+    stored = _stored(file, suffix)
     reader = _reader(file)
     try:
         reader.ReadImageInformation()
@@ -42,16 +57,23 @@ def open_itk(file: str) -> ImageFile:
     if "complex" in kind or "label" in kind:
         raise CaseError(file, "a voxel must hold one real number", f"it holds a {kind}", "export it as scalar image")
     most = channels * math.prod(size[:3]) * int(re.findall(r"(\d+)-bit", kind)[0]) // 8
-    if data[1] == RAW and Path(file).stat().st_size < data[0] + most:
-        found = f"it has {Path(file).stat().st_size} bytes, its header needs {data[0] + most}"
-        raise CaseError(file, "the file must be whole", found, "copy or export it again")
+    _check_size(file, stored, most)
     notes = [Note("a volume should have several slices", "it has one", corrected=False)] if min(size[:3]) == 1 else []
     space = reader.GetMetaData("NRRD_space") if reader.HasMetaDataKey("NRRD_space") else "none"
     if suffix == ".nrrd" and not re.fullmatch(r"(left|right)-(anterior|posterior)-superior(-time)?", space):
         found = f"its space is {space}; x to the left, y to the back, z up are taken"
         notes.append(Note("the header should say how the patient lies", found, corrected=False))
-    read = partial(_read, file, data, most, (channels, *size[:3]), reader.GetNumberOfComponents() > 1)
+    read = partial(_read, file, stored, most, (channels, *size[:3]), reader.GetNumberOfComponents() > 1)
     return ImageFile(file, size[:3], channels, np.dtype(np.float32), _affine(reader), tuple(notes), read, (file,))
+
+
+def itk_place(file: str | Path, image_io: str = "") -> tuple[tuple[int, ...], np.ndarray]:
+    """(H, W, D) and the affine (RAS+, mm) as ITK reads them now. Raises RuntimeError where ITK cannot place its voxels."""
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO(image_io or READERS[Path(file).suffix.lower()])
+    reader.SetFileName(str(file))
+    reader.ReadImageInformation()
+    return reader.GetSize()[:3], _affine(reader)
 
 
 def _reader(file: str) -> sitk.ImageFileReader:
@@ -61,9 +83,9 @@ def _reader(file: str) -> sitk.ImageFileReader:
     return reader
 
 
-def _read(file: str, data: tuple[int, str, int], needed: int, shape: tuple[int, ...], has_vectors: bool) -> np.ndarray:
+def _read(file: str, stored: Stored, needed: int, shape: tuple[int, ...], has_vectors: bool) -> np.ndarray:
     """needed: bytes of voxels; shape: (channels, H, W, D); has_vectors: channels lie beside each other in the file."""
-    _check_stream(file, data, needed)
+    _check_stream(file, stored, needed)
     try:
         voxels = sitk.GetArrayFromImage(_reader(file).Execute()).astype(np.float32)
         volumes = np.moveaxis(voxels, -1, 0) if has_vectors else voxels
@@ -89,8 +111,8 @@ def _affine(reader: sitk.ImageFileReader) -> np.ndarray:
     return TO_RAS @ affine
 
 
-def _data(file: str, suffix: str) -> tuple[int, str, int]:
-    """Where the voxels begin, how they are compressed and to how many bytes (0: not said), from the text at the beginning.
+def _stored(file: str, suffix: str) -> Stored:
+    """From the text at the beginning of the file.
 
     A header that ITK might read otherwise than it is read here is refused: what it hides could be the name of another file.
     """
@@ -125,20 +147,51 @@ def _data(file: str, suffix: str) -> tuple[int, str, int]:
     units = re.search(rb"(?im)^space units\s*:(.*)$", header)
     if units and set(re.findall(rb'"([^"]*)"', units[1].lower())) - {b"mm", b"millimeter", b"millimeters", b""}:
         found = f"its space units are {units[1].decode(errors='replace').strip()}"
-        raise CaseError(file, "lengths must be in mm", found, "export it again in mm")
-    kind = TEXT if re.search(rb"(?im)^(encoding\s*:\s*(txt|text|ascii|hex)|BinaryData\s*=\s*[^Tt1]\w*)\s*$", header) else RAW
+        raise CaseError(file, "lengths must be in mm", found, EXPORT_IN_MM)
+    kind = TEXT if re.search(rb"(?im)^(encoding\s*:\s*(txt|text|ascii|hex)|BinaryData\s*=\s*[^Tt1\s]\w*)\s*$", header) else RAW
     if re.search(compressed, header):
         kind = {".nrrd": "gzip", ".mha": "zlib"}[suffix]
+    away = re.findall(rb"(?m)^\s*DistanceUnits\s*[=:]\s*(\S+)", header)
+    if set(away) - {b"mm", b"?"}:
+        raise CaseError(
+            file, "lengths must be in mm", f"its DistanceUnits are {away[0].decode(errors='replace')}", EXPORT_IN_MM
+        )
     size = re.search(rb"(?m)^CompressedDataSize[ \t]*=[ \t]*(\d+)\s*$", header)
-    return whole.end(), kind, int(size[1]) if size else 0
+    return Stored(len(header), _skipped(file, suffix, header, kind), kind, int(size[1]) if size else 0)
 
 
-def _check_stream(file: str, data: tuple[int, str, int], needed: int) -> None:
+def _skipped(file: str, suffix: str, header: bytes, kind: str) -> int | None:
+    """-1 means in both formats that the voxels are at the end; else a MetaImage counts from the beginning of the file."""
+    field = {".nrrd": rb"(?im)^byte ?skip\s*:\s*(\S+)\s*$", ".mha": rb"(?m)^\s*HeaderSize\s*[=:]\s*(\S+)\s*$"}[suffix]
+    skips = re.findall(field, header)
+    if skips in ([], [b"0"]):
+        return 0
+    if len(skips) == 1 and kind == RAW and re.fullmatch(rb"-1|\d+", skips[0]):
+        skip = int(skips[0]) - (len(header) if suffix == ".mha" else 0)
+        if skips[0] == b"-1" or skip >= 0:
+            return None if skips[0] == b"-1" else skip
+    found = f"its header skips {b', '.join(skips).decode(errors='replace')} bytes, which leads into the header or a stream"
+    raise CaseError(file, "voxels must begin after the header", found, "export it again")
+
+
+def _check_size(file: str, stored: Stored, needed: int) -> None:
+    """needed: bytes of voxels. What is left over means that they lie elsewhere, or are more than the header says."""
+    size, due = Path(file).stat().st_size, stored.header + (stored.skip or 0) + needed
+    if stored.kind == RAW and size < due:
+        raise CaseError(
+            file, "the file must be whole", f"it has {size} bytes, its header needs {due}", "copy or export it again"
+        )
+    if stored.kind == RAW and size > due and stored.skip is not None:
+        found = f"it has {size} bytes, its header needs {due}"
+        raise CaseError(file, "a file must hold what its header says", found, "export it again")
+
+
+def _check_stream(file: str, stored: Stored, needed: int) -> None:
     """ITK looks neither at the checksum of compressed voxels nor at their number, and fills up with what is in memory.
 
     needed: bytes of voxels by the header.
     """
-    start, kind, size = data
+    start, kind, size = stored.header, stored.kind, stored.compressed
     if kind in (RAW, TEXT):
         return
     stream, count = zlib.decompressobj(wbits=zlib.MAX_WBITS | (16 if kind == "gzip" else 0)), 0

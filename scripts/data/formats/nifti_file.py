@@ -17,7 +17,7 @@ from .nifti_placement import place
 
 SUFFIXES = (".nii.gz", ".nii")
 LATEST = 2**28  # bytes before the voxels: header and extensions
-SURPLUS = 2**20  # bytes that may follow the voxels; more is no padding
+SURPLUS = 1024  # bytes that may follow the voxels, since some writers fill blocks; more is no padding
 
 logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)  # what it repairs in headers is said by `place`, by name
 
@@ -43,6 +43,8 @@ def open_nifti(file: str) -> ImageFile:
     if not is_compressed and Path(file).stat().st_size < end:
         found = f"it has {Path(file).stat().st_size} bytes, its header needs {end}"
         raise CaseError(file, "the file must be whole", found, "copy or export it again")
+    if not is_compressed:
+        _refuse_surplus(file, Path(file).stat().st_size - end)
     affine, more = place(file, header, shape)
     read = partial(_read, file, type(image), (*grid, channels), end if is_compressed else None)
     return ImageFile(file, grid, channels, dtype, affine, (*notes, *more), read, (file,))
@@ -120,10 +122,15 @@ def _decompress(file: str, size: int) -> bytes:
         raise _unreadable(file, error) from error
     if len(data) < size:
         raise CaseError(file, "the file must be whole", f"it holds {len(data)} bytes, its header needs {size}", "copy it again")
-    if surplus > SURPLUS:
-        found = f"more than {surplus} bytes follow its voxels"
-        raise CaseError(file, "a file must hold what its header says", found, "export it again")
+    _refuse_surplus(file, surplus)
     return data
+
+
+def _refuse_surplus(file: str, surplus: int) -> None:
+    """Rows or slices that are longer or more than the header says, which would come out sheared."""
+    if surplus > SURPLUS:
+        found = f"{surplus} bytes or more follow its voxels"
+        raise CaseError(file, "a file must hold what its header says", found, "export it again")
 
 
 def _parts(stream: gzip.GzipFile):  # noqa: ANN202

@@ -18,6 +18,7 @@ from .nifti_file import open_nifti
 SUFFIXES = (*NIFTI, *READERS)
 BYTES_PER_VOXEL = 16  # while it is read and prepared: as stored, in single precision, resized, and a copy
 SHEAR, NOTICEABLE_SHEAR = 1e-3, 0.1  # degrees: rounding; what a person should know of
+MOST_SHEAR = 0.005  # degrees, beyond which ITK's programs find a sheared NIfTI file elsewhere, or do not open it
 
 
 def open_image(path: str) -> ImageFile:
@@ -44,6 +45,16 @@ def open_image(path: str) -> ImageFile:
         ...     image.shape, image.channels, image.read().shape
         ((16, 14, 8), 1, (1, 16, 14, 8))
     """
+    image = read_header(path)
+    needed, free = BYTES_PER_VOXEL * math.prod(image.shape) * image.channels, psutil.virtual_memory().available
+    if needed > free:
+        found = f"{' x '.join(map(str, image.shape))} voxels need {needed / 1e9:.3g} GB, {free / 1e9:.3g} GB are free"
+        raise CaseError(path, "a volume must fit into memory", found, "crop it, or take a larger machine")
+    return image
+
+
+def read_header(path: str) -> ImageFile:
+    """As `open_image`, whether or not there is room for the voxels."""
     image = _open(path)
     spacing = spacing_of(image.affine)
     if not places_every_voxel(image.affine):
@@ -52,10 +63,12 @@ def open_image(path: str) -> ImageFile:
     if not (spacing.min() >= SHORTEST and spacing.max() <= LONGEST):
         found = f"its edges have {', '.join(f'{edge:.4g}' for edge in spacing)} mm"
         raise CaseError(path, f"a voxel must measure {SHORTEST:g} to {LONGEST:g} mm", found, "correct the header")
-    needed, free = BYTES_PER_VOXEL * math.prod(image.shape) * image.channels, psutil.virtual_memory().available
-    if needed > free:
-        found = f"{' x '.join(map(str, image.shape))} voxels need {needed / 1e9:.3g} GB, {free / 1e9:.3g} GB are free"
-        raise CaseError(path, "a volume must fit into memory", found, "crop it, or take a larger machine")
+    is_nifti = path.lower().endswith(NIFTI) and not Path(path).is_dir()
+    if not is_nifti and (angle := shear(image.affine)) > MOST_SHEAR:
+        found = f"they deviate by {angle:.2g} degrees, and the mask, which is NIfTI, would lie elsewhere in many programs"
+        raise CaseError(
+            path, "the axes must be at right angles", found, "resample it onto right angles, or convert it to NIfTI"
+        )
     return _with_right_angles(image)
 
 

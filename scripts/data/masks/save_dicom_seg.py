@@ -44,6 +44,9 @@ class SaveDicomSegd(Transform):
         if not (Path(file).is_dir() or is_dicom(Path(file))):
             return dict(data)
         series = open_series(file)
+        if len(series.files) != series.shape[2]:
+            found = "several slices share a file, in an order of their own"
+            raise CaseError(file, "a DICOM segmentation must fit its series", found, "use the NIfTI mask")
         try:
             segmentation = self._segmentation(series.files, self._numbered(data["pred"]))
         except (AttributeError, KeyError, TypeError, ValueError) as error:  # highdicom's, for what it misses in the source

@@ -9,22 +9,27 @@ import numpy as np
 from monai.data import MetaTensor
 from monai.transforms import Transform
 
-from ...basics.geometry import same_place
+from ...basics.geometry import exactly_there
 from ...files.atomic_write import atomic_write
 from ..cases.case_error import CaseError
 from ..cases.read_case import read_from
+from ..formats.itk_file import READERS, itk_place
 from ..formats.nifti_file import SUFFIXES as NIFTI
 from ..formats.nifti_file import load_nifti
+from ..formats.open_image import read_header
 
+Place = tuple[tuple[int, ...], np.ndarray]  # (H, W, D) and affine, as a program reads them in a file
+ON_IT, BUG = "a mask must lie exactly on its image", "report this file as a bug"
 DESCRIPTION = b"SAM-3D segmentation"
 
 
 class SaveMaskd(Transform):
     """Writes `pred` (1, H, W, D) of label values to `output_dir`/`name`.nii.gz and adds its path as `mask`.
 
-    `pred` must already be back in the grid of the file that `image` was read from: shape and affine are checked against that
-    file. The header of a NIfTI image is used, so that mask and image agree to the last bit. uint8, uint16 above 255.
-    The file has its final name only when it is complete and was read back.
+    `pred` must already be back in the grid of the file that `image` was read from. The header of a NIfTI image is used, so that
+    mask and image agree to the last bit; else the place that the file has by its own reader. uint8, uint16 above 255.
+    The file has its final name only when it is complete and was read back: its voxels by nibabel, its place by the programs in
+    which people open image and mask.
 
     Args:
         output_dir: made if it is not there.
@@ -56,22 +61,57 @@ class SaveMaskd(Transform):
         stored = np.asarray(data["image"].meta["stored_affine"], dtype=float)
         if mask.shape != (1, *shape):
             found = f"the mask has the shape {tuple(mask.shape)}, the image {shape}"
-            raise CaseError(file, "a mask must have its image's shape", found, "report this file as a bug")
+            raise CaseError(file, "a mask must have its image's shape", found, BUG)
         affine = np.asarray(mask.affine, dtype=float)
-        if not (np.isfinite(affine).all() and same_place(stored, affine, shape)):
+        if not exactly_there(stored, affine, shape):
             found = f"its affine became {np.round(affine, 4).tolist()}, the image's is {np.round(stored, 4).tolist()}"
-            raise CaseError(file, "a mask must lie exactly on its image", found, "report this file as a bug")
+            raise CaseError(file, ON_IT, found, BUG)
+        now = read_header(file)
+        if now.shape != shape or not exactly_there(stored, now.affine, shape):
+            found = f"its shape {now.shape} or its affine {np.round(now.affine, 4).tolist()} is another since then"
+            raise CaseError(file, "a file must stay as it is while it is read", found, "start again")
+        place = _place(file) or (now.shape, now.affine)
         path = (self.output_dir / f"{data['name']}.nii.gz").resolve()
         if not path.is_relative_to(self.output_dir.resolve()):
             raise CaseError(file, f"masks stay inside {self.output_dir}", f"this one would be {path}", "rename the case")
         labels = mask.as_tensor().cpu().numpy()[0]
         labels = labels.astype(np.uint8 if labels.max() <= 255 else np.uint16)
-        is_nifti = file.lower().endswith(NIFTI) and not Path(file).is_dir()  # a folder of slices may have any name
-        written = _on_nifti(file, labels) if is_nifti else _on_grid(stored, labels)
         with atomic_write(path) as temporary:
+            written = _on_nifti(file, labels) if _is_nifti(file) else _on_grid(place[1], labels)
             nib.save(written, temporary)
             _require_equal(load_nifti(temporary), written, file)
+            _require_place(temporary, file, place)
         return {**data, "mask": str(path)}
+
+
+def _is_nifti(file: str) -> bool:
+    return file.lower().endswith(NIFTI) and not Path(file).is_dir()  # a folder of slices may have any name
+
+
+def _place(file: str) -> Place | None:
+    """By nibabel or ITK; None of DICOM, which ITK reads only with its pixels."""
+    if _is_nifti(file):
+        return _by_nibabel(file)
+    return itk_place(file) if file.lower().endswith(tuple(READERS)) and not Path(file).is_dir() else None
+
+
+def _by_nibabel(file: str | Path) -> Place:
+    image = load_nifti(file)
+    return (*image.shape, 1, 1)[:3], np.asarray(image.affine, dtype=float)
+
+
+def _require_place(mask: Path, file: str, due: Place) -> None:
+    """ITK is not asked about the mask of a NIfTI image: it finds in both what it makes of their common header."""
+    readings = {"nibabel": _by_nibabel(mask)}
+    if not _is_nifti(file) and str(mask).isprintable():  # ITK opens no other names
+        try:
+            readings["ITK"] = itk_place(mask, "NiftiImageIO")
+        except RuntimeError as error:
+            raise CaseError(file, ON_IT, "ITK cannot place the mask", "convert the image to NIfTI") from error
+    for reader, (shape, affine) in readings.items():
+        if tuple(shape) != tuple(due[0]) or not exactly_there(due[1], affine, due[0]):
+            found = f"{reader} finds the mask of shape {shape} at {np.round(affine, 4).tolist()}"
+            raise CaseError(file, ON_IT, f"{found}, the image of shape {due[0]} at {np.round(due[1], 4).tolist()}", BUG)
 
 
 def says_that_it_is_ours(file: Path) -> bool:

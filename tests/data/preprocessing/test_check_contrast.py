@@ -9,6 +9,7 @@ import torch
 from monai.transforms import Compose, ScaleIntensityRanged, ScaleIntensityRangePercentilesd, Transform
 
 from scripts.data import CaseError, CheckContrastd, ReadCased
+from scripts.data.cases.read_case import doubts_of
 
 LABELS = {"0": "background", "1": "liver"}
 WINDOW = ScaleIntensityRanged("image", -160.0, 240.0, 0.0, 1.0, clip=True)  # HU
@@ -85,3 +86,56 @@ def test_numbers_that_scaling_made_infinite_are_refused(tmp_path: Path, value: f
     case["image"][0, 1, 2, 3] = value
     with pytest.raises(CaseError, match="some voxels became NaN or infinite"):
         CheckContrastd()(case)
+
+
+def doubts(folder: Path, voxels: np.ndarray, scaling: Transform) -> list[str]:
+    nib.save(nib.Nifti1Image(voxels.astype(np.float32), np.eye(4)), folder / "scan.nii.gz")
+    data = Compose([ReadCased(1, LABELS), scaling, CheckContrastd()])({"image": str(folder / "scan.nii.gz")})
+    return [f"{file}: {note.rule}; {note.found}" for file, note in doubts_of(data, "scan")]
+
+
+def bordered(value: float, voxels: np.ndarray) -> np.ndarray:
+    """A quarter of the voxels has one value."""
+    voxels[: len(voxels) // 4] = value
+    return voxels
+
+
+MR = np.random.default_rng(1).uniform(0, 1000, (20, 20, 20))
+CT = np.concatenate([noise(-1000, 15, 8, 20, 20), noise(40, 60, 12, 20, 20)])
+
+
+@pytest.mark.parametrize(
+    ("voxels", "scaling", "said"),
+    [
+        ((CT + 1000) / 2000, WINDOW, "should fit the image's intensities; all but 1 % of the voxels lie within 0.00"),
+        ((CT - CT.mean()) / CT.std(), WINDOW, "should fit the image's intensities; all but 1 %"),
+        (np.abs(CT + 1024), WINDOW, "should fit the image's intensities; 60 % of the voxels have the largest value"),
+        (bordered(-32768, MR.copy()), PERCENTILES, "should not set the scale of intensities; 25 % of the voxels"),
+        (bordered(32767, MR.copy()), PERCENTILES, "should not set the scale of intensities; 25 % of the voxels"),
+        (bordered(-2000, MR.copy()), PERCENTILES, "should not set the scale of intensities; 25 % of the voxels"),
+    ],
+    ids=["CT from 0 to 1", "standardised CT", "CT without its offset", "dark border", "bright border", "padding"],
+)
+def test_what_the_scaling_makes_of_another_kind_of_image_is_doubted(
+    tmp_path: Path, voxels: np.ndarray, scaling: Transform, said: str
+) -> None:
+    (doubt,) = doubts(tmp_path, voxels, scaling)
+    assert said in doubt
+
+
+@pytest.mark.parametrize(
+    ("voxels", "scaling"),
+    [
+        (CT, WINDOW),
+        (CT, PERCENTILES),
+        (bordered(-2000, CT.copy()), WINDOW),
+        (bordered(-1024, CT.copy()), PERCENTILES),
+        (MR, PERCENTILES),
+        (bordered(0, MR.copy()), PERCENTILES),
+        (bordered(0, MR + 300), PERCENTILES),
+        (mostly_zero(0.9), PERCENTILES),
+    ],
+    ids=["CT", "CT by percentiles", "padded CT", "air at one value", "MR", "no skull", "no skull, bright brain", "much air"],
+)
+def test_healthy_images_are_not_doubted(tmp_path: Path, voxels: np.ndarray, scaling: Transform) -> None:
+    assert doubts(tmp_path, voxels, scaling) == []
