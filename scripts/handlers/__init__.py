@@ -2,7 +2,7 @@
 at first, a line for each epoch, validating on time."""
 
 from .before_training import BeforeTraining
-from .checkpointing import Checkpointing
+from .checkpointing import Checkpointing, require_free
 from .epoch_log import EpochLog
 from .epoch_seed import EpochSeed
 from .stop_on_nan import StopOnNaN
@@ -17,5 +17,6 @@ __all__ = [
     "StopOnNaN",
     "TwoStage",
     "ValidationSchedule",
+    "require_free",
     "warm_up_and_cosine_twice",
 ]

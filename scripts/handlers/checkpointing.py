@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,23 @@ from monai.engines import Evaluator, Trainer
 
 from ..files.atomic_write import remove_partials
 from ..files.checkpoint_file import read_about, read_checkpoint, write_checkpoint
+from ..files.own_file import refuse_foreign
 from ..run.settings import Changes, chosen, differences
 
 logger = logging.getLogger(__name__)
 
 BEST, LAST = "model.pt", "last.pt"
+
+
+def require_free(output_dir: str | Path, resume: bool) -> None:
+    """The first step of a training run: raises FileExistsError where the folder holds another, or somebody else's model."""
+    folder = Path(output_dir)
+    if not resume and os.path.lexists(folder / LAST):
+        raise FileExistsError(
+            f"{folder} already holds a training run ({LAST}); go on with it by --resume, or choose another output folder, or "
+            "remove it"
+        )
+    refuse_foreign(folder / BEST, lambda path: read_about(path) is not None)
 
 
 class Checkpointing:
@@ -53,11 +66,6 @@ class Checkpointing:
         """Attach after validation and its handlers, so that their results of the epoch are part of what is saved."""
         if self.resume:
             self._load()
-        elif (self.folder / LAST).exists():
-            raise FileExistsError(
-                f"{self.folder} already holds a training run ({LAST}); go on with it by --resume, or choose another "
-                "output folder, or remove it"
-            )
         if idist.get_rank() == 0:
             remove_partials(self.folder)
             self.evaluator.add_event_handler(Events.COMPLETED, self._save_if_best)

@@ -1,6 +1,5 @@
 """A folder of DICOM slices -> one volume on a regular grid, or an error that says which slices do not fit."""
 
-import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -13,19 +12,6 @@ from ..cases.case_error import CaseError
 from .dicom_grid import regular_grid
 from .dicom_slice import Slice, is_dicom, numbers_of, open_slice, read_pixels
 from .image_file import ImageFile, Note
-
-
-def find_series(folder: str | Path) -> list[str]:
-    """The folders below `folder`, itself included, that directly hold DICOM files, in order of name.
-
-    Whether the files of a folder are one image is for `open_series` to say. Hidden folders and links are not entered.
-    """
-    found = []
-    for root, names, _ in os.walk(folder):
-        names[:] = [name for name in names if name[0] != "."]
-        if any(True for _ in _dicom_files(Path(root))):
-            found.append(root)
-    return sorted(found)
 
 
 def series_in(folder: str | Path) -> str | None:

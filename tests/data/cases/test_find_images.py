@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -134,8 +135,23 @@ def test_images_whose_masks_would_have_one_name_are_all_refused(tmp_path: Path, 
         assert all(str(tmp_path / other) in errors[str(tmp_path / name)] for other in same)
 
 
-def test_images_of_a_list_that_differ_in_their_folder_alone_are_all_refused(tmp_path: Path) -> None:
-    cases, refused = find_images(dataset(tmp_path, test=["first/scan.nii.gz", "second/scan.nii.gz"]), tmp_path)
+def test_images_of_a_list_that_differ_in_their_folder_alone_are_named_after_their_paths(tmp_path: Path) -> None:
+    path = dataset(tmp_path, test=["first/scan.nii.gz", "second/scan.nii.gz", "second/other.nii", "scan.nii"])
+    expected = ["first/scan_seg", "second/scan_seg", "other_seg", "scan_seg"]
+    assert [case["name"] for case in good(find_images(path, tmp_path / "out"))] == expected
+
+
+def test_one_folder_a_patient_has_masks_of_its_own_in_inference_and_evaluation(tmp_path: Path) -> None:
+    entries = [{"image": f"p{n}/image.nii.gz", "label": f"p{n}/label.nii.gz"} for n in range(3)]
+    path = dataset(tmp_path, training=entries[:1], validation=entries[1:], test=entries[1:])
+    names = ["p1/image_seg", "p2/image_seg"]
+    assert [case["name"] for case in good(find_images(path, tmp_path / "out"))] == names
+    assert [case["name"] for case in good(read_references(tmp_path, "validation"))] == names
+    assert found(tmp_path) == [(f"p{n}/image.nii.gz", f"p{n}/image_seg") for n in range(3)]
+
+
+def test_images_of_a_list_whose_masks_would_have_one_name_are_refused(tmp_path: Path) -> None:
+    cases, refused = find_images(dataset(tmp_path, test=["a/scan.nii.gz", "a/scan.mha"]), tmp_path)
     assert (len(cases), len(refused)) == (0, 2)
 
 
@@ -203,6 +219,19 @@ def test_a_folder_of_dicom_files_is_one_image(tmp_path: Path) -> None:
         ("patient/no suffix", "patient/no suffix_seg"),
         ("patient/thorax", "patient/thorax_seg"),
     ]
+
+
+def test_folders_that_hold_slices_are_found_in_order(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    write_series(folder / "b" / "deep")
+    files = write_series(folder / "a", names=[f"IM{k}" for k in range(5)])
+    write_series(folder / ".hidden")
+    elsewhere = write_series(tmp_path / "elsewhere")
+    (folder / "linked").symlink_to(elsewhere[0].parent)
+    (folder / "links").mkdir()
+    (folder / "links" / "slice0.dcm").symlink_to(elsewhere[0])
+    shutil.copy(files[0], folder / "DICOMDIR")
+    assert found(folder) == [("a", "a_seg"), ("b/deep", "b/deep_seg")]
 
 
 def test_a_dicom_folder_given_itself_is_one_image(tmp_path: Path) -> None:
