@@ -1,10 +1,11 @@
 """An interrupted training goes on as if nothing had happened, and the best network so far is never lost."""
 
+import os
 import random
 import resource
 import shutil
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,8 @@ from monai.transforms import RandGaussianNoised
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from scripts.files.checkpoint_file import read_about, read_checkpoint
-from scripts.handlers import Checkpointing, EpochSeed
+from scripts.files.checkpoint_file import read_about, read_checkpoint, write_checkpoint
+from scripts.handlers import Checkpointing, EpochSeed, require_free
 
 SCORES = (0.2, 0.6, 0.5, 0.7)  # of the validations after epochs 1, 2, 3, 4
 CPU = torch.device("cpu")
@@ -171,10 +172,38 @@ def test_epochs_without_validation_can_be_resumed_too(tmp_path: Path) -> None:
 def test_a_new_training_does_not_replace_another(tmp_path: Path, uninterrupted: Path) -> None:
     folder = tmp_path / "copy"
     shutil.copytree(uninterrupted, folder)
+    require_free(folder, resume=True)
     with pytest.raises(FileExistsError, match=r"copy already holds a training run.*--resume"):
-        train(folder)
-    for file in uninterrupted.iterdir():
-        assert (folder / file.name).read_bytes() == file.read_bytes()
+        require_free(folder, resume=False)
+    (folder / "last.pt").unlink()  # as after a kill in the first epoch, between both files
+    require_free(folder, resume=False)
+
+
+def theirs(path: Path) -> None:
+    torch.save({"weight": torch.zeros(1)}, path)
+
+
+def text(path: Path) -> None:
+    path.write_text("weights")
+
+
+def of_ours(path: Path) -> None:
+    """Changed after it was sealed."""
+    write_checkpoint(path, {"weight": torch.zeros(1)})
+    path.write_bytes(path.read_bytes().replace(b"weight", b"height"))
+
+
+@pytest.mark.parametrize("write", [theirs, text, of_ours, Path.touch, Path.mkdir, os.mkfifo])
+@pytest.mark.parametrize("resume", [False, True])
+def test_somebody_else_s_model_is_not_overwritten(tmp_path: Path, write: Callable[[Path], object], resume: bool) -> None:
+    write(tmp_path / "model.pt")
+    with pytest.raises(FileExistsError, match=r"model\.pt is there and was not written by this bundle.*another output folder"):
+        require_free(tmp_path, resume)
+
+
+def test_an_empty_folder_is_free(tmp_path: Path) -> None:
+    require_free(tmp_path, resume=False)
+    require_free(tmp_path / "to be made", resume=False)
 
 
 def test_there_must_be_something_to_resume(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from ..formats.image_file import ImageFile
 from ..formats.open_image import SUFFIXES, open_image
 from .case_error import CaseError
 
+TOLD_APART = "an image must be told from a label"
 WORDS = r"labels?(map)?s?|masks?|msk|segs?|segmentations?|gt|ground[ _-]?truths?|annotations?|contours?"
 FOLDER = re.compile(rf"({WORDS})[ _-]?(tr|ts|va|train(ing)?|test(ing)?|val(idation)?|final|original|manual)?", re.IGNORECASE)
 NAME = re.compile(rf"(?<![a-z])({WORDS})(?![a-z])", re.IGNORECASE)
@@ -39,8 +40,8 @@ def label_maps(images: Sequence[Path], folder: Path) -> tuple[set[Path], dict[Pa
         if has_few_values(voxels):
             found.add(path)
         elif _says_folder(path, folder):
-            rule, reason = "an image must be told from a label", "it lies in a folder of labels and has an image's values"
-            doubtful[path] = CaseError(str(path), rule, reason, "move it, or give the file itself as --input")
+            found_there = "it lies in a folder of labels and has an image's values"
+            doubtful[path] = CaseError(str(path), TOLD_APART, found_there, "move it, or give the file itself as --input")
     groups: dict[tuple[str, str], set[Path]] = defaultdict(set)
     for path in set(images) - named:
         groups["folder", str(path.parent)].add(path)

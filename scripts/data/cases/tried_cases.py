@@ -43,7 +43,10 @@ class TriedCases(Dataset):
             record = self.records.begin(case)
             if mask := self.records.finished(case, record):
                 return Tried(case, record, mask=mask)
-            return Tried(case, record, data=dict(self.transform(case)))
+            data = dict(self.transform(case))
+            if "opened" in case:
+                case["opened"].require_unchanged()
+            return Tried(case, record, data=data)
         except Exception as error:  # whatever a file triggers
             return Tried(case, error=error)
 

@@ -88,8 +88,8 @@ def open_slice(file: Path) -> Slice | None:
         header = dcmread(file, force=True, stop_before_pixels=True, specific_tags=list(TAGS))
         kind = _class_of(header)
         list(header)  # converts every value, which pydicom would do later and with warnings
-    if _is_no_image(header):
-        return None
+        if _is_no_image(header):
+            return None
     for keyword, value in (("SOPClassUID", kind), ("SeriesInstanceUID", header.get("SeriesInstanceUID"))):
         if not value:  # of a file that ends early, too
             raise CaseError(str(file), "must be a DICOM file", f"it has no {keyword}", "export it again or remove it")
