@@ -9,7 +9,7 @@ from pydicom.dataset import FileDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000Lossless, RTStructureSetStorage, SegmentationStorage, generate_uid
 
-from .corpus_case import DOUBT, REFUSED, WRITTEN, CorpusCase
+from .corpus_case import DOUBT, LEFT_OUT, REFUSED, WRITTEN, CorpusCase
 
 Write = Callable[[Path], object]
 ACROSS = np.eye(3)[:2]
@@ -158,8 +158,10 @@ REFUSALS = {
     "constant": (series(voxels=np.zeros(SHAPE, np.int16)), "contrast"),
     "slope_0": (series(all_of(RescaleSlope=0)), "contrast"),
     "too_thick": (series(all_of(PixelSpacing=[400, 400])), "measure"),
-    "structure_set_alone": (_object(RTStructureSetStorage), "must hold DICOM images"),
-    "segmentation_alone": (_object(SegmentationStorage), "must hold DICOM images"),
+}
+NO_IMAGES = {
+    "structure_set_alone": (_object(RTStructureSetStorage), "RT Structure Set Storage"),
+    "segmentation_alone": (_object(SegmentationStorage), "Segmentation Storage"),
 }
 
 DOUBTS = {
@@ -169,6 +171,7 @@ DOUBTS = {
 }
 
 CASES = [
+    *(CorpusCase(f"dicom/{name}", LEFT_OUT, write, rule) for name, (write, rule) in NO_IMAGES.items()),
     *(CorpusCase(f"dicom/{path}", WRITTEN, write) for path, write in HEALTHY.items()),
     *(CorpusCase(f"dicom/{path}", REFUSED, write, rule) for path, (write, rule) in REFUSALS.items()),
     *(CorpusCase(f"dicom/{path}", DOUBT, write, rule) for path, (write, rule) in DOUBTS.items()),

@@ -2,18 +2,18 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from ...basics.geometry import same_place
 from ..formats.image_file import ImageFile
 from ..formats.open_image import SUFFIXES, open_image
 from .case_error import CaseError
 
-TOLD_APART = "an image must be told from a label"
 WORDS = r"labels?(map)?s?|masks?|msk|segs?|segmentations?|gt|ground[ _-]?truths?|annotations?|contours?"
 FOLDER = re.compile(rf"({WORDS})[ _-]?(tr|ts|va|train(ing)?|test(ing)?|val(idation)?|final|original|manual)?", re.IGNORECASE)
 NAME = re.compile(rf"(?<![a-z])({WORDS})(?![a-z])", re.IGNORECASE)
@@ -26,35 +26,38 @@ LARGEST = 65535
 
 
 def label_maps(images: Sequence[Path], folder: Path) -> tuple[set[Path], dict[Path, CaseError]]:
-    """The labels among `images`, all below `folder`; and those that folder and content contradict each other about.
+    """The labels among `images`, all below `folder`; and the files of which it cannot be told.
 
     A label map has few values, all whole numbers from 0. It is one of which folder or name say so, or which has regions of
     equal values on the grid of an image of the same case: in its folder, or of its name in another one.
     """
     named = {path for path in images if _says_folder(path, folder) or NAME.search(_stem(path))}
     found, doubtful = set(), {}
+
+    def doubt(path: Path, why: str) -> None:
+        remedy = "move it, or give the image's file as --input"
+        doubtful[path] = CaseError(str(path), "an image must be told from a label", why, remedy)
+
     for path in sorted(named):
-        voxels = _voxels(path)
-        if voxels is None:
-            continue  # whatever is wrong with it, opening says
-        if has_few_values(voxels):
+        voxels = _voxels(path)  # None: whatever is wrong with it, opening says
+        if voxels is not None and has_few_values(voxels):
             found.add(path)
-        elif _says_folder(path, folder):
-            found_there = "it lies in a folder of labels and has an image's values"
-            doubtful[path] = CaseError(str(path), TOLD_APART, found_there, "move it, or give the file itself as --input")
+        elif voxels is not None and _says_folder(path, folder):
+            doubt(path, "it lies in a folder of labels and has an image's values")
     groups: dict[tuple[str, str], set[Path]] = defaultdict(set)
     for path in set(images) - named:
         groups["folder", str(path.parent)].add(path)
         groups["name", CHANNEL.sub("", _stem(path))].add(path)
-    for group in groups.values():
+    for group in tqdm(groups.values(), desc="telling labels from images", unit="group", dynamic_ncols=True, leave=False):
         if 1 < len(group) <= PARTNERS:
-            found |= _on_an_image(group)
-    return found, doubtful
-
-
-def is_label_map(voxels: np.ndarray) -> bool:
-    """By content alone. voxels: (C, H, W, D)."""
-    return has_few_values(voxels) and _in_regions(voxels)
+            headers = {path: header for path in group if (header := _header(path))}
+            labels = {path for path in headers if (voxels := _voxels(path)) is not None and is_label_map(voxels)}
+            for path in labels:
+                if any(_same_grid(headers[path], headers[other]) for other in headers.keys() - labels):
+                    found.add(path)
+                else:
+                    doubt(path, "it has a label's values, and no image beside it has its grid")
+    return found, {path: error for path, error in doubtful.items() if path not in found}
 
 
 def has_few_values(voxels: np.ndarray) -> bool:
@@ -67,35 +70,26 @@ def has_few_values(voxels: np.ndarray) -> bool:
     return True
 
 
-def _in_regions(voxels: np.ndarray) -> bool:
-    """Along every axis most neighbours of labelled voxels are equal."""
+def is_label_map(voxels: np.ndarray) -> bool:
+    """voxels: (C, H, W, D). Few values, one of them the background, and along every axis most labelled neighbours are equal."""
+    if not has_few_values(voxels) or voxels.min() > 0 or not voxels.any():
+        return False
     for axis in range(1, voxels.ndim):
         one, other = (np.moveaxis(voxels, axis, 0)[place] for place in (slice(1, None), slice(None, -1)))
         labelled = (one != 0) | (other != 0)
         if labelled.any() and (one == other)[labelled].mean() < REGIONS:
             return False
-    return bool(voxels.any())
+    return True
 
 
-def _on_an_image(group: set[Path]) -> set[Path]:
-    """The label maps among files of a case that lie on the grid of another file, which is none."""
-    headers: dict[Path, ImageFile] = {}
-    for path in group:
-        with suppress(Exception):
-            headers[path] = open_image(str(path))
-    beside = {
-        path: {other for other in headers if other != path and _same_grid(headers[path], headers[other])} for path in headers
-    }
-    read = ((path, _voxels(path)) for path, others in beside.items() if others)
-    labels = {path for path, voxels in read if voxels is not None and is_label_map(voxels)}
-    return {path for path in labels if not beside[path] <= labels}
-
-
-def _same_grid(headers: Mapping[Path, ImageFile], *pair: Path) -> bool:
-    if not headers.keys() >= set(pair):
-        return False
-    one, other = (headers[path] for path in pair)
+def _same_grid(one: ImageFile, other: ImageFile) -> bool:
     return one.shape == other.shape and same_place(one.affine, other.affine, one.shape)
+
+
+def _header(path: Path) -> ImageFile | None:
+    with suppress(Exception):
+        return open_image(str(path))
+    return None
 
 
 def _voxels(path: Path) -> np.ndarray | None:

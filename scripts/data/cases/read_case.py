@@ -14,7 +14,6 @@ from ...basics.case import Case, file_of
 from ...basics.geometry import reorientation
 from ..formats.image_file import ImageFile
 from .case_error import CaseError
-from .label_maps import TOLD_APART, is_label_map
 from .label_values import label_values, to_classes
 from .open_case import LABELS, headers_of
 
@@ -62,9 +61,6 @@ class ReadCased(Transform):
             if channel.min() == channel.max():
                 found = f"every voxel is {channel.min():g}"
                 raise CaseError(file.path, "an image must have contrast", found, "export it again")
-        if is_label_map(voxels):
-            found = "it holds regions of a few whole numbers"
-            raise CaseError(file.path, TOLD_APART, found, "leave it out, or list it as the label of its image")
         return voxels
 
     def _read_label(self, file: ImageFile, may_be_empty: bool) -> np.ndarray:
