@@ -90,8 +90,8 @@ LABEL_FILES = {
 }
 CANNOT_BE_TOLD = {
     "other_grid/thing.nii.gz": label("float32", np.diag([2.0, 2, 2, 1])),
-    "labels_alone/a.nii.gz": label(),
-    "labels_alone/b.nii.gz": label(),
+    "unnamed_labels/liver_1.nii.gz": label(),
+    "unnamed_labels/liver_2.nii.gz": label(),
     "contradiction/labels/probabilities.nii.gz": put(PLAIN),
 }
 OTHER_CLASSES = {

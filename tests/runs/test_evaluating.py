@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import nibabel as nib
@@ -9,6 +10,8 @@ import numpy as np
 import pytest
 
 from .conftest import Command
+
+TABLES = {"metrics.csv", "metrics.json", "overlays.png"}
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +30,7 @@ def evaluation(bundle_run: Command, phantoms: Path, trained: Path, tmp_path_fact
 
 
 def test_the_reported_dice_is_that_of_the_written_masks_and_the_original_labels(evaluation: Path, phantoms: Path) -> None:
-    rows = list(csv.DictReader((evaluation / "metrics.csv").open()))
+    rows = list(csv.DictReader((evaluation / "metrics.csv").read_text().splitlines()))
     assert {row["case"] for row in rows} == {"phantom_006_seg", "phantom_007_seg"}
     for row in rows:
         value = ["background", "liver", "kidney", "vessel"].index(row["class"])
@@ -46,3 +49,42 @@ def test_a_summary_a_report_and_a_picture_are_written(evaluation: Path) -> None:
     assert set(summary["classes"]) == {"liver", "kidney", "vessel"}
     assert len(json.loads((evaluation / "report.json").read_text())) == 2
     assert (evaluation / "overlays.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.fixture
+def unusable(phantoms: Path, tmp_path: Path) -> Path:
+    """A dataset whose references of the list `test` are all on other grids."""
+    folder = tmp_path / "data"
+    shutil.copytree(phantoms, folder)
+    for entry in json.loads((folder / "dataset.json").read_text())["test"]:
+        label = nib.load(folder / entry["label"])
+        nib.save(nib.Nifti1Image(np.asanyarray(label.dataobj)[:-1], label.affine), folder / entry["label"])
+    return folder
+
+
+@pytest.mark.parametrize("how", ["every reference", "the list"])
+def test_where_nothing_can_be_measured_no_old_table_stays(
+    bundle_run: Command, evaluation: Path, unusable: Path, trained: Path, tmp_path: Path, how: str
+) -> None:
+    output = tmp_path / "evaluation"
+    shutil.copytree(evaluation, output)
+    if how == "the list":
+        (unusable / "dataset.json").write_text('{"test": []}')
+    options = {"dataset_dir": unusable, "part": "test", "output_dir": output, "checkpoint": trained / "model.pt"}
+    result = bundle_run("evaluating", ["train.json", "evaluate.json"], fails=True, **options)
+    assert "Traceback" not in result.stdout + result.stderr
+    assert TABLES.isdisjoint(path.name for path in output.iterdir())
+    entries = json.loads((output / "report.json").read_text())
+    assert [entry["status"] for entry in entries] == (["refused"] * 2 if how == "every reference" else [])
+
+
+@pytest.mark.parametrize("name", sorted(TABLES))
+def test_somebody_else_s_table_is_not_overwritten(
+    bundle_run: Command, phantoms: Path, trained: Path, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).write_text("theirs")
+    options = {"dataset_dir": phantoms, "part": "test", "output_dir": tmp_path, "checkpoint": trained / "model.pt"}
+    result = bundle_run("evaluating", ["train.json", "evaluate.json"], fails=True, **options)
+    assert f"{tmp_path / name} is there and was not written by this bundle" in result.stderr
+    assert (tmp_path / name).read_text() == "theirs"
+    assert not (tmp_path / "masks").exists()

@@ -77,7 +77,7 @@ def _labels_of(folder: Path) -> set[str]:
         return set()
     try:
         content = read_json(folder / "dataset.json")
-    except (CaseError, OSError) as error:
+    except CaseError as error:
         logger.warning("%s, so which files it lists as labels is not known", error)
         return set()
     lists = [part for part in content.values() if isinstance(part, list)]
