@@ -1,6 +1,7 @@
 """Metrics of case after case -> metrics.csv (every case and class), metrics.json (means), and a line for each class."""
 
 import csv
+import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,12 +10,15 @@ from typing import Any
 
 from ..basics.geometry import spacing_of
 from ..files.atomic_write import atomic_write, write_json
+from ..files.own_file import refuse_foreign
 from .overlays import OpenImage, draw_overlays
 from .segmentation_metrics import segmentation_metrics
 
 logger = logging.getLogger(__name__)
 
 AFFINE_TOLERANCE = 1e-3  # mm: headers hold single precision
+FILES = ("metrics.csv", "metrics.json", "overlays.png")
+MEANS = {"cases", "mean_dice", "classes"}  # what is in the second
 MEASURES = ("dice", "hd95_mm", "hd95_voxels", "nsd")
 
 
@@ -61,6 +65,18 @@ class CaseMetrics:
         self.rows: list[dict[str, Any]] = []
         self.files: dict[str, dict[str, str]] = {}
 
+    def clear(self) -> None:
+        """Removes the tables and the picture of an earlier evaluation, so that they never stand beside a run that fails.
+
+        Raises FileExistsError, before anything is removed, when one of them is somebody else's.
+        """
+        table, means, picture = (self.folder / name for name in FILES)
+        refuse_foreign(table, lambda path: path.read_bytes().startswith(b"case,class,dice,"))
+        refuse_foreign(means, lambda path: json.loads(path.read_text(encoding="utf-8")).keys() >= MEANS)
+        refuse_foreign(picture, lambda _: means.exists())  # it is drawn after them
+        for path in (picture, means, table):
+            path.unlink(missing_ok=True)
+
     def add(self, output: Mapping[str, Any]) -> None:
         """Measures one case.
 
@@ -92,18 +108,19 @@ class CaseMetrics:
         """Writes the tables and, of the best, the median and the worst cases, `overlays.png`."""
         if not self.rows:
             return
-        with atomic_write(self.folder / "metrics.csv") as temporary, temporary.open("w", newline="") as file:
+        table, means, picture = (self.folder / name for name in FILES)
+        with atomic_write(table) as temporary, temporary.open("w", newline="") as file:
             writer = csv.DictWriter(file, fieldnames=list(self.rows[0]))
             writer.writeheader()
             writer.writerows({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()} for row in self.rows)
         summary = self.summary()
-        write_json(self.folder / "metrics.json", summary)
+        write_json(means, summary)
         for name, values in summary["classes"].items():
             shown = ", ".join(f"{key} {values[key]['mean']:.4g}" for key in MEASURES if values[key]["mean"] is not None)
             logger.info("%s: %s", name, shown)
         mean = "undefined, no class is there" if summary["mean_dice"] is None else f"{summary['mean_dice']:.4f}"
         logger.info("mean Dice %s over %d cases; %s", mean, summary["cases"], self.folder)
-        draw_overlays(self._examples(), self.labels, self.folder / "overlays.png", self.open_image)
+        draw_overlays(self._examples(), self.labels, picture, self.open_image)
 
     def summary(self) -> dict[str, Any]:
         """Per class and measure: mean, median, and how many cases count; per class, how many had it on no side (excluded)."""

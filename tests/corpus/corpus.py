@@ -3,10 +3,12 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from . import damaged, dicom, geometry, healthy, itk, names, shapes
+from . import damaged, dicom, geometry, healthy, itk, names, shapes, trees
 from .corpus_case import CorpusCase
 
-IMAGES: list[CorpusCase] = [case for module in (healthy, damaged, shapes, geometry, itk, dicom, names) for case in module.CASES]
+IMAGES: list[CorpusCase] = [
+    case for module in (healthy, damaged, shapes, geometry, itk, dicom, names, trees) for case in module.CASES
+]
 
 
 def write_corpus(folder: Path, cases: Iterable[CorpusCase] = IMAGES) -> None:

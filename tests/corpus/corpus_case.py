@@ -15,7 +15,8 @@ LEFT_OUT = "left out"  # no image: no mask, and no line in the report
 class CorpusCase:
     """path: below the folder of images, of a file or of a folder with a DICOM series.
 
-    write: puts it there; its folder exists. rule: a pattern that the rule in the report must match.
+    write: puts it there; its folder exists. rule: a pattern that the rule in the report must match; of what is left
+    out, the line of the log that names it.
     same: whether it is the volume of `nifti.VOXELS`, stored in some other way, so that its mask must be that of the plain file.
     """
 

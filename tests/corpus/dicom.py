@@ -16,7 +16,7 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from .corpus_case import DOUBT, REFUSED, WRITTEN, CorpusCase
+from .corpus_case import DOUBT, LEFT_OUT, REFUSED, WRITTEN, CorpusCase
 
 Write = Callable[[Path], object]
 LONG = np.random.default_rng(2).integers(-1000, 3000, (7, 6, 9)).astype(np.int16)
@@ -215,8 +215,10 @@ REFUSALS = {
     "constant": (series(voxels=np.zeros(SHAPE, np.int16)), "contrast"),
     "slope_0": (series(all_of(RescaleSlope=0)), "contrast"),
     "too_thick": (series(all_of(PixelSpacing=[400, 400])), "measure"),
-    "structure_set_alone": (_object(RTStructureSetStorage), "must hold DICOM images"),
-    "segmentation_alone": (_object(SegmentationStorage), "must hold DICOM images"),
+}
+NO_IMAGES = {
+    "structure_set_alone": (_object(RTStructureSetStorage), "RT Structure Set Storage"),
+    "segmentation_alone": (_object(SegmentationStorage), "Segmentation Storage"),
 }
 
 DOUBTS = {
@@ -233,6 +235,7 @@ DOUBTS = {
 }
 
 CASES = [
+    *(CorpusCase(f"dicom/{name}", LEFT_OUT, write, rule) for name, (write, rule) in NO_IMAGES.items()),
     *(CorpusCase(f"dicom/{path}", WRITTEN, write) for path, write in HEALTHY.items()),
     *(CorpusCase(f"dicom/{path}", REFUSED, write, rule) for path, (write, rule) in REFUSALS.items()),
     *(CorpusCase(f"dicom/{path}", DOUBT, write, rule) for path, (write, rule) in DOUBTS.items()),

@@ -140,8 +140,6 @@ NO_IMAGES = {
     "a_label_of_the_dataset.nii.gz": _listed_label,
     "scan.nii.gz.part": raw(PLAIN[:100]),
     "scan.nii.bz2": raw(b"BZh"),
-    "scan.hdr": raw(PLAIN[:348]),
-    "scan.img": raw(PLAIN[352:]),
     "scan.npy": raw(b"\x93NUMPY"),
     "Thumbs.db": raw(b"\0"),
     f"{NOT_UTF8}.txt": raw(b"text"),

@@ -183,9 +183,7 @@ def test_a_new_training_does_not_replace_another(tmp_path: Path, uninterrupted: 
     folder = tmp_path / "copy"
     shutil.copytree(uninterrupted, folder)
     with pytest.raises(FileExistsError, match=r"copy already holds a training run.*--resume"):
-        train(folder)
-    for file in uninterrupted.iterdir():
-        assert (folder / file.name).read_bytes() == file.read_bytes()
+        check_run_folder(folder, resume=False)
 
 
 def test_there_must_be_something_to_resume(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import nibabel as nib
@@ -12,6 +13,8 @@ import torch
 from scripts.data.phantoms import write_phantoms
 
 from .conftest import Command
+
+TABLES = {"metrics.csv", "metrics.json", "overlays.png"}
 
 
 @pytest.fixture(scope="module")
@@ -67,3 +70,42 @@ def test_it_measures_what_validation_in_training_measured(bundle_run: Command, t
     best = torch.load(tmp_path / "run" / "last.pt", weights_only=True)["best_metric"]
     assert best > 0
     assert json.loads((tmp_path / "out" / "metrics.json").read_text())["mean_dice"] == pytest.approx(best, abs=1e-6)
+
+
+@pytest.fixture
+def unusable(phantoms: Path, tmp_path: Path) -> Path:
+    """A dataset whose references of the list `test` are all on other grids."""
+    folder = tmp_path / "data"
+    shutil.copytree(phantoms, folder)
+    for entry in json.loads((folder / "dataset.json").read_text())["test"]:
+        label = nib.load(folder / entry["label"])
+        nib.save(nib.Nifti1Image(np.asanyarray(label.dataobj)[:-1], label.affine), folder / entry["label"])
+    return folder
+
+
+@pytest.mark.parametrize("how", ["every reference", "the list"])
+def test_where_nothing_can_be_measured_no_old_table_stays(
+    bundle_run: Command, evaluation: Path, unusable: Path, trained: Path, tmp_path: Path, how: str
+) -> None:
+    output = tmp_path / "evaluation"
+    shutil.copytree(evaluation, output)
+    if how == "the list":
+        (unusable / "dataset.json").write_text('{"test": []}')
+    options = {"dataset_dir": unusable, "part": "test", "output_dir": output, "checkpoint": trained / "model.pt"}
+    result = bundle_run("evaluating", ["train.json", "evaluate.json"], fails=True, **options)
+    assert "Traceback" not in result.stdout + result.stderr
+    assert TABLES.isdisjoint(path.name for path in output.iterdir())
+    entries = json.loads((output / "report.json").read_text())
+    assert [entry["status"] for entry in entries] == (["refused"] * 2 if how == "every reference" else [])
+
+
+@pytest.mark.parametrize("name", sorted(TABLES))
+def test_somebody_else_s_table_is_not_overwritten(
+    bundle_run: Command, phantoms: Path, trained: Path, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).write_text("theirs")
+    options = {"dataset_dir": phantoms, "part": "test", "output_dir": tmp_path, "checkpoint": trained / "model.pt"}
+    result = bundle_run("evaluating", ["train.json", "evaluate.json"], fails=True, **options)
+    assert f"{tmp_path / name} is there and was not written by this bundle" in result.stderr
+    assert (tmp_path / name).read_text() == "theirs"
+    assert not (tmp_path / "masks").exists()

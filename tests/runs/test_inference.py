@@ -106,3 +106,15 @@ def test_windows_and_the_whole_volume_are_two_masks_on_one_grid(
         np.testing.assert_array_equal(streamed, whole)
         different += int((whole != windows).sum())
     assert different
+
+
+def test_where_no_usable_image_is_left_the_run_ends_in_words(bundle_run: Command, trained: Path, tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / "in" / name).mkdir(parents=True)
+        (tmp_path / "in" / name / "image.nii.gz").write_bytes(b"cut")
+    options = {"input": tmp_path / "in", "output_dir": tmp_path / "out", "checkpoint": trained / "model.pt"}
+    result = bundle_run("inference", ["inference.json"], fails=True, **options)
+    assert "2 refused" in result.stdout + result.stderr
+    assert "Traceback" not in result.stdout + result.stderr
+    entries = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert [entry["status"] for entry in entries] == ["refused"] * 2

@@ -1,7 +1,10 @@
 """Two processes compute what one computes with the doubled batch."""
 
+import json
+import shutil
 from pathlib import Path
 
+import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -32,3 +35,20 @@ def test_two_gloo_processes_follow_the_loss_curve_of_one_with_the_doubled_batch(
         assert len(one) == 4
         torch.testing.assert_close(torch.tensor(two), torch.tensor(one), rtol=0, atol=1e-3)
     assert one[0] != one[-1]
+
+
+def test_with_fewer_validation_cases_than_processes_each_process_validates_all(
+    bundle_run: Command, phantoms: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(phantoms, tmp_path / "data")
+    lists = json.loads((phantoms / "dataset.json").read_text())
+    (tmp_path / "data" / "dataset.json").write_text(json.dumps(lists | {"validation": lists["validation"][:1]}))
+    overlay = tmp_path / "no_augmentation.yaml"
+    overlay.write_text(NO_AUGMENTATION)
+    options = {"dataset_dir": tmp_path / "data", "max_epochs": 1}
+    bundle_run("training", ["train.json", overlay], output_dir=tmp_path / "one", batch_size=2, **options)
+    configs = ["train.json", "overlays/multi_gpu.yaml", overlay]
+    bundle_run("training", configs, launcher=TORCHRUN, output_dir=tmp_path / "two", batch_size=1, **options)
+    one, two = (curve(tmp_path / name, "val_mean_dice") for name in ("one", "two"))
+    assert len(one) == 1
+    assert two == pytest.approx(one, abs=1e-3)

@@ -80,6 +80,8 @@ def read_json(path: Path) -> dict[str, Any]:
         raise FileNotFoundError(f"no {path}; a dataset is a folder with a dataset.json, which `sam3d dataset` writes for you")
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_Object)
+    except OSError as error:
+        raise CaseError(str(path), "the file must be readable", str(error.strerror), "check its permissions") from error
     except (ValueError, RecursionError) as error:
         raise CaseError(str(path), "must be JSON", str(error), "correct the file") from error
     if not isinstance(content, dict):

@@ -2,38 +2,38 @@
 
 import logging
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
 from ...basics.case import Case, Listed, NamedCase, Refused, file_of
-from ..formats.dicom_series import find_series
 from ..formats.open_image import SUFFIXES
-from ..masks.mask_records import has_own_record
-from .case_error import CaseError, printable
+from .case_error import CaseError
 from .datalist import is_path, list_cases, read_datalist, read_json
 from .label_values import require_same_names
+from .search_folder import search_folder
 
 logger = logging.getLogger(__name__)
 
 MASK = ".nii.gz"
-IN_TWO_FILES = (".nhdr", ".mhd")  # images that are refused, not other files
-LONGEST_NAME = 255  # bytes, of a file's name on nearly every file system
+LONGEST_NAME, LONGEST_PATH = 255, 4095  # bytes, on nearly every file system
+DEEPEST = 200  # folders
 
 
 def find_images(source: str | Path, output_dir: str | Path) -> Listed[NamedCase]:
     """Finds the images at a path, in order of name.
 
-    A folder is searched through; folders that hold DICOM files are one image each. Left out, with a word in the log: other
-    files, the labels of a dataset.json in it, masks of this bundle, and `output_dir`. An image that cannot get a mask of its
-    own is refused.
+    A folder is searched through; folders that hold DICOM images are one image each. Left out, with a word in the log: other
+    files, labels (see `label_maps`, or listed in a dataset.json there), masks of this bundle, and `output_dir`. An image that
+    cannot get a mask of its own is refused.
 
     Args:
         source: an image, a folder, or a dataset.json, of which the list `test` is taken, else `validation`.
         output_dir: where the masks go.
 
     Returns:
-        The images, each with the `name` of its mask: its path below `source` and `_seg`.
+        The images, each with the `name` of its mask: its path below a folder, of a list its file's name, and `_seg`. Files of
+        one name in a list have masks named by their paths.
 
     Raises:
         FileNotFoundError: if `source` does not exist.
@@ -58,12 +58,12 @@ def find_images(source: str | Path, output_dir: str | Path) -> Listed[NamedCase]
         part = "test" if content.get("test") else "validation"
         logger.info("%s: segmenting its list '%s'", source, part)
         listed = list_cases(source, content, part, labelled=False)
-        found = Listed([_named({"image": case["image"]}) for case in listed.cases], _refused_named(listed))
+        found = _listed([{"image": case["image"]} for case in listed.cases], listed, source.parent)
     elif source.exists():
         found = Listed([_named({"image": str(source)})], [])
     else:
         raise FileNotFoundError(f"no file or folder {source}; give --input an image, a folder of images or a dataset.json")
-    return _with_names_of_their_own(found)
+    return _with_names_of_their_own(found, Path(output_dir).absolute())
 
 
 def read_references(
@@ -97,8 +97,9 @@ def read_references(
         >>> sorted(case), case["name"]
         (['image', 'name', 'reference'], 'phantom_000_seg')
     """
+    folder = Path(dataset_dir).absolute()
     if part == "test":
-        path = Path(dataset_dir).absolute() / "dataset.json"
+        path = folder / "dataset.json"
         content = read_json(path)
         require_same_names(path, content, labels or {})
         listed = list_cases(path, content, part, labelled=True)
@@ -106,59 +107,22 @@ def read_references(
         listed = read_datalist(dataset_dir, val_fraction, seed, labels)[part]
     else:
         raise ValueError(f"part must be 'training', 'validation' or 'test', got {part!r}")
-    cases = [_named({"image": case["image"], "reference": case.pop("label")}) for case in listed.cases]
-    return _with_names_of_their_own(Listed(cases, _refused_named(listed)))
+    cases: list[Case] = [{"image": case["image"], "reference": case.pop("label")} for case in listed.cases]
+    return _with_names_of_their_own(_listed(cases, listed, folder))
 
 
 def _in_folder(folder: Path, output_dir: Path) -> Listed[NamedCase]:
-    series = [Path(path) for path in find_series(folder)]
-    if folder in output_dir.parents:
-        series = [path for path in series if not path.is_relative_to(output_dir)]
-    labels = _labels_of(folder)
-    paths, others, closed = list(series), [], []
-    for place, folders, names in os.walk(folder, onerror=lambda error: closed.append(Path(error.filename))):
-        others += [path for path in (Path(place, name) for name in folders) if path.is_symlink()]  # not entered
-        folders[:] = [name for name in folders if name[0] != "." and not _is_output(Path(place, name), output_dir, folder)]
-        for path in (Path(place, name) for name in names if name[0] != "."):
-            if not path.name.lower().endswith((*SUFFIXES, *IN_TWO_FILES)):
-                if path.parent not in series and path.name not in ("dataset.json", "report.json"):
-                    others.append(path)
-            elif os.path.realpath(path) in labels or _is_own_mask(path):
-                others.append(path)
-            else:
-                paths.append(path)
-    if others:
-        names = sorted(printable(str(path.relative_to(folder))) for path in others)
-        shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-        logger.warning(
-            "%s: %d files are no images (%s, DICOM), are labels or linked folders, and are omitted: %s",
-            folder,
-            len(others),
-            ", ".join(SUFFIXES),
-            shown,
-        )
-    if not paths + closed:
-        found = "there is none" + (f", but {len(others)} other files" if others else "")
+    search = search_folder(folder, output_dir, _labels_of(folder))
+    if not search.images and not search.refused:
+        others = sum(map(len, search.omitted.values()))
+        found = "there is none" + (f", but {others} other files" if others else "")
         raise CaseError(str(folder), f"must hold images ({', '.join(SUFFIXES)}, DICOM)", found, "check --input")
-    listed = Listed[NamedCase]([], [])
-    for path in sorted(paths + closed):
-        name = str(path.relative_to(folder)) if path != folder else path.name
-        case = _named({"image": str(path)}, name)
-        if error := _why_not(path, folder, path in closed):
-            listed.refused.append(Refused(case, error))
-        else:
-            listed.cases.append(case)
-    return listed
 
+    def named(path: Path) -> NamedCase:
+        return _named({"image": str(path)}, str(path.relative_to(folder)) if path != folder else path.name)
 
-def _why_not(path: Path, folder: Path, is_closed: bool) -> CaseError | None:
-    if is_closed:
-        return CaseError(str(path), "a folder must be readable", "its content cannot be listed", "check its permissions")
-    target = Path(os.path.realpath(path))  # unlike Path.resolve it takes links that lead to themselves
-    if target.is_relative_to(os.path.realpath(folder)):
-        return None
-    rule = f"images must lie inside {folder}, not behind links"
-    return CaseError(str(path), rule, f"it leads to {target}", "copy it there")
+    refused = [Refused(named(path), error) for path, error in sorted(search.refused.items())]
+    return Listed([named(path) for path in search.images], refused)
 
 
 def _labels_of(folder: Path) -> set[str]:
@@ -168,19 +132,11 @@ def _labels_of(folder: Path) -> set[str]:
     try:
         content = read_json(folder / "dataset.json")
     except CaseError as error:
-        logger.warning("%s, so which files here are labels is not known", error)
+        logger.warning("%s, so which files it lists as labels is not known", error)
         return set()
     lists = [part for part in content.values() if isinstance(part, list)]
     entries = [entry for part in lists for entry in part if isinstance(entry, dict)]
     return {os.path.realpath(folder / entry["label"]) for entry in entries if is_path(entry.get("label"))}
-
-
-def _is_output(path: Path, output_dir: Path, folder: Path) -> bool:
-    return path == output_dir and output_dir != folder
-
-
-def _is_own_mask(path: Path) -> bool:
-    return path.name.endswith(f"_seg{MASK}") and has_own_record(path)
 
 
 def _named(case: Case, path: str | None = None) -> NamedCase:
@@ -188,9 +144,15 @@ def _named(case: Case, path: str | None = None) -> NamedCase:
     return {**case, "name": _mask_name(path or Path(file_of(case)).name)}
 
 
-def _refused_named(listed: Listed[Case]) -> list[Refused[NamedCase]]:
-    """Of an earlier run they may have masks."""
-    return [Refused(_named(case), error) for case, error in listed.refused]
+def _listed(cases: list[Case], listed: Listed[Case], folder: Path) -> Listed[NamedCase]:
+    """Named after their files; files of one name after their paths below `folder`. Those refused may have older masks."""
+    count = Counter(_named(case)["name"] for case in cases)
+
+    def named(case: Case) -> NamedCase:
+        alone = _named(case)
+        return alone if count[alone["name"]] < 2 else _named(case, os.path.relpath(file_of(case), folder))
+
+    return Listed([named(case) for case in cases], [Refused(_named(case), error) for case, error in listed.refused])
 
 
 def _mask_name(path: str) -> str:
@@ -199,25 +161,27 @@ def _mask_name(path: str) -> str:
     return f"{stem}_seg"
 
 
-def _with_names_of_their_own(listed: Listed[NamedCase]) -> Listed[NamedCase]:
-    """Refuses cases whose masks would have one name, or one too long for a file."""
+def _with_names_of_their_own(listed: Listed[NamedCase], output_dir: Path = Path()) -> Listed[NamedCase]:
+    """Refuses cases whose masks would have one name, or one that no file can have."""
     groups: dict[str, list[NamedCase]] = defaultdict(list)
     for case in listed.cases:
         groups[case["name"]].append(case)
     found = Listed[NamedCase]([], list(listed.refused))
     for case in listed.cases:
         others = ", ".join(file_of(other) for other in groups[case["name"]] if other is not case)
-        length = len(os.fsencode(Path(case["name"]).name + MASK))
+        mask = output_dir / f"{case['name']}{MASK}"
+        length, whole, depth = len(os.fsencode(mask.name)), len(os.fsencode(mask)), len(mask.parents)
         if others:
-            rule, reason, remedy = (
-                "masks must not overwrite each other",
-                f"the mask of {others} would have the same name",
-                "rename it",
-            )
-            found.refused.append(Refused(case, CaseError(file_of(case), rule, reason, remedy)))
+            rule, reason = "masks must not overwrite each other", f"the mask of {others} would have the same name"
+            error = CaseError(file_of(case), rule, reason, "rename it")
         elif length > LONGEST_NAME:
             rule, reason = f"a file's name may have {LONGEST_NAME} bytes", f"that of its mask would have {length}"
-            found.refused.append(Refused(case, CaseError(file_of(case), rule, reason, "shorten the name")))
+            error = CaseError(file_of(case), rule, reason, "shorten the name")
+        elif depth > DEEPEST or whole > LONGEST_PATH:
+            rule = f"a mask may lie {DEEPEST} folders deep, its path may have {LONGEST_PATH} bytes"
+            error = CaseError(file_of(case), rule, f"it would be {depth} and {whole}", "move the image")
         else:
             found.cases.append(case)
+            continue
+        found.refused.append(Refused(case, error))
     return found

@@ -1,7 +1,8 @@
 """A case -> the headers of its files, checked against each other; no voxel is read."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from ...basics.case import as_list
@@ -20,6 +21,7 @@ class OpenCase:
     images: tuple[ImageFile, ...]
     label: ImageFile | None
     notes: tuple[tuple[str, Note], ...]  # with the file that each concerns
+    seen: Mapping[str, tuple[int, int]] = field(default_factory=dict)  # of each file its size and time of change
 
     @property
     def image_files(self) -> list[str]:
@@ -28,6 +30,13 @@ class OpenCase:
     @property
     def label_files(self) -> list[str]:
         return [] if self.label is None else list(self.label.files)
+
+    def require_unchanged(self) -> None:
+        """Raises CaseError where a file is no longer what was opened: then its header would not be that of its voxels."""
+        for file, before in self.seen.items():
+            if _seen(file) != before:
+                found, remedy = "it changed after its header was read", "start again when nothing writes it any more"
+                raise CaseError(file, "a file must stay as it is while it is read", found, remedy)
 
 
 def open_case(case: Mapping[Any, Any], modalities: int | None = None) -> OpenCase:
@@ -48,10 +57,23 @@ def open_case(case: Mapping[Any, Any], modalities: int | None = None) -> OpenCas
     notes = [(image.path, note) for image in images for note in image.notes]
     key = next((key for key in LABELS if case.get(key)), None)
     if key is None:
-        return OpenCase(tuple(images), None, tuple(notes))
+        return OpenCase(tuple(images), None, tuple(notes), _all_seen(images))
     label, note = _on_grid_of(first, open_image(str(case[key])))
     notes += [(label.path, note) for note in (*label.notes, *note) if note not in first.notes]
-    return OpenCase(tuple(images), label, tuple(notes))
+    return OpenCase(tuple(images), label, tuple(notes), _all_seen([*images, label]))
+
+
+def _all_seen(images: Sequence[ImageFile]) -> dict[str, tuple[int, int]]:
+    return {file: _seen(file) for image in images for file in image.files}
+
+
+def _seen(file: str) -> tuple[int, int]:
+    try:
+        about = os.stat(file)
+    except OSError as error:
+        found = f"it cannot be found any more ({error.strerror})"
+        raise CaseError(file, "a file must stay as it is while it is read", found, "put it back") from error
+    return about.st_size, about.st_mtime_ns
 
 
 def headers_of(case: Mapping[Any, Any], modalities: int | None = None) -> OpenCase:

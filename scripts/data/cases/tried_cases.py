@@ -63,6 +63,8 @@ class TriedCases(Dataset):
             if mask := self.records.finished(case, record):
                 return Tried(case, record, mask=mask)
             data = dict(self.transform(case))
+            if "opened" in case:
+                case["opened"].require_unchanged()
             return Tried(case, record, data=data, notes=doubts_of(data, file_of(case)))
         except Exception as error:  # whatever a file triggers
             return Tried(case, error=error)

@@ -4,7 +4,7 @@ import logging
 import re
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Lock
@@ -19,7 +19,6 @@ from pydicom.tag import Tag
 from pydicom.uid import (
     UID,
     ImplicitVRLittleEndian,
-    MediaStorageDirectoryStorage,
     RLELossless,
     SecondaryCaptureImageStorage,
     generate_uid,
@@ -31,7 +30,8 @@ logging.getLogger("pydicom").setLevel(logging.ERROR)  # it logs each of its warn
 sitk.ProcessObject.GlobalWarningDisplayOff()  # what ITK warns of names no file
 
 SUFFIXES = (".dcm", ".ima")
-OTHERS = (".nii", ".nii.gz", ".nrrd", ".mha")  # whatever is in a file of this name, it is not one slice of many
+# Whatever is in a file of this name, it is not one slice of many; it need not even be readable.
+OTHERS = (".nii", ".nii.gz", ".nrrd", ".mha", ".txt", ".json", ".xml", ".csv", ".md", ".html", ".pdf", ".log", ".png", ".jpg")
 UNIT = 1e-3  # headers give direction cosines in four digits or more
 NUMBERS = {  # what places and decodes a slice, and how many numbers it is
     "ImagePositionPatient": 3,
@@ -124,7 +124,7 @@ class Pixels(NamedTuple):
 
 
 def is_dicom(file: Path) -> bool:
-    """By its suffix or its first bytes; an index (DICOMDIR) is none."""
+    """By its suffix or its first bytes; an index (DICOMDIR) is none. Raises OSError for a file that may not be read."""
     if file.name.upper() == "DICOMDIR" or file.name.lower().endswith(OTHERS):
         return False
     if file.suffix.lower() in SUFFIXES:
@@ -139,15 +139,35 @@ def open_header(file: Path) -> Dataset | None:
     """None: a DICOM object that is no image (segmentation, structure set, report, ...). `check_slice` says if it is usable."""
     with _reading(file):
         header = dcmread(file, force=True, stop_before_pixels=True, specific_tags=[Tag(tag) for tag in TAGS])
-        kind = header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID")
+        kind = _class_of(header)
         list(header.iterall())  # converts every value, which pydicom would do later and with warnings
+        if _is_no_image(header):
+            return None
     if not kind:
         raise CaseError(str(file), "must be a DICOM file", "it has no SOPClassUID", "export it again or remove it")
-    if kind == MediaStorageDirectoryStorage:  # an index under any name
-        return None
     if not header.get("SeriesInstanceUID") and "Rows" not in header:  # it ends early
         raise CaseError(str(file), "must be a DICOM file", "it has no SeriesInstanceUID", "export it again or remove it")
-    return header if "Image Storage" in UID(kind).name else None  # the standard calls the storage classes of images so
+    return header
+
+
+def other_class(file: Path) -> str | None:
+    """The class of a DICOM object that is no image (segmentation, report, index of a disc); None if it may be an image."""
+    with suppress(CaseError), _reading(file):
+        tags = ["SOPClassUID", "SeriesInstanceUID"]
+        header = dcmread(file, force=True, stop_before_pixels=True, specific_tags=tags)
+        return UID(_class_of(header)).name if _is_no_image(header) else None
+    return None
+
+
+def _class_of(header: Dataset) -> str:
+    return header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID") or ""
+
+
+def _is_no_image(header: Dataset) -> bool:
+    """An index has no series; what the standard does not know, and has none either, may have been cut off."""
+    kind = UID(_class_of(header))
+    named = kind.name != kind or header.get("SeriesInstanceUID")
+    return bool(kind and named) and "Image Storage" not in kind.name  # the standard calls the classes of images so
 
 
 def check_slice(image: Slice) -> None:

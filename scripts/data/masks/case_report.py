@@ -1,5 +1,6 @@
 """What became of each case -> report.json, a table in the log, and the exit code."""
 
+import json
 import logging
 from collections import Counter
 from collections.abc import Sequence
@@ -11,10 +12,13 @@ import ignite.distributed as idist
 from ...basics.case import Case, file_of
 from ...files.atomic_write import remove_partials, write_json
 from ...files.folder_lock import lock_folder
+from ...files.own_file import refuse_foreign
 from ..cases.case_error import CaseError, cause_of, first_line, printable
 from ..formats.image_file import Note
 
 logger = logging.getLogger(__name__)
+
+ENTRY = ("file", "status", "rule", "reason", "mask")
 
 
 class CaseReport:
@@ -28,6 +32,7 @@ class CaseReport:
         output_dir: locked for this process, and made if it is not there.
 
     Raises:
+        FileExistsError: for a report.json that does not look like this.
         RuntimeError: when another run is writing there.
         OSError: for a folder that cannot be written.
 
@@ -47,6 +52,7 @@ class CaseReport:
         self.entries: list[dict[str, Any]] = []
         self.notes: dict[str, Sequence[tuple[str, Note]]] = {}
         if idist.get_rank() == 0:
+            refuse_foreign(self.path, _is_report)
             lock_folder(output_dir)  # two runs would overwrite each other's files
             remove_partials(Path(output_dir))
         self._save()  # an output folder that cannot be written is found before the work starts
@@ -110,3 +116,8 @@ class CaseReport:
     def _save(self) -> None:
         if idist.get_rank() == 0:
             write_json(self.path, self.entries)
+
+
+def _is_report(path: Path) -> bool:
+    entries = json.loads(path.read_text(encoding="utf-8"))
+    return isinstance(entries, list) and all(isinstance(entry, dict) and tuple(entry) == ENTRY for entry in entries)

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import platform
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -88,8 +89,10 @@ class MaskRecords:
         Raises CaseError when another's files have the names of the mask and its record.
         """
         mask, record = self._mask(case), self._path(case)
-        if (mask.exists() or record.exists()) and not (has_own_record(mask) or says_that_it_is_ours(mask)):
-            found = f"{mask if mask.exists() else record} is there and was not written by this bundle"
+        there = [path for path in (mask, record) if os.path.lexists(path)]
+        files = all(path.is_file() for path in there)  # a pipe would be waited for
+        if there and not (files and (has_own_record(mask) or says_that_it_is_ours(mask))):
+            found = f"{there[0]} is there and was not written by this bundle"
             remedy = "choose another output folder, or move that file"
             raise CaseError(file_of(case), "a mask must not overwrite another file", found, remedy)
         images = [{"file": image.path, "sha256": _image_digest(image)} for image in headers_of(case).images]
@@ -101,9 +104,9 @@ class MaskRecords:
         if not self.reuse or not mask.is_file():
             return None
         try:
-            saved = json.loads(self._path(case).read_text(encoding="utf-8"))
+            saved = _record_of(mask)
             same = saved.pop("mask_sha256") == file_digest(str(mask)) and saved.pop("written") is not None
-        except (OSError, ValueError, KeyError, AttributeError, TypeError):
+        except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError):
             return None
         if not same or saved != _as_saved(record):
             return None
@@ -134,10 +137,16 @@ class MaskRecords:
 def has_own_record(mask: Path) -> bool:
     """Whether beside it lies what `MaskRecords` writes beside every mask."""
     try:
-        record = json.loads(mask.with_name(f"{mask.name.removesuffix('.nii.gz')}.json").read_text(encoding="utf-8"))
-        return record["software"] == SOFTWARE
+        return _record_of(mask)["software"] == SOFTWARE
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False
+
+
+def _record_of(mask: Path) -> Any:
+    path = mask.with_name(f"{mask.name.removesuffix('.nii.gz')}.json")
+    if not path.is_file():  # a pipe would be waited for
+        raise FileNotFoundError(path)
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def _as_saved(record: dict[str, Any]) -> Any:

@@ -20,6 +20,8 @@ from ..cases.read_case import read_from
 from ..formats.dicom_series import open_series
 from ..formats.dicom_slice import is_dicom
 
+MANUFACTURER = "SAM-3D"
+
 
 class SaveDicomSegd(Transform):
     """Writes `pred` (1, H, W, D) of label values to `output_dir`/`name`.dcm and adds its path as `dicom_seg`.
@@ -43,6 +45,13 @@ class SaveDicomSegd(Transform):
         file = read_from(data["image"])
         if not (Path(file).is_dir() or is_dicom(Path(file))):
             return dict(data)
+        path = self.output_dir / f"{data['name']}.dcm"
+        if path.exists() and not _is_own(path):
+            found, remedy = (
+                f"{path} is there and was not written by this bundle",
+                "choose another output folder, or move that file",
+            )
+            raise CaseError(file, "a mask must not overwrite another file", found, remedy)
         series = open_series(file)
         if len(series.files) != series.shape[2]:
             found = "several slices share a file, in an order of their own"
@@ -52,7 +61,6 @@ class SaveDicomSegd(Transform):
         except (AttributeError, KeyError, TypeError, ValueError) as error:  # highdicom's, for what it misses in the source
             found = f"it cannot be built ({type(error).__name__}: {' '.join(str(error).split())})"
             raise CaseError(file, "a DICOM segmentation must fit its series", found, "use the NIfTI mask") from error
-        path = self.output_dir / f"{data['name']}.dcm"
         with atomic_write(path) as temporary:
             segmentation.save_as(temporary)
         return {**data, "dicom_seg": str(path)}
@@ -86,9 +94,16 @@ class SaveDicomSegd(Transform):
             series_number=1,
             sop_instance_uid=generate_uid(),
             instance_number=1,
-            manufacturer="SAM-3D",
+            manufacturer=MANUFACTURER,
             manufacturer_model_name="SAM-3D",
             software_versions=self.version,
             device_serial_number="none",
             series_description="SAM-3D segmentation",
         )
+
+
+def _is_own(path: Path) -> bool:
+    try:
+        return dcmread(path, stop_before_pixels=True, specific_tags=["Manufacturer"]).get("Manufacturer") == MANUFACTURER
+    except Exception:  # whatever lies there
+        return False

@@ -1,19 +1,26 @@
 """A file, a folder or a dataset.json -> every image once, each with a mask's name of its own, or a word on why not."""
 
+import errno
+import io
 import json
 import os
+import shutil
+import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from dicom_phantom import write_series
+from dicom_phantom import SHAPE, write_series
 from raw_nifti import write_nifti
 
 from scripts.basics.case import Case, Listed, file_of
 from scripts.data import CaseError, MaskRecords, find_images, read_references
 from scripts.data.cases.open_case import open_case
+from scripts.data.formats.dicom_series import open_series
 
 Item = dict[str, Any] | str
 
@@ -134,8 +141,23 @@ def test_images_whose_masks_would_have_one_name_are_all_refused(tmp_path: Path, 
         assert all(str(tmp_path / other) in errors[str(tmp_path / name)] for other in same)
 
 
-def test_images_of_a_list_that_differ_in_their_folder_alone_are_all_refused(tmp_path: Path) -> None:
-    cases, refused = find_images(dataset(tmp_path, test=["first/scan.nii.gz", "second/scan.nii.gz"]), tmp_path)
+def test_images_of_a_list_that_differ_in_their_folder_alone_are_named_after_their_paths(tmp_path: Path) -> None:
+    path = dataset(tmp_path, test=["first/scan.nii.gz", "second/scan.nii.gz", "second/other.nii", "scan.nii"])
+    expected = ["first/scan_seg", "second/scan_seg", "other_seg", "scan_seg"]
+    assert [case["name"] for case in good(find_images(path, tmp_path / "out"))] == expected
+
+
+def test_one_folder_a_patient_has_masks_of_its_own_in_inference_and_evaluation(tmp_path: Path) -> None:
+    entries = [{"image": f"p{n}/image.nii.gz", "label": f"p{n}/label.nii.gz"} for n in range(3)]
+    path = dataset(tmp_path, training=entries[:1], validation=entries[1:], test=entries[1:])
+    names = ["p1/image_seg", "p2/image_seg"]
+    assert [case["name"] for case in good(find_images(path, tmp_path / "out"))] == names
+    assert [case["name"] for case in good(read_references(tmp_path, "validation"))] == names
+    assert found(tmp_path) == [(f"p{n}/image.nii.gz", f"p{n}/image_seg") for n in range(3)]
+
+
+def test_images_of_a_list_whose_masks_would_have_one_name_are_refused(tmp_path: Path) -> None:
+    cases, refused = find_images(dataset(tmp_path, test=["a/scan.nii.gz", "a/scan.mha"]), tmp_path)
     assert (len(cases), len(refused)) == (0, 2)
 
 
@@ -203,6 +225,19 @@ def test_a_folder_of_dicom_files_is_one_image(tmp_path: Path) -> None:
         ("patient/no suffix", "patient/no suffix_seg"),
         ("patient/thorax", "patient/thorax_seg"),
     ]
+
+
+def test_folders_that_hold_slices_are_found_in_order(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    write_series(folder / "b" / "deep")
+    files = write_series(folder / "a", names=[f"IM{k}" for k in range(5)])
+    write_series(folder / ".hidden")
+    elsewhere = write_series(tmp_path / "elsewhere")
+    (folder / "linked").symlink_to(elsewhere[0].parent)
+    (folder / "links").mkdir()
+    (folder / "links" / "slice0.dcm").symlink_to(elsewhere[0])
+    shutil.copy(files[0], folder / "DICOMDIR")
+    assert found(folder) == [("a", "a_seg"), ("b/deep", "b/deep_seg")]
 
 
 def test_a_dicom_folder_given_itself_is_one_image(tmp_path: Path) -> None:
@@ -302,3 +337,74 @@ def test_linked_folders_are_left_out_and_named(tmp_path: Path, caplog: pytest.Lo
     (tmp_path / "in" / "linked").symlink_to(tmp_path / "elsewhere")
     assert len(good(find_images(tmp_path / "in", tmp_path / "out"))) == 1
     assert "linked" in caplog.text
+
+
+def test_an_image_a_thousand_folders_deep_costs_no_other(tmp_path: Path) -> None:
+    place = str(tmp_path / "in")
+    touch(tmp_path, "in/a.nii")
+    for _ in range(1200):
+        place += "/d"
+        os.mkdir(place)
+    Path(place, "b.nii").touch()
+    try:
+        listed = find_images(tmp_path / "in", tmp_path / "out")
+    finally:
+        subprocess.run(["rm", "-rf", tmp_path / "in" / "d"], check=True)  # too deep for pytest to remove
+    assert [case["name"] for case in listed.cases] == ["a_seg"]
+    assert "200 folders deep" in errors_of(listed)["b.nii"]
+
+
+def denied(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    """Whatever opens or lists one of these may not: as root, who may read everything, sees nobody else's limits."""
+
+    def guarded(function: Callable[..., Any]) -> Callable[..., Any]:
+        def guard(path: Any, *args: Any, **options: Any) -> Any:
+            if isinstance(path, str | Path) and Path(path).name in names:
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+            return function(path, *args, **options)
+
+        return guard
+
+    monkeypatch.setattr("io.open", guarded(io.open))
+    monkeypatch.setattr("builtins.open", guarded(open))
+    monkeypatch.setattr("os.scandir", guarded(os.scandir))
+
+
+def test_files_and_folders_that_may_not_be_read_cost_themselves_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    touch(tmp_path, "a.nii", "notes", "notes.txt", "closed/b.nii")
+    (tmp_path / "dataset.json").write_text("{}")
+    write_series(tmp_path / "series")
+    (tmp_path / "series" / "readme.txt").write_text("hello")
+    denied(monkeypatch, "notes", "notes.txt", "dataset.json", "closed", "readme.txt")
+    listed = find_images(tmp_path, tmp_path / "out")
+    assert [case["name"] for case in listed.cases] == ["a_seg", "series_seg"]
+    assert "Permission denied" in errors_of(listed)["closed"]
+    assert "unreadable (Permission denied), and are omitted: notes\n" in caplog.text
+    assert "notes.txt" in caplog.text
+    assert "dataset.json: the file must be readable" in caplog.text
+    assert open_series(str(tmp_path / "series")).shape == SHAPE
+
+
+def test_a_file_among_slices_that_may_not_be_read_costs_its_series(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be the last slice."""
+    write_series(tmp_path / "series", names=[f"IM{k}" for k in range(5)])
+    denied(monkeypatch, "IM4")
+    (case,) = find_images(tmp_path, tmp_path / "out").cases
+    with pytest.raises(CaseError, match="Permission denied"):
+        open_case(case)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("dataset.json")])
+def test_a_dataset_json_that_is_no_file_costs_no_image(tmp_path: Path, make: Callable[[Path], object]) -> None:
+    touch(tmp_path, "a.nii")
+    make(tmp_path / "dataset.json")
+    assert found(tmp_path) == [("a.nii", "a_seg")]
+
+
+def test_a_folder_of_labels_is_no_folder_of_images(tmp_path: Path) -> None:
+    (tmp_path / "labelsTr").mkdir()
+    write_nifti(tmp_path / "labelsTr" / "a.nii.gz", np.ones((5, 4, 3), np.uint8))
+    with pytest.raises(CaseError, match="there is none, but 1 other file"):
+        find_images(tmp_path / "labelsTr", tmp_path / "out")

@@ -280,3 +280,40 @@ def test_a_file_is_opened_once_from_its_header_to_its_mask(
     assert sorted(opened) == sorted(case[key] for case in listed.cases for key in ("image", "reference") if key in case)
     record = json.loads((tmp_path / "out" / "0_seg.json").read_text())
     assert [image["file"] for image in record["image"]] == [listed.cases[0]["image"]]
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def written_anew(path: Path) -> None:
+    nib.save(nib.Nifti1Image(np.ones((4, 4, 4), np.float32), np.diag([2, 2, 2, 1])), path)
+
+
+@pytest.mark.parametrize("change", [cut, written_anew, Path.unlink])
+@pytest.mark.parametrize("when", ["before", "while"])
+def test_a_file_that_changes_after_its_header_was_read_costs_its_case_alone(
+    tmp_path: Path, change: Callable[[Path], object], when: str
+) -> None:
+    """Its mask would lie on what is no longer there."""
+    files = [tmp_path / f"{name}.nii" for name in "ab"]
+    for seed, file in enumerate(files):
+        nib.save(nib.Nifti1Image(np.random.default_rng(seed).random((5, 5, 5), np.float32), np.eye(4)), file)
+    report = CaseReport(tmp_path / "out")
+    opened = check_headers(Listed([{"image": str(file), "name": file.stem} for file in files], []), 1, report)
+    records = MaskRecords(tmp_path / "out", tmp_path / "model.pt", "random", 0, torch.device("cpu"))
+
+    def transform(case: Case) -> Mapping[str, Any]:
+        read = ReadCased(1, {"0": "background", "1": "liver"})(case)
+        if when == "while" and case["name"] == "a":
+            change(files[0])
+        return read
+
+    if when == "before":
+        change(files[0])
+    first, second = ReadAhead(TriedCases(opened, transform, records), 0)
+    assert first.error is not None
+    assert isinstance(cause_of(first.error), CaseError)
+    assert str(files[0]) in str(cause_of(first.error))
+    assert second.error is None
+    assert second.data is not None

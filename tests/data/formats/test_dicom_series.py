@@ -37,7 +37,7 @@ from pydicom.uid import (
 from scripts.basics.case import Case, Listed
 from scripts.data import CaseError, CaseReport, ReadCased, check_headers
 from scripts.data.formats import dicom_slice
-from scripts.data.formats.dicom_series import find_series, open_series, series_in
+from scripts.data.formats.dicom_series import open_series, series_in
 from scripts.data.formats.image_file import ImageFile
 
 
@@ -448,20 +448,6 @@ def test_a_file_that_is_no_image_chooses_no_series(tmp_path: Path, name: str) ->
     (tmp_path / "notes.txt").write_text("not an image")
     with pytest.raises(CaseError, match=re.escape(name)):
         open_series(str(tmp_path / name))
-
-
-def test_folders_that_hold_slices_are_found_in_order(tmp_path: Path) -> None:
-    write_series(tmp_path / "b" / "deep")
-    write_series(tmp_path / "a", names=[f"IM{k}" for k in range(5)])
-    write_series(tmp_path / ".hidden")
-    elsewhere = write_series(tmp_path.with_name(f"{tmp_path.name}_elsewhere"))
-    (tmp_path / "linked").symlink_to(elsewhere[0].parent)
-    (tmp_path / "links").mkdir()
-    (tmp_path / "links" / "slice0.dcm").symlink_to(elsewhere[0])
-    (tmp_path / "nifti").mkdir()
-    (tmp_path / "nifti" / "scan.nii.gz").write_bytes(b"\x1f\x8b")
-    shutil.copy(elsewhere[0], tmp_path / "DICOMDIR")
-    assert find_series(tmp_path) == [str(tmp_path / "a"), str(tmp_path / "b" / "deep")]
 
 
 def test_folders_of_one_series_are_known_by_its_uid(tmp_path: Path) -> None:

@@ -201,6 +201,18 @@ def test_another_s_file_of_that_name_is_not_overwritten(tmp_path: Path, case: di
     assert path.is_file()
 
 
+@pytest.mark.parametrize("theirs", FILES[3:])
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("nothing")])
+def test_what_is_no_file_is_neither_read_nor_overwritten(
+    tmp_path: Path, case: dict[str, Any], theirs: str, make: Callable[[Path], object]
+) -> None:
+    """Beside the other half of a pair of ours: a pipe would be waited for."""
+    (tmp_path / theirs).unlink()
+    make(tmp_path / theirs)
+    with pytest.raises(CaseError, match="a mask must not overwrite another file"):
+        records(tmp_path).begin(opened(case))
+
+
 def test_an_image_that_cannot_be_read_has_no_record(tmp_path: Path, case: dict[str, Any]) -> None:
     case = opened(case)
     Path(case["image"]).unlink()

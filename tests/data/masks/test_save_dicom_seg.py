@@ -142,3 +142,17 @@ def test_an_object_is_there_only_when_it_is_whole(tmp_path: Path, monkeypatch: p
     with pytest.raises(OSError, match="No space left"):
         SaveDicomSegd(tmp_path / "masks", LABELS)(case(tmp_path / "series", mask()))
     assert list((tmp_path / "masks" / "sub").iterdir()) == []
+
+
+def test_only_an_object_of_ours_is_overwritten(tmp_path: Path) -> None:
+    write_series(tmp_path / "series")
+    path = tmp_path / "masks" / "sub" / "scan_seg.dcm"
+    for _ in range(2):
+        save(tmp_path, tmp_path / "series", mask())
+    theirs = dcmread(path)
+    theirs.Manufacturer = "another"
+    theirs.save_as(path)
+    before = path.read_bytes()
+    with pytest.raises(CaseError, match=r"must not overwrite another file; .*scan_seg\.dcm"):
+        save(tmp_path, tmp_path / "series", mask())
+    assert path.read_bytes() == before
