@@ -103,7 +103,7 @@ class MaskRecords:
         try:
             saved = json.loads(self._path(case).read_text(encoding="utf-8"))
             same = saved.pop("mask_sha256") == file_digest(str(mask)) and saved.pop("written") is not None
-        except (OSError, ValueError, KeyError, AttributeError, TypeError):
+        except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError):
             return None
         if not same or saved != _as_saved(record):
             return None
