@@ -90,4 +90,6 @@ def _verified(content: bytes) -> dict[str, Any] | None:
     digest.update(comment.replace(seal["sha256"].encode(), BLANK.encode(), 1))
     if digest.hexdigest() != seal["sha256"]:
         raise ValueError("its sha256 differs")
+    if not isinstance(seal["about"], dict):
+        raise ValueError("its settings are no dictionary")
     return seal["about"]

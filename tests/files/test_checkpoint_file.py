@@ -125,6 +125,13 @@ def test_the_format_from_before_2020_is_read(tmp_path: Path) -> None:
     assert read_about(tmp_path / "a.pth") is None
 
 
+@pytest.mark.parametrize("about", [None, [], "labels", 3])
+def test_settings_that_are_no_dictionary_are_refused(tmp_path: Path, about: Any) -> None:
+    write_checkpoint(tmp_path / "a.pt", state(), about)
+    with pytest.raises(ValueError, match=r"a\.pt cannot be read as a checkpoint.*its settings are no dictionary"):
+        read_about(tmp_path / "a.pt")
+
+
 def test_a_copy_under_another_name_is_whole(file: Path, tmp_path: Path) -> None:
     shutil.copy(file, tmp_path / "b.pt")
     assert read_about(tmp_path / "b.pt") == ABOUT
