@@ -68,7 +68,10 @@ ENTRIES: dict[str, tuple[Any, str]] = {  # an entry of `training`, and the rule 
     "a_reference": ({"image": "@network", "label": "%labels"}, "must exist"),
     "its_own_label": ({"image": "./images/e.nii.gz", "label": "./images/e.nii.gz"}, "must differ"),
     "one_file_for_two_modalities": ({"image": 2 * ["./images/e.nii.gz"], "label": "./labels/e.nii.gz"}, "must differ"),
-    "a_modality_of_another_case": ({"image": [f"./images/{n}.nii.gz" for n in "ea"], "label": "./labels/e.nii.gz"}, "listed once"),
+    "a_modality_of_another_case": (
+        {"image": [f"./images/{n}.nii.gz" for n in "ea"], "label": "./labels/e.nii.gz"},
+        "listed once",
+    ),
     "a_label_of_validation": ({"image": "./images/e.nii.gz", "label": "./labels/c.nii.gz"}, "must not share labels"),
     "a_list_of_subjects": ({"image": "./images/e.nii.gz", "label": "./labels/e.nii.gz", "subject": [1]}, "text or number"),
     "listed_twice": (GOOD, "listed once"),

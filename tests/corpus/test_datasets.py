@@ -224,10 +224,10 @@ def test_a_modality_that_was_copied_for_another_is_in_doubt(tmp_path: Path) -> N
 
 
 def test_a_patient_in_a_list_of_ones_own_and_in_training_is_in_doubt(tmp_path: Path) -> None:
-    names = ("patient01_a", "patient02_a", "patient02_b", "patient03_b")
-    scans = [scan(tmp_path, name, image(phantom(np.random.default_rng(i), SHAPE)[0]).to_bytes()) for i, name in enumerate(names)]
-    for i, case in enumerate(scans):
-        Path(case["label"]).write_bytes(image(phantom(np.random.default_rng(i), SHAPE)[1]).to_bytes())
+    scans = []
+    for seed, name in enumerate(("patient01_a", "patient02_a", "patient02_b", "patient03_b")):
+        voxels, label = phantom(np.random.default_rng(seed), SHAPE)
+        scans.append(scan(tmp_path, name, image(voxels).to_bytes(), image(label).to_bytes()))
     noted = doubts(tmp_path, training=scans[:2], validation=scans[2:])
     assert noted == {scans[2]["image"]: "training and validation should not share subjects"}
 
@@ -235,7 +235,10 @@ def test_a_patient_in_a_list_of_ones_own_and_in_training_is_in_doubt(tmp_path: P
 def test_a_class_that_the_preset_does_not_have_costs_its_case_alone(tmp_path: Path) -> None:
     more = np.where((LABEL > 0) & (np.arange(SHAPE[0]) > SHAPE[0] // 2)[:, None, None], len(NAMES), LABEL)
     bad = scan(tmp_path, "bad", image(OTHER_SCAN).to_bytes(), image(more.astype(np.uint8)).to_bytes())
-    parts = {"training": Listed([scan(tmp_path, "first", PLAIN), bad], []), "validation": Listed([scan(tmp_path, "v", PLAIN)], [])}
+    parts = {
+        "training": Listed([scan(tmp_path, "first", PLAIN), bad], []),
+        "validation": Listed([scan(tmp_path, "v", PLAIN)], []),
+    }
     report = CaseReport(tmp_path / "report")
     good = check_training(parts, 1, [ReadCased(1, NAMES)], report, tmp_path / "checked.json", skip_bad=True)
     assert [Path(file_of(case)).name for case in good["training"]] == ["first.nii"]

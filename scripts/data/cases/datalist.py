@@ -131,9 +131,10 @@ def list_cases(path: Path, content: dict[str, Any], part: str, labelled: bool) -
             found.append((where, case))
     count = Counter(os.path.realpath(case["label"]) for _, case in found if "label" in case)
     for where, case in found:
-        if (times := count[os.path.realpath(case.get("label", ""))]) > 1:
+        label = case.get("label", "")
+        if (times := count[os.path.realpath(label)]) > 1:
             rule, remedy = "a label may be listed for one image", f"correct {path}"
-            refuse(where, CaseError(case["label"], rule, f"{where} is one of {times} that list it", remedy))
+            refuse(where, CaseError(label, rule, f"{where} is one of {times} that list it", remedy))
         else:
             listed.cases.append(case)
     return listed
