@@ -87,7 +87,8 @@ def notes_on_twins(cases: Sequence[tuple[str, Case, Shown]]) -> list[list[tuple[
         j = labels.setdefault(shown.label, i)
         if shown.label and j != i and j not in twins[i]:
             found = f"that of {file_of(cases[j][1])} is the same, voxel for voxel"
-            notes[i].append((case.get("label", file), Note("each image should have a label of its own", found, corrected=False)))
+            note = Note("each image should have a label of its own", found, corrected=False)
+            notes[i].append((case.get("label", file), note))
     return notes
 
 
