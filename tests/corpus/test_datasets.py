@@ -224,12 +224,10 @@ def test_a_modality_that_was_copied_for_another_is_in_doubt(tmp_path: Path) -> N
 
 
 def test_a_patient_in_a_list_of_ones_own_and_in_training_is_in_doubt(tmp_path: Path) -> None:
-    names = ("patient01_a", "patient02_a", "patient02_b", "patient03_b")
-    scans = [
-        scan(tmp_path, name, image(phantom(np.random.default_rng(i), SHAPE)[0]).to_bytes()) for i, name in enumerate(names)
-    ]
-    for i, case in enumerate(scans):
-        Path(case["label"]).write_bytes(image(phantom(np.random.default_rng(i), SHAPE)[1]).to_bytes())
+    scans = []
+    for seed, name in enumerate(("patient01_a", "patient02_a", "patient02_b", "patient03_b")):
+        voxels, label = phantom(np.random.default_rng(seed), SHAPE)
+        scans.append(scan(tmp_path, name, image(voxels).to_bytes(), image(label).to_bytes()))
     noted = doubts(tmp_path, training=scans[:2], validation=scans[2:])
     assert noted == {scans[2]["image"]: "training and validation should not share subjects"}
 

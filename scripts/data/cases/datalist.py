@@ -136,11 +136,12 @@ def list_cases(path: Path, content: dict[str, Any], part: str, labelled: bool) -
         else:
             seen.update(map(os.path.realpath, as_list(case["image"])))
             found.append((where, case))
-    count = Counter(os.path.realpath(case["label"]) for _, case in found if "label" in case)
+    count = Counter(os.path.realpath(case.get("label", "")) for _, case in found)
     for where, case in found:
-        if (times := count[os.path.realpath(case.get("label", ""))]) > 1:
+        label = case.get("label")
+        if label and (times := count[os.path.realpath(label)]) > 1:
             rule, remedy = "a label may be listed for one image", f"correct {path}"
-            refuse(where, CaseError(case["label"], rule, f"{where} is one of {times} that list it", remedy))
+            refuse(where, CaseError(label, rule, f"{where} is one of {times} that list it", remedy))
         else:
             listed.cases.append(case)
     return listed

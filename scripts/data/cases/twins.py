@@ -82,12 +82,13 @@ def notes_on_twins(cases: Sequence[tuple[str, Case, Shown]]) -> list[list[tuple[
             found = f"it shows the same as {file_of(twin[1])}, which is in {twin[0]}: scores come out too good"
             notes[i].append((file, Note("training and validation should not share images", found, corrected=False)))
         elif first_part != part:
-            found = f"by its name it is of {subjects[i]}, as {file_of(first)} in {first_part}; if it is not, say `subject`"
+            found = f"by its name it is of {subjects[i]}, as {file_of(first)}, which is in {first_part}; if not, say `subject`"
             notes[i].append((file, Note("training and validation should not share subjects", found, corrected=False)))
         j = labels.setdefault(shown.label, i)
         if shown.label and j != i and j not in twins[i]:
             found = f"that of {file_of(cases[j][1])} is the same, voxel for voxel"
-            notes[i].append((str(case["label"]), Note("each image should have a label of its own", found, corrected=False)))
+            note = Note("each image should have a label of its own", found, corrected=False)
+            notes[i].append((case.get("label", file), note))
     return notes
 
 
