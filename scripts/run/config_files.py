@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -48,6 +49,11 @@ def presets() -> dict[str, Path]:
     return _files(list((CONFIGS / "datasets").glob("*.yaml"))) | _files(list(Path.cwd().glob("[!.]*.yaml")))
 
 
+def config_files() -> list[Path]:
+    """All of this bundle's."""
+    return sorted(path for path in CONFIGS.rglob("*") if path.suffix in (".yaml", ".json"))
+
+
 def short_name(name: str) -> str:
     """Paths shortened to what their files are called."""
     return "+".join(Path(part).stem if _is_path(part) else part for part in name.split("+"))
@@ -67,12 +73,15 @@ def _find(name: str, kind: str, files: dict[str, Path]) -> Path:
     else:
         known = [*([OWN] if kind == "networks" else []), *files]
         raise ValueError(f"{name!r} is none of the {kind}{did_you_mean(name, known) or '.'} There are {', '.join(known)}")
-    _require_readable(path)
+    read_config(path)
     return path
 
 
-def _require_readable(path: Path) -> None:
-    """Here and not by MONAI's parser, which takes seconds to import: a slip in a name or a file is answered at once."""
+def read_config(path: Path) -> dict[str, Any]:
+    """By the parsers behind MONAI's, which takes seconds to import: a slip in a name or a file is answered at once.
+
+    Raises ValueError for what is no config file.
+    """
     try:
         text = path.read_text(encoding="utf-8")
         content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
@@ -80,6 +89,7 @@ def _require_readable(path: Path) -> None:
         raise ValueError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path} must hold ids and their values, as in configs/datasets/custom.yaml")
+    return content
 
 
 def _is_path(part: str) -> bool:

@@ -2,17 +2,20 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import typer
 
+from ..run.config_files import config_files, read_config
+
+COMPONENT = "_target_ "
 CHOSEN = ("encoder_weights", "encoder_seed", "inferer")  # with these the training run was validated
 
 
 def checkpoint_configs(checkpoint: Path, folder: Path, preset: Path | None, also: Iterable[str] = ()) -> list[Path]:
-    """`folder`/preset.json, written now; none if the checkpoint says nothing.
+    """`folder`/preset.json, written now; none if the checkpoint says nothing, or more than data may say.
 
     preset: what the user named; without either, nobody knows what the network needs, and BadParameter is raised.
     also: further settings of the training run to take over.
@@ -22,17 +25,22 @@ def checkpoint_configs(checkpoint: Path, folder: Path, preset: Path | None, also
     from ..run.settings import CLASSES, network_settings
 
     about = read_about(checkpoint) or {}
-    if not about and preset is None:
-        remedy = "name that preset by --preset, and by --network the network if it is not sam3d"
-        raise typer.BadParameter(
-            f"{checkpoint} does not say which preset it was trained with; {remedy}", param_hint="--checkpoint"
-        )
-    if not about:
-        return []
     ids = [*(key for key in network_settings(about) if key in CLASSES), *CHOSEN, *also]
-    path = folder / "preset.json"
-    write_json(path, _with_references({key: about[key] for key in ids if key in about}, about))
-    return [path]
+    settings = _with_references({key: about[key] for key in ids if key in about}, about)
+    foreign = _foreign_code(settings)
+    if settings and not foreign:
+        path = folder / "preset.json"
+        write_json(path, settings)
+        return [path]
+    if preset is None:
+        found = (
+            f"would run {foreign}, which is no part of this bundle"
+            if foreign
+            else "does not say which preset it was trained with"
+        )
+        remedy = "name that preset by --preset, and by --network the network if it is not sam3d"
+        raise typer.BadParameter(f"{checkpoint} {found}; {remedy}", param_hint="--checkpoint")
+    return []
 
 
 def _with_references(settings: dict[str, Any], about: Mapping[str, Any]) -> dict[str, Any]:
@@ -40,3 +48,29 @@ def _with_references(settings: dict[str, Any], about: Mapping[str, Any]) -> dict
     while referred := set(re.findall(r"@(\w+)", json.dumps(settings))) & about.keys() - settings.keys():
         settings = settings | {key: about[key] for key in referred}
     return settings
+
+
+def _foreign_code(settings: Mapping[str, Any]) -> str | None:
+    """A checkpoint is data, perhaps somebody else's: components and expressions of the bundle's configs may stand in it, and
+    MONAI's transforms, but no other code."""
+    import monai.transforms
+
+    known = {text for path in config_files() for text in _strings(read_config(path))}
+    for text in _strings(settings):
+        component = text.removeprefix(COMPONENT)
+        is_transform = component != text and hasattr(monai.transforms, component)
+        if text not in known and not is_transform and (component != text or text.startswith(("$", "%"))):
+            return component
+    return None
+
+
+def _strings(node: Any, key: str = "") -> Iterator[str]:
+    """All of them, in MONAI's spelling of ids; of components behind a mark."""
+    if isinstance(node, str):
+        yield (COMPONENT if key == "_target_" else "") + node.replace("#", "::")
+    elif isinstance(node, Mapping):
+        for name, child in node.items():
+            yield from _strings(child, str(name))
+    elif isinstance(node, list):
+        for child in node:
+            yield from _strings(child)

@@ -77,6 +77,7 @@ def test_the_exported_torchscript_equals_the_network(
         exported(torch.rand(1, 1, 32, 48, 7))
 
 
+@pytest.mark.filterwarnings("ignore:parsing config_file:UserWarning")  # MONAI's, of every config file
 def test_monai_bundle_load_gives_the_trained_network(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From a folder that holds a downloaded copy of the bundle, which is not the current folder."""
     copy = tmp_path / "sam3d"

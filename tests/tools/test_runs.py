@@ -191,7 +191,7 @@ def test_a_checkpoint_hands_on_what_its_network_and_its_measures_need(
 ) -> None:
     about = {**(read_about(checkpoint) or {}), "seed": 5, "transformer_weights": "random"}
     about |= {"my_rate": 3}  # of an overlay for training alone
-    about["network_def"] = {"_target_": "TransUNet", "weights": "@transformer_weights"}
+    about["network_def"] = {"_target_": "scripts.networks.SAM3D", "weights": "@transformer_weights"}
     write_checkpoint(tmp_path / "model.pt", {}, about)
     typed("evaluate", phantoms, "--checkpoint", tmp_path / "model.pt", "--dry-run")
     config = json.loads((tmp_path / "evaluation" / "preset.json").read_text())
@@ -252,3 +252,27 @@ def test_the_module_does_without_installing(phantoms: Path) -> None:
     command = [sys.executable, "-m", "scripts", "train", str(phantoms), "--preset", "phantoms", "--dry-run"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert printed_line(result.stdout)[4] == "training"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        {"intensity": {"_target_": "os.system", "command": "touch pwned"}},
+        {"intensity": {"_target_": "Compose", "transforms": [{"_target_": "monai.bundle.run"}]}},
+        {"roi_depth": "$__import__('os').system('touch pwned')"},
+        {"network_def": {"_target_": "scripts.networks.SAM3D", "_requires_": "$import os"}},
+        {"labels": "%/etc/passwd"},
+    ],
+    ids=["component", "inside another", "expression", "import", "another file"],
+)
+def test_a_checkpoint_is_data_and_runs_no_code(
+    checkpoint: Path, phantoms: Path, typed: Typed, tmp_path: Path, code: dict[str, object]
+) -> None:
+    write_checkpoint(tmp_path / "model.pt", {}, {**(read_about(checkpoint) or {}), **code})
+    words = ["segment", phantoms, "--checkpoint", tmp_path / "model.pt", "--output", tmp_path / "masks", "--dry-run"]
+    assert "which is no part of this bundle; name that preset by --preset" in typed(*words, fails=True)
+    assert re.findall(r"[\w.]+(?=')", printed_line(typed(*words, "--preset", "phantoms"))[6]) == [
+        "inference.json",
+        "phantoms.yaml",
+    ]
+    assert not (tmp_path / "masks").exists()
