@@ -122,9 +122,9 @@ def read_from(tensor: MetaTensor) -> str:
     return str(tensor.meta.get("filename_or_obj", "a tensor without a file"))
 
 
-def doubt(tensor: MetaTensor, rule: str, found: str) -> None:
+def doubt(tensor: MetaTensor, note: Note) -> None:
     """Notes what a person should look at, of which the last one counts."""
-    tensor.meta[DOUBT] = f"{rule}; {found}"
+    tensor.meta[DOUBT] = f"{note.rule}; {note.found}"
 
 
 def doubts_of(data: Mapping[Any, Any], file: str) -> list[tuple[str, Note]]:

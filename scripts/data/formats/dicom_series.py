@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..cases.case_error import CaseError
-from .dicom_frames import RULE, open_slices
+from .dicom_frames import open_slices
 from .dicom_grid import regular_grid
 from .dicom_slice import Pixels, Slice, is_dicom, numbers_of, pixels_of, read_frames
 from .image_file import ImageFile, Note
@@ -148,7 +148,7 @@ def _notes(folder: Path, slices: Sequence[Slice]) -> list[Note]:
         notes.append(Note("slices must be files", f"{links} symbolic links beside them are not followed", corrected=False))
     if any((image.header.get("NumberOfFrames") or 1) > 1 for image in slices):
         found = "only the first does; the others are taken to follow it along the normal, SpacingBetweenSlices apart"
-        notes.append(Note(RULE, found, corrected=False))
+        notes.append(Note("every frame must say where it lies", found, corrected=False))
     if any(image.header.get("PhotometricInterpretation") == "MONOCHROME1" for image in slices):
         found = "MONOCHROME1: large values are meant to be dark; they are left as they are"
         notes.append(Note("large values should be bright", found, corrected=False))

@@ -9,6 +9,7 @@ from monai.transforms import Transform
 
 from ..cases.case_error import CaseError
 from ..cases.read_case import doubt, read_from
+from ..formats.image_file import Note
 
 MOST = 0.995  # of the voxels may have one value; the presets scale by percentiles 0.5 and 99.5
 SAMPLE = 10**6  # voxels that stand for all of a large volume
@@ -70,7 +71,7 @@ def _note_doubts(image: MetaTensor, channel: torch.Tensor) -> None:
         found = f"all but 1 % of the voxels lie within {high - low:.2g} of a scale from 0 to 1"
         if at_top > ABOVE:
             found = f"{100 * at_top:.3g} % of the voxels have the largest value"
-        doubt(image, SCALE, f"{found}; is it another unit?")
+        doubt(image, Note(SCALE, f"{found}; is it another unit?", corrected=False))
         return
     others = sample[(sample > darkest) & (sample < brightest)]
     if len(others) <= TAIL * len(sample):
@@ -80,7 +81,8 @@ def _note_doubts(image: MetaTensor, channel: torch.Tensor) -> None:
         share = float((sample == value).float().mean())
         if share > TAIL and gap > high - low:
             far = f"{gap:.2g} from the others, which span {high - low:.2g}"
-            doubt(image, FILL, f"{100 * share:.3g} % of the voxels have one value, after scaling {far}; is it a fill value?")
+            found = f"{100 * share:.3g} % of the voxels have one value, after scaling {far}; is it a fill value?"
+            doubt(image, Note(FILL, found, corrected=False))
 
 
 def _range(values: torch.Tensor) -> tuple[float, float]:
