@@ -40,7 +40,8 @@ def _end_even_while_something_is_deleted() -> None:
 
     def again(ignored: "sys.UnraisableHookArgs") -> None:
         if not isinstance(ignored.exc_value, SystemExit | KeyboardInterrupt):
-            previous(ignored)
+            if signal.getsignal(signal.SIGTERM) != signal.SIG_IGN:  # a loader that is ended while it starts complains of itself
+                previous(ignored)
             return
         end = type(ignored.exc_value)(*ignored.exc_value.args)
 

@@ -37,6 +37,7 @@ def test_every_section_has_a_table_and_the_header_says_where_and_when(output: Pa
         "Decoder",
         "Memory in D",
         "Size",
+        "Reading while computing",
     ]
     header = markdown.splitlines()[0]
     assert all(word in header for word in ("cores", "threads", "torch", "--quick", "medians of 1"))

@@ -26,9 +26,15 @@ class Unchanged(nn.Module):
         return levels
 
 
+class Passed(nn.Identity):
+    """A decoder that gives back what it is given."""
+
+    bytes_per_voxel = 110
+
+
 def refinement(attention: type[nn.Module] = DualCrossAttention, spatial_dims: int = 2) -> CrossAttentionDecoder:
     """What the decoder would get."""
-    return CrossAttentionDecoder(nn.Identity(), attention, ENCODER_CHANNELS, MODALITIES, REDUCED, spatial_dims).eval()
+    return CrossAttentionDecoder(Passed(), attention, ENCODER_CHANNELS, MODALITIES, REDUCED, spatial_dims).eval()
 
 
 def random_embeddings(depth: int = 6) -> torch.Tensor:
@@ -95,9 +101,9 @@ def test_takes_what_the_encoder_gives() -> None:
 
 def test_an_encoder_without_blocks_is_refused_in_words() -> None:
     with pytest.raises(ValueError, match=r"at least one block, got \[256\]; give the encoder `blocks`"):
-        CrossAttentionDecoder(nn.Identity(), DualCrossAttention, [256])
+        CrossAttentionDecoder(Passed(), DualCrossAttention, [256])
 
 
 def test_a_wrong_number_of_dimensions_is_refused_in_words() -> None:
     with pytest.raises(ValueError, match=r"spatial_dims must be 2 .* or 3 .*, got 1"):
-        CrossAttentionDecoder(nn.Identity(), DualCrossAttention, [256, 8], spatial_dims=1)
+        CrossAttentionDecoder(Passed(), DualCrossAttention, [256, 8], spatial_dims=1)
