@@ -210,7 +210,9 @@ def test_a_file_under_another_name_is_known_by_its_bytes(tmp_path: Path, parts: 
     assert reads == []
 
 
-@pytest.mark.parametrize("content", [b"", b"[1, 2", b'{"a": 1}', b"[1, null]", b"\xff\xfe", b"7"])
+@pytest.mark.parametrize(
+    "content", [b"", b"[1, 2", b'{"a": 1}', b'{"a": ["", [7]]}', b'{"a": ["", ["AAA"]]}', b"[1, null]", b"\xff\xfe", b"7"]
+)
 def test_a_damaged_memory_is_ignored(tmp_path: Path, parts: Parts, reads: list[str], content: bytes) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "checked.json").write_bytes(content)
@@ -234,6 +236,14 @@ def test_the_same_bytes_in_training_and_validation_are_doubted(tmp_path: Path, p
     assert (doubted["file"], doubted["status"]) == (parts["validation"][0]["image"], "accepted")
     assert copy["image"] in doubted["reason"]
     assert "scores come out too good" in doubted["reason"]
+
+
+def test_a_copy_of_image_and_label_takes_no_other_case_s_place(tmp_path: Path, parts: Parts) -> None:
+    copy = write(tmp_path, "copy", 0)  # of the first case, byte for byte
+    bad = write(tmp_path, "nan", 10, image=np.nan)
+    parts["training"] += [copy, bad, write(tmp_path, "d", 11)]
+    found, _ = check(tmp_path, parts, skip_bad=True)
+    assert found == parts | {"training": [case for case in parts["training"] if case is not bad]}
 
 
 def test_the_labels_of_two_readers_of_one_image_may_both_train(tmp_path: Path, parts: Parts) -> None:
