@@ -81,3 +81,8 @@ def test_samples_of_one_epoch_have_noise_of_their_own(runs: tuple[int, Batches])
     _, whole = runs
     spread = whole[1].std(1)[whole[1].std(1) > 1e-3]
     assert len(spread.unique()) == len(spread) > 2
+
+
+def test_a_loader_whose_order_no_epoch_can_tell_is_refused_in_words() -> None:
+    with pytest.raises(TypeError, match="by a DistributedSampler; the loader's sampler is a SequentialSampler"):
+        EpochSeed(seed=7, data_loader=DataLoader(Dataset([0, 1])))
