@@ -9,7 +9,7 @@ from typing import Any
 import fire
 import pytest
 from conftest import ROOT
-from monai.bundle import scripts
+from monai.bundle import ConfigParser, scripts
 from ugly_words import UGLY
 
 from scripts.run.plain_errors import plain_sentence
@@ -110,11 +110,19 @@ def test_an_option_without_its_path_is_refused(refused: Callable[..., str], word
     assert refused(*words) == "--input must be followed by a path; one that begins with - is given as --input=PATH"
 
 
-def test_a_word_of_no_option_ends_the_run_in_a_sentence(seen: Run) -> None:
-    """Of `--output_dir my masks` without quotes MONAI takes the second word for an id."""
-    (Path("show.json")).write_text(json.dumps({"show": ["$@settings"]}))
+def test_a_word_of_no_option_ends_the_run_in_a_sentence(seen: Run, tmp_path: Path) -> None:
+    """Of `--output_dir my masks` without quotes MONAI takes the second word for the id of the first steps."""
+    (tmp_path / "show.json").write_text(json.dumps({"show": "%inference"}))
     with pytest.raises(SystemExit, match="ERROR: the word masks belongs to no option; put a value with spaces in quotes"):
-        seen("--output_dir", "my", "masks")
+        seen("--input", "nowhere", "--output_dir", "my", "masks")
+    assert not (tmp_path / "my").exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "run"), [("train.json", "training"), ("evaluate.json", "evaluating"), ("overlays/cached.yaml", "caching")]
+)
+def test_every_run_begins_with_its_settings_which_no_misread_word_can_pass_over(file: str, run: str) -> None:
+    assert ConfigParser.load_config_file(str(ROOT / "configs" / file))[run][0] == "$@settings"
 
 
 @pytest.mark.parametrize("value", ["$x", "$1 +", "$[i]", "@x"])
