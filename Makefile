@@ -28,4 +28,4 @@ coverage: $(VENV)/installed
 lint: $(VENV)/installed
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
-	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(RUN) -m pyright
+	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(RUN) -m pyright --pythonpath $(RUN)
