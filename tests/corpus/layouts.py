@@ -1,5 +1,6 @@
 """Public datasets as they are laid out, in tiny volumes: which files there are, and which of them belong together."""
 
+import locale
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,6 +97,7 @@ def write_series(folder: Path, voxels: np.ndarray) -> None:
     """Slices as the affine of the NIfTI files places them."""
     from pydicom.uid import generate_uid
 
+    before = locale.setlocale(locale.LC_ALL)
     writer, series = sitk.ImageFileWriter(), generate_uid()
     writer.KeepOriginalImageUIDOn()
     for k in range(voxels.shape[2]):
@@ -107,6 +109,7 @@ def write_series(folder: Path, voxels: np.ndarray) -> None:
             image.SetMetaData(tag, value)
         writer.SetFileName(str(folder / f"{k:03d}.dcm"))
         writer.Execute(image)
+    locale.setlocale(locale.LC_ALL, before)  # GDCM sets that of the process to C
 
 
 THREE = ["001", "002", "003"]

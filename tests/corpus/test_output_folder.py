@@ -70,16 +70,17 @@ def test_inference_and_training_end_in_one_sentence_where_a_report_or_model_is_s
     bundle_run: Command, trained: Path, phantoms: Path, tmp_path: Path
 ) -> None:
     inference = {"input": phantoms / "images", "checkpoint": trained / "model.pt"}
-    for name, run_id, options in (
-        ("report.json", "inference", inference),
-        ("report.json", "training", {"dataset_dir": phantoms}),
-        ("model.pt", "training", {"dataset_dir": phantoms}),
+    ours = "was not written by this bundle"
+    for name, run_id, options, why in (
+        ("report.json", "inference", inference, ours),
+        ("report.json", "training", {"dataset_dir": phantoms}, ours),
+        ("model.pt", "training", {"dataset_dir": phantoms}, "no last.pt beside it"),
     ):
         folder = tmp_path / f"{run_id} {name}"
         folder.mkdir()
         (folder / name).write_text("theirs")
         config = "train.json" if run_id == "training" else "inference.json"
         result = bundle_run(run_id, [config], fails=True, output_dir=folder, **options)
-        assert f"{folder / name} is there and was not written by this bundle" in result.stderr.splitlines()[-2]
+        assert f"{folder / name} is there and {why}" in result.stderr.splitlines()[-2]
         assert "Traceback" not in result.stdout + result.stderr
         assert {path.name: path.read_text() for path in folder.iterdir()} == {name: "theirs"}

@@ -20,8 +20,8 @@ def start(phantoms: Path) -> Start:
 
     def start(run_id: str, output_dir: Path, **options: object) -> BaseProcess:
         configs = ["inference.json" if run_id == "inference" else "train.json"]
-        data = {"dataset_dir": phantoms, "output_dir": output_dir}
-        words = command_line(run_id, configs, {**data, **options})[2:]  # after -m monai.bundle
+        data = {} if run_id == "inference" else {"dataset_dir": phantoms}
+        words = command_line(run_id, configs, {**data, "output_dir": output_dir, **options})[2:]  # after -m monai.bundle
         output_dir.parent.mkdir(parents=True, exist_ok=True)
         return start_bundle(words, output_dir.parent / LOG)
 
