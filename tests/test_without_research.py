@@ -32,7 +32,7 @@ def product(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def python(product: Path) -> Path:
     """Of an environment in which this copy is installed, and nothing of the original; libraries are those at hand."""
     environment = product.parent / "environment"
-    subprocess.run([sys.executable, "-m", "venv", "--system-site-packages", environment], check=True)
+    subprocess.run([sys.executable, "-m", "venv", environment], check=True)
     found = environment / "bin" / "python"
     libraries = next(path for path in map(Path, sys.path) if path.name == "site-packages")
     site = subprocess.run([found, "-c", "import site; print(site.getsitepackages()[0])"], capture_output=True, text=True)

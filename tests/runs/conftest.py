@@ -73,8 +73,8 @@ def bundle_run(environment: dict[str, str], tmp_path_factory: pytest.TempPathFac
 
 
 def warnings_in(stderr: str) -> list[str]:
-    """But the one that MONAI gives of every config file, before the bundle has a say."""
-    lines = [line for line in stderr.splitlines() if re.search(r"\w*Warning: ", line)]
+    """Python's, which have a class; but the one that MONAI gives of every config file, before the bundle has a say."""
+    lines = [line for line in stderr.splitlines() if re.search(r"\w+Warning: ", line)]
     return [line for line in lines if "parsing config_file" not in line]
 
 
