@@ -53,6 +53,7 @@ def _resident_peak(run: Callable[[], object], warm_up: Callable[[], object]) -> 
 
 def _measure(run: Callable[[], object], warm_up: Callable[[], object], sender: Connection) -> None:
     torch.set_num_threads(1)  # OpenMP's other threads stayed with the parent: work for them would wait forever
+    gc.collect()  # the parent's garbage leaves its blocks now, not to the run
     _give_blocks_their_own_pages()
     warm_up()
     gc.collect()
