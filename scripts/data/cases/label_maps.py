@@ -39,7 +39,7 @@ def label_maps(images: Sequence[Path], folder: Path) -> tuple[set[Path], dict[Pa
         doubtful[path] = CaseError(str(path), "an image must be told from a label", why, remedy)
 
     for path in sorted(named):
-        voxels = _voxels(path)  # None: whatever is wrong with it, opening says
+        voxels = _voxels(_header(path))  # None: whatever is wrong with it, opening says
         if voxels is not None and has_few_values(voxels):
             found.add(path)
         elif voxels is not None and _says_folder(path, folder):
@@ -51,7 +51,7 @@ def label_maps(images: Sequence[Path], folder: Path) -> tuple[set[Path], dict[Pa
     for group in tqdm(groups.values(), desc="telling labels from images", unit="group", dynamic_ncols=True, leave=False):
         if 1 < len(group) <= PARTNERS:
             headers = {path: header for path in group if (header := _header(path))}
-            labels = {path for path in headers if (voxels := _voxels(path)) is not None and is_label_map(voxels)}
+            labels = {path for path in headers if (voxels := _voxels(headers[path])) is not None and is_label_map(voxels)}
             for path in labels:
                 if any(_same_grid(headers[path], headers[other]) for other in headers.keys() - labels):
                     found.add(path)
@@ -92,9 +92,9 @@ def _header(path: Path) -> ImageFile | None:
     return None
 
 
-def _voxels(path: Path) -> np.ndarray | None:
+def _voxels(image: ImageFile | None) -> np.ndarray | None:
     with suppress(Exception):  # of a file whose turn to be refused comes later
-        return open_image(str(path)).read()
+        return image.read() if image else None
     return None
 
 
