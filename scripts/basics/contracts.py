@@ -1,19 +1,24 @@
 """What the inferers, the embedding cache and the configs may ask of an encoder, a decoder and a network."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, TypeGuard, runtime_checkable
 
 import torch
 from torch import nn
 
 
-class DepthStore(Protocol):
+class ReadableStore(Protocol):
     """Consecutive slices, (B, C, d, h, w), kept outside of the memory that is short."""
 
-    depth: int
+    @property
+    def depth(self) -> int: ...
+    def read(self, start: int, stop: int) -> torch.Tensor: ...
+
+
+class DepthStore(ReadableStore, Protocol):
+    """One that is being filled."""
 
     def append(self, part: torch.Tensor) -> None: ...
-    def read(self, start: int, stop: int) -> torch.Tensor: ...
 
 
 NewStore = Callable[[], DepthStore]
@@ -40,6 +45,21 @@ class SliceEncoder(Protocol):
         ...
 
 
+class Detail(Protocol):
+    """(B, M, D, H, W), the pixels themselves -> features for each of a decoder's stages, coarsest first.
+
+    token_channels: 256 M, the channels that the pixels of a token take among its embedding's.
+    """
+
+    token_channels: int
+
+    def __call__(self, pixels: torch.Tensor) -> list[torch.Tensor]: ...
+
+    def stream(self, pixels: ReadableStore, new_store: NewStore, slices: int) -> list[ReadableStore]:
+        """The same, computed `slices` at a time."""
+        ...
+
+
 class Decoder(Protocol):
     """(B, C, h, w, D) -> logits of every supervised stage, finest first.
 
@@ -50,9 +70,19 @@ class Decoder(Protocol):
 
     def __call__(self, embeddings: torch.Tensor) -> list[torch.Tensor]: ...
 
-    def stream(self, embeddings: DepthStore, new_store: NewStore, slices: int) -> Iterator[torch.Tensor]:
+    def stream(self, embeddings: ReadableStore, new_store: NewStore, slices: int) -> Iterator[torch.Tensor]:
         """The finest logits, `slices` at a time. Raises ValueError where a decoder needs all slices at once."""
         ...
+
+
+class DetailDecoder(Decoder, Protocol):
+    """One whose stages read the levels of a `Detail` too, coarsest first."""
+
+    def __call__(self, embeddings: torch.Tensor, levels: Sequence[torch.Tensor] = ()) -> list[torch.Tensor]: ...
+
+    def stream(
+        self, embeddings: ReadableStore, new_store: NewStore, slices: int, levels: Sequence[ReadableStore] = ()
+    ) -> Iterator[torch.Tensor]: ...
 
 
 @runtime_checkable
@@ -74,7 +104,12 @@ class EmbeddingNetwork(DecodesEmbeddings, Protocol):
     """A slice encoder and a decoder, which may be run apart: `SAM3D` and its like."""
 
     encoder: SliceEncoder
+    detail: Detail | None
     decoder: Decoder
+
+    def encode(self, volume: torch.Tensor) -> torch.Tensor:
+        """(B, M, H, W, D) -> (B, C, h, w, D), each slice by itself: all that is decoded."""
+        ...
 
     def __call__(self, volume: torch.Tensor) -> torch.Tensor: ...
 

@@ -1,5 +1,8 @@
 """Pixels -> SAM's tokens, patches of 16 x 16 pixels of a slice."""
 
+import torch
+from torch.nn import functional as F
+
 PATCH = 16  # pixels on a side of a token
 
 
@@ -11,3 +14,20 @@ def tokens(pixels: int) -> int:
 def padded(pixels: int) -> int:
     """The next multiple of a token's side."""
     return PATCH * tokens(pixels)
+
+
+def pixels_to_tokens(volume: torch.Tensor) -> torch.Tensor:
+    """(B, M, H, W, D) -> (B, 256 * M, ceil(H / 16), ceil(W / 16), D): the pixels of every token as its channels.
+
+    Slices are padded with zeros to whole tokens, as the encoder pads them.
+    """
+    height, width = int(volume.shape[2]), int(volume.shape[3])
+    volume = F.pad(volume.as_subclass(torch.Tensor), (0, 0, 0, padded(width) - width, 0, padded(height) - height))
+    split = volume.unflatten(3, (-1, PATCH)).unflatten(2, (-1, PATCH))  # (B, M, h, 16, w, 16, D)
+    return split.permute(0, 1, 3, 5, 2, 4, 6).flatten(1, 3)
+
+
+def tokens_to_pixels(channels: torch.Tensor) -> torch.Tensor:
+    """The inverse, depth first: (B, 256 * M, D, h, w) -> (B, M, D, 16 h, 16 w)."""
+    split = channels.unflatten(1, (-1, PATCH, PATCH))  # (B, M, 16, 16, D, h, w)
+    return split.permute(0, 1, 4, 5, 2, 6, 3).flatten(5, 6).flatten(3, 4)

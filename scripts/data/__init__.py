@@ -16,6 +16,7 @@ from .cases.tried_cases import ReadAhead, TriedCases
 from .embeddings.draw_embeddings import DrawEmbeddingsd
 from .embeddings.embedding_cache import EmbeddingCache
 from .embeddings.embedding_store import EmbeddingStore
+from .embeddings.join_pixels import JoinPixelsd
 from .formats.open_image import open_image
 from .masks.case_report import CaseReport
 from .masks.logits_to_classes import LogitsToClassesd
@@ -34,6 +35,7 @@ __all__ = [
     "DrawEmbeddingsd",
     "EmbeddingCache",
     "EmbeddingStore",
+    "JoinPixelsd",
     "LogitsToClassesd",
     "MaskRecords",
     "ReadAhead",

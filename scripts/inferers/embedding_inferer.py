@@ -9,7 +9,7 @@ import torch
 from monai.inferers import Inferer, SlidingWindowInferer
 from torch.nn import functional as F
 
-from ..basics.contracts import EmbeddingNetwork, SliceEncoder
+from ..basics.contracts import EmbeddingNetwork
 from ..basics.tokens import padded
 from .rolling_embeddings import RollingEmbeddings
 from .temporary_store import TemporaryStore
@@ -88,7 +88,7 @@ class EmbeddingInferer(Inferer):
             return network(volume)
         embeddings = TemporaryStore()
         for part in volume.split(slices or SLICES, -1):
-            embeddings.append(network.encoder(part).movedim(-1, 2))
+            embeddings.append(network.encode(part).movedim(-1, 2))
         return self._stream(embeddings, network, volume.shape, slices)
 
     def _windows(self, volume: torch.Tensor, network: EmbeddingNetwork, slices: int | None) -> torch.Tensor:
@@ -100,7 +100,7 @@ class EmbeddingInferer(Inferer):
             with_coord=True,
             device=volume.device if slices is None else torch.device("cpu"),
         )
-        embeddings = RollingEmbeddings(network.encoder if slices is None else _in_parts(network.encoder, slices))
+        embeddings = RollingEmbeddings(network.encode if slices is None else _in_parts(network.encode, slices))
 
         def predict(window: torch.Tensor, coordinates: list[list[slice]]) -> torch.Tensor | list[torch.Tensor]:
             embedded = embeddings(window, coordinates[0])  # one window at a time
@@ -129,9 +129,9 @@ class EmbeddingInferer(Inferer):
         return network.decoder.bytes_per_voxel * batch * padded(height) * padded(width) * depth <= memory
 
 
-def _in_parts(encoder: SliceEncoder, slices: int) -> Callable[[torch.Tensor], torch.Tensor]:
+def _in_parts(encode: Callable[[torch.Tensor], torch.Tensor], slices: int) -> Callable[[torch.Tensor], torch.Tensor]:
     """The same embeddings: slices do not see each other in the encoder."""
-    return lambda volume: torch.cat([encoder(part) for part in volume.split(slices, -1)], -1)
+    return lambda volume: torch.cat([encode(part) for part in volume.split(slices, -1)], -1)
 
 
 def _free_memory(device: torch.device) -> int:

@@ -9,11 +9,25 @@ from collections.abc import Callable, Iterable, Iterator
 import torch
 from torch.nn import functional as F
 
-from ..basics.contracts import DepthStore
+from ..basics.contracts import DepthStore, ReadableStore
 
 EPS = 1e-5  # of F.instance_norm
 
 Layer = Callable[[torch.Tensor], torch.Tensor]
+
+
+class View:
+    """A store as it looks after `layer`, which is applied to whatever is read."""
+
+    def __init__(self, store: ReadableStore, layer: Layer) -> None:
+        self._store, self._layer = store, layer
+
+    @property
+    def depth(self) -> int:
+        return self._store.depth
+
+    def read(self, start: int, stop: int) -> torch.Tensor:
+        return self._layer(self._store.read(start, stop))
 
 
 def unchanged(part: torch.Tensor) -> torch.Tensor:
@@ -27,13 +41,13 @@ def keep(results: Iterable[torch.Tensor], store: DepthStore) -> DepthStore:
     return store
 
 
-def parts(store: DepthStore, slices: int) -> Iterator[torch.Tensor]:
+def parts(store: ReadableStore, slices: int) -> Iterator[torch.Tensor]:
     """The whole store, `slices` at a time."""
     for start in range(0, store.depth, slices):
         yield store.read(start, min(start + slices, store.depth))
 
 
-def convolve(store: DepthStore, slices: int, convolution: Layer, before: Layer) -> Iterator[torch.Tensor]:
+def convolve(store: ReadableStore, slices: int, convolution: Layer, before: Layer = unchanged) -> Iterator[torch.Tensor]:
     """`convolution(before(store))`, `slices` at a time.
 
     convolution: 3 slices deep and without padding along the depth: d + 2 slices -> d. Zeros lie around the volume.

@@ -1,15 +1,17 @@
 """Slice embeddings -> feature maps of rising in-plane resolution -> logits of every supervised stage."""
 
+import math
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, cast
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..basics.contracts import DepthStore, NewStore
+from ..basics.contracts import DepthStore, NewStore, ReadableStore
 from .convolution import conv3d
-from .depth_stream import Layer, convolve, keep, normalise, parts, unchanged
+from .depth_stream import Layer, View, convolve, keep, normalise, parts, unchanged
 
 INTERPOLATION = {"linear": "trilinear", "nearest": "nearest-exact"}
 
@@ -22,10 +24,14 @@ class ResidualDecoder(nn.Module):
     The defaults are this bundle's; the decoder of Bui et al., "SAM3D" (arXiv:2309.03493) is
     `shortcut_kernel=1, upsample="nearest", supervised_stages=3, head="convolutional", conv_bias=True`.
 
+    With `detail_channels` a stage's `g` has the channels of two tensors: what comes from below, and a level of features of the
+    image itself in the same resolution (`DetailPyramid`). Embeddings of many channels are soon learnt by heart from few cases:
+    `entrance_channels` narrows them first, and `embedding_dropout` hides some of them in every training step.
+
     Inside, volumes are (B, C, D, h, w) and so are kernels.
 
     Args:
-        in_channels: channels of the embeddings, 256 for each modality.
+        in_channels: channels of the embeddings, 256 for each modality; 0, with detail, for a network without an encoder.
         out_channels: classes K, background included.
         channels: of each stage, coarsest first.
         shortcut_kernel: edge of W0, 1 or 3.
@@ -34,6 +40,9 @@ class ResidualDecoder(nn.Module):
         head: `linear` is a 1 x 1 x 1 convolution; `convolutional` is 3 x 3 x 3 to half the channels, IN, leaky ReLU,
             1 x 1 x 1.
         conv_bias: of the stages' convolutions; the normalisation after them removes it.
+        detail_channels: of the levels, one beside every stage, coarsest first; (): no detail.
+        entrance_channels: to which a 1 x 1 x 1 convolution narrows the embeddings; None: as they are.
+        embedding_dropout: share of the embeddings' channels that are zero in a training step, 0 to below 1.
 
     Raises:
         ValueError: for an option that is not there, and for embeddings of a single position.
@@ -56,6 +65,9 @@ class ResidualDecoder(nn.Module):
         supervised_stages: int = 4,
         head: str = "linear",
         conv_bias: bool = False,
+        detail_channels: Sequence[int] = (),
+        entrance_channels: int | None = None,
+        embedding_dropout: float = 0.0,
     ) -> None:
         super().__init__()
         if upsample not in INTERPOLATION:
@@ -66,10 +78,27 @@ class ResidualDecoder(nn.Module):
             raise ValueError(f"shortcut_kernel must be 1 or 3, got {shortcut_kernel}")
         if not 1 <= supervised_stages <= len(channels):
             raise ValueError(f"supervised_stages must be between 1 and {len(channels)}, got {supervised_stages}")
+        if detail_channels and len(detail_channels) != len(channels):
+            raise ValueError(
+                f"detail_channels must be one number for each of the {len(channels)} stages, got {list(detail_channels)}"
+            )
+        if not in_channels and not detail_channels:
+            raise ValueError(
+                "a decoder reads embeddings, detail, or both, and here are neither: give --network detail+no_encoder, not "
+                "no_encoder alone"
+            )
         self.upsample = upsample
+        self.entrance = nn.Sequential()
+        if in_channels and embedding_dropout:
+            self.entrance.append(nn.Dropout3d(embedding_dropout))
+        if in_channels and entrance_channels:
+            self.entrance.append(nn.Conv3d(in_channels, entrance_channels, 1, bias=False))
+            in_channels = entrance_channels
         stages = [
-            ResidualDoubleConv3d(before, after, shortcut_kernel, conv_bias)
-            for before, after in zip([in_channels, *channels], channels, strict=False)
+            ResidualDoubleConv3d(below + level, after, shortcut_kernel, conv_bias)
+            for below, level, after in zip(
+                [in_channels, *channels], detail_channels or [0] * len(channels), channels, strict=False
+            )
         ]
         self.stages = cast(Sequence[ResidualDoubleConv3d], nn.ModuleList(stages))
         make_head = linear_head if head == "linear" else convolutional_head
@@ -80,32 +109,42 @@ class ResidualDecoder(nn.Module):
         # (docs/research/complexity.md), with room for the logits of more.
         self.bytes_per_voxel = (110 if self.head_before_upsampling else 220) + 4 * max(0, out_channels - 4)
 
-    def forward(self, embeddings: torch.Tensor) -> list[torch.Tensor]:
-        require_several_positions(embeddings.shape[2:].numel())
+    def forward(self, embeddings: torch.Tensor, levels: Sequence[torch.Tensor] = ()) -> list[torch.Tensor]:
+        """Of embeddings and, for a decoder made for detail, of its levels.
+
+        Args:
+            embeddings: (B, C, h, w, D).
+            levels: (B, C', D, h', w') for every stage, coarsest first.
+        """
+        require_several_positions(embeddings.shape[2:])
+        narrow = embeddings.movedim(-1, 2)  # (B, C, D, h, w)
+        before: Layer = self.entrance
         heads = [None] * (len(self.stages) - len(self.heads)) + list(self.heads)
-        narrow, before = embeddings.movedim(-1, 2), unchanged  # (B, C, D, h, w)
-        levels = []
-        for stage, head in zip(self.stages, heads, strict=True):
-            narrow, before = stage(narrow, before), self._enlarge
+        results = []
+        for stage, head, level in zip(self.stages, heads, levels or [None] * len(self.stages), strict=True):
+            narrow, before = stage(narrow, before, level), self._enlarge
             if head is not None:
                 logits = self._enlarge(head(narrow)) if self.head_before_upsampling else head(self._enlarge(narrow))
-                levels.append(logits.movedim(2, -1))
-        return levels[::-1]
+                results.append(logits.movedim(2, -1))
+        return results[::-1]
 
-    def stream(self, embeddings: DepthStore, new_store: NewStore, slices: int) -> Iterator[torch.Tensor]:
+    def stream(
+        self, embeddings: ReadableStore, new_store: NewStore, slices: int, levels: Sequence[ReadableStore] = ()
+    ) -> Iterator[torch.Tensor]:
         """The finest logits of `forward`, (B, K, 16 h, 16 w, d) part by part, in memory that does not grow with the depth.
 
         Args:
             embeddings: (B, C, D, h, w).
             new_store: makes an empty store for a layer's results.
             slices: in a part.
+            levels: as of `forward`.
         """
-        require_several_positions(embeddings.depth * embeddings.read(0, 1)[0, 0].numel())
-        store, before = embeddings, unchanged
-        for stage in self.stages[:-1]:
-            narrow, before = stage.stream(store, before, new_store, slices), self._enlarge
-            store = keep(narrow, new_store())
-        narrow, head = self.stages[-1].stream(store, before, new_store, slices), self.heads[-1]
+        require_several_positions((embeddings.depth, *embeddings.read(0, 1).shape[3:]))
+        below = View(embeddings, self.entrance)
+        for stage, level in zip(self.stages[:-1], levels or [None] * len(self.stages), strict=False):
+            narrow = stage.stream(below, level, new_store, slices)
+            below = View(keep(narrow, new_store()), self._enlarge)
+        narrow, head = self.stages[-1].stream(below, levels[-1] if levels else None, new_store, slices), self.heads[-1]
         if self.head_before_upsampling:
             logits = (self._enlarge(head(part)) for part in narrow)
         else:
@@ -141,15 +180,18 @@ class ResidualDoubleConv3d(nn.Module):
         self.conv2 = nn.Conv3d(out_channels, out_channels, 3, padding=1, bias=bias)
         self.activation = nn.LeakyReLU()
 
-    def forward(self, features: torch.Tensor, before: Layer) -> torch.Tensor:
-        inner, shortcut = F.instance_norm(self._first(before(features), depth_padding=1)).chunk(2, 1)
+    def forward(self, features: torch.Tensor, before: Layer = unchanged, level: torch.Tensor | None = None) -> torch.Tensor:
+        """level: (B, C', D, h, w), the last channels of g."""
+        inner, shortcut = F.instance_norm(self._first([before(features), level], depth_padding=1)).chunk(2, 1)
         residual = F.instance_norm(conv3d(self.activation(inner), self.conv2.weight, self.conv2.bias, (1, 1, 1)))
         return self.activation(residual + shortcut)
 
-    def stream(self, store: DepthStore, before: Layer, new_store: NewStore, slices: int) -> Iterator[torch.Tensor]:
-        """`forward` part by part."""
+    def stream(
+        self, below: ReadableStore, level: ReadableStore | None, new_store: NewStore, slices: int
+    ) -> Iterator[torch.Tensor]:
+        """`forward` part by part; below: g but for the channels of its level."""
         first, second = new_store(), new_store()
-        norm = normalise(convolve(store, slices, lambda part: self._first(part, depth_padding=0), before), first)
+        norm = normalise(self._stream_first([below, level], slices), first)
 
         def inner(part: torch.Tensor) -> torch.Tensor:
             return self.activation(norm(part).chunk(2, 1)[0])
@@ -158,16 +200,49 @@ class ResidualDoubleConv3d(nn.Module):
         for both, residual in zip(parts(first, slices), parts(second, slices), strict=True):
             yield self.activation(residual_norm(residual) + norm(both).chunk(2, 1)[1])
 
-    def _first(self, features: torch.Tensor, depth_padding: int) -> torch.Tensor:
-        """W1 * g and W0 * g, (B, 2 out, D, h, w).
+    def _first(self, sources: Sequence[torch.Tensor | None], depth_padding: int) -> torch.Tensor:
+        """W1 * g and W0 * g, (B, 2 out, D, h, w), of g = the channels of all sources.
+
+        It is the sum of what the sources give by themselves: they are never copied into one tensor, the largest of all.
 
         depth_padding: 1, or 0 to leave out the first and the last slice.
         """
-        first = conv3d(features, self.conv1.weight, self.conv1.bias, (depth_padding, 1, 1))
+        products, channel = [], 0
+        for source in sources:
+            if source is not None and source.shape[1]:  # of no encoder there is nothing
+                products.append(self._product(source, channel, depth_padding))
+                channel += source.shape[1]
+        return sum_of(products)
+
+    def _stream_first(self, sources: Sequence[ReadableStore | None], slices: int) -> Iterator[torch.Tensor]:
+        products, channel = [], 0
+        for source in sources:
+            if source is not None and (channels := source.read(0, 1).shape[1]):
+                products.append(convolve(source, slices, partial(self._product, channel=channel, depth_padding=0)))
+                channel += channels
+        return map(sum_of, zip(*products, strict=True))
+
+    def _product(self, source: torch.Tensor, channel: int, depth_padding: int) -> torch.Tensor:
+        """Of the channels of g that begin with number `channel`."""
+        channels = slice(channel, channel + source.shape[1])
+        first = conv3d(source, self.conv1.weight[:, channels], bias_of(self.conv1, channel), (depth_padding, 1, 1))
         if self.shortcut is None:
             return first
-        same_slices = features[:, :, 1 - depth_padding : features.shape[2] - 1 + depth_padding]
-        return torch.cat([first, self.shortcut(same_slices)], 1)
+        same_slices = source[:, :, 1 - depth_padding : source.shape[2] - 1 + depth_padding]
+        shortcut = F.conv3d(same_slices, self.shortcut.weight[:, channels], bias_of(self.shortcut, channel))
+        return torch.cat([first, shortcut], 1)
+
+
+def bias_of(convolution: nn.Conv3d, channel: int) -> torch.Tensor | None:
+    """Only what the first channels of its input give carries the bias."""
+    return convolution.bias if channel == 0 else None
+
+
+def sum_of(products: Sequence[torch.Tensor]) -> torch.Tensor:
+    total = products[0]
+    for product in products[1:]:
+        total += product  # no gradient needs what a convolution gave
+    return total
 
 
 def inside(convolution: nn.Conv3d, features: torch.Tensor) -> torch.Tensor:
@@ -189,9 +264,9 @@ def convolutional_head(in_channels: int, out_channels: int) -> nn.Module:
     )
 
 
-def require_several_positions(positions: int) -> None:
+def require_several_positions(size: Sequence[int]) -> None:
     """Instance normalisation has nothing to normalise over a single one. Raises ValueError."""
-    if positions == 1:
+    if math.prod(size) == 1:
         raise ValueError(
             "the decoder normalises over the positions of a volume and this one has a single position: it must be larger "
             "than one token (16 x 16 pixels) in the plane, or have more than one slice"

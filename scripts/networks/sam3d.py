@@ -1,12 +1,14 @@
 """Slice encoder + 3-D decoder = the network."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
 
-from ..basics.contracts import Decoder, DepthStore, NewStore, SliceEncoder
+from ..basics.contracts import Decoder, DepthStore, Detail, DetailDecoder, NewStore, SliceEncoder
+from ..basics.tokens import pixels_to_tokens, tokens_to_pixels
+from .depth_stream import View
 from .traced_size import require_traced_size
 
 ENCODER_PREFIX = "encoder."
@@ -18,13 +20,18 @@ class SAM3D(nn.Module):
 
     Any H, W and D: the encoder pads the plane to its patches, the logits are cropped back.
 
+    A token's embedding is all that is known of its 16 x 16 pixels. With `detail` the decoder sees the pixels too: they are
+    further channels behind the embeddings (`encode`), so that whatever caches, stores and streams embeddings handles them
+    alike. With detail the encoder may be `NoEncoder`.
+
     While the encoder is frozen, `state_dict()` holds the trained parameters and the encoder's sha256 in place of its
     parameters (0.01 instead of 0.37 GB for ViT-B). Loading such a dictionary verifies the digest against the encoder at
     hand and takes the encoder's parameters from there, so strict loaders work; another encoder is refused.
 
     Args:
         encoder: of slices; frozen unless it is `trainable`.
-        decoder: of the embeddings of all modalities together.
+        decoder: of the embeddings of all modalities together, and of the levels of detail.
+        detail: of the pixels; None: embeddings alone.
 
     Example:
         >>> import torch
@@ -37,16 +44,21 @@ class SAM3D(nn.Module):
         ['encoder_sha256']
     """
 
-    def __init__(self, encoder: SliceEncoder, decoder: Decoder) -> None:
+    def __init__(self, encoder: SliceEncoder, decoder: Decoder | DetailDecoder, detail: Detail | None = None) -> None:
         super().__init__()
         self.encoder = encoder
+        self.detail = detail
         self.decoder = decoder
         self.register_state_dict_post_hook(_replace_frozen_encoder_by_digest)
         self.register_load_state_dict_pre_hook(_restore_frozen_encoder)
 
     def forward(self, volume: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
-        embeddings = self.encoder(require_traced_size(volume))
-        return self.decode(embeddings, (volume.shape[2], volume.shape[3]))
+        return self.decode(self.encode(require_traced_size(volume)), (volume.shape[2], volume.shape[3]))
+
+    def encode(self, volume: torch.Tensor) -> torch.Tensor:
+        """(B, M, H, W, D) -> (B, C, h, w, D), each slice by itself: embeddings, and with detail the pixels behind them."""
+        embeddings = self.encoder(volume)
+        return embeddings if self.detail is None else torch.cat([embeddings, pixels_to_tokens(volume)], 1)
 
     def stream(
         self, embeddings: DepthStore, plane: tuple[int, int], new_store: NewStore, slices: int
@@ -54,7 +66,7 @@ class SAM3D(nn.Module):
         """`decode` in evaluation, `slices` at a time and in memory that does not grow with the depth: (B, K, H, W, d).
 
         Args:
-            embeddings: a store of (B, C, D, h, w).
+            embeddings: a store of (B, C, D, h, w), from `encode`.
             plane: H x W pixels of the logits.
             new_store: makes an empty store for a layer's results.
             slices: in a part.
@@ -62,16 +74,34 @@ class SAM3D(nn.Module):
         Raises:
             ValueError: for a decoder that needs all slices at once.
         """
-        parts = self.decoder.stream(embeddings, new_store, slices)
+        if self.detail is None:
+            parts = self.decoder.stream(embeddings, new_store, slices)
+        else:
+            levels = self.detail.stream(View(embeddings, self._pixels), new_store, slices)
+            parts = cast(DetailDecoder, self.decoder).stream(View(embeddings, self._encoded), new_store, slices, levels)
         return (logits[:, :, : plane[0], : plane[1]] for logits in parts)
 
     def decode(self, embeddings: torch.Tensor, plane: tuple[int, int]) -> torch.Tensor | list[torch.Tensor]:
-        """(B, C, h, w, D) -> logits for a plane of H x W pixels; when training a list of them, finest first."""
+        """(B, C, h, w, D), from `encode` -> logits for a plane of H x W pixels; when training a list of them, finest first."""
         logits = [
             level[:, :, : -(-plane[0] >> i), : -(-plane[1] >> i)]  # level i: ceil(H / 2^i) x ceil(W / 2^i)
-            for i, level in enumerate(self.decoder(embeddings))
+            for i, level in enumerate(self._decode(embeddings))
         ]
         return logits if self.training else logits[0]
+
+    def _decode(self, embeddings: torch.Tensor) -> list[torch.Tensor]:
+        if self.detail is None:
+            return self.decoder(embeddings)
+        levels = self.detail(self._pixels(embeddings.movedim(-1, 2)))
+        return cast(DetailDecoder, self.decoder)(self._encoded(embeddings), levels)
+
+    def _encoded(self, tokens: torch.Tensor) -> torch.Tensor:
+        """(B, C + 256 M, ...) -> (B, C, ...)"""
+        return tokens[:, : -cast(Detail, self.detail).token_channels]
+
+    def _pixels(self, tokens: torch.Tensor) -> torch.Tensor:
+        """(B, C + 256 M, D, h, w) -> (B, M, D, 16 h, 16 w)"""
+        return tokens_to_pixels(tokens[:, -cast(Detail, self.detail).token_channels :])
 
 
 class EmbeddingsToLogits(nn.Module):
@@ -87,7 +117,7 @@ class EmbeddingsToLogits(nn.Module):
         >>> vit = {"embed_dim": 16, "depth": 1, "num_heads": 1, "global_attn_indexes": ()}
         >>> network = SAM3D(SAMSliceEncoder(vit), ResidualDecoder(256, out_channels=4)).eval()
         >>> volume = torch.rand(1, 1, 40, 33, 6)
-        >>> logits = EmbeddingsToLogits(network, plane=(40, 33))(network.encoder(volume))
+        >>> logits = EmbeddingsToLogits(network, plane=(40, 33))(network.encode(volume))
         >>> torch.equal(logits, network(volume))
         True
     """

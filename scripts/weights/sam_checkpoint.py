@@ -54,7 +54,7 @@ def load_sam_encoder(encoder: nn.Module, weights: str | Path, seed: int = 0) -> 
         fill_at_random(encoder, seed)
         logger.warning(
             "encoder_weights: random (seed %d). The slice encoder is NOT pretrained: use this for tests and comparisons, "
-            "never for masks that matter.",
+            "never for masks that matter. Without pretrained weights, --network detail+no_encoder is the better choice.",
             seed,
         )
         return encoder
@@ -93,8 +93,8 @@ def _how_to_get(path: Path, encoder: nn.Module) -> str:
     remedy = "by other means and put it" if name == default else f"(sha256 {sha256}), put it"
     option = "or give --encoder-weights PATH" if place == path else f"and give --encoder-weights {place}"
     return (
-        f"no SAM encoder weights at {path}. {command} {OFFICIAL_URL}{name} {remedy} at {place}, {option}; for a run without "
-        "pretrained weights, give --encoder-weights random"
+        f"no SAM encoder weights at {path}. {command} {OFFICIAL_URL}{name} {remedy} at {place}, {option}; without "
+        "pretrained weights give --network detail+no_encoder, or for tests and comparisons --encoder-weights random"
     )
 
 

@@ -11,8 +11,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from .conftest import Command
 
 NO_AUGMENTATION = """
-random_transforms:
+random_crop:
   - {_target_: CenterSpatialCropd, keys: [image, label], roi_size: [-1, -1, 8]}
+augmentation: []
 """
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
 

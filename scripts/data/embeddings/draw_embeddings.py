@@ -13,6 +13,9 @@ from .embedding_cache import EmbeddingCache, name_of
 class DrawEmbeddingsd(Randomizable, Transform):
     """{image, label: files} -> {image: embeddings (C, h, w, roi_depth), label (1, H, W, roi_depth)}.
 
+    For a network with detail {embedding (C, h, w, roi_depth), image (M, H, W, roi_depth), label}, MetaTensors whose affine is
+    that of the crop's voxels: what transforms do to image and label `JoinPixelsd` does to the embedding.
+
     The crop is centred, as far as the volume allows, on a slice drawn as MONAI's `RandCropByPosNegLabeld` does: that of a
     random labelled voxel `pos` times for `neg` times of a background voxel. Only the slices of the crop are read; whatever
     moves slices along the depth commutes with the encoder, so crops and flips along it are drawn here.
@@ -45,6 +48,7 @@ class DrawEmbeddingsd(Randomizable, Transform):
     def __init__(self, cache: EmbeddingCache, roi_depth: int, pos: float, neg: float, flip_prob: float = 0.0) -> None:
         self.keys = cache.keys
         self.store = cache.store
+        self.with_pixels = cache.with_pixels
         self.roi_depth = roi_depth
         self.pos_fraction = pos / (pos + neg)
         self.flip_prob = flip_prob
@@ -55,14 +59,17 @@ class DrawEmbeddingsd(Randomizable, Transform):
         key = views[self.R.randint(len(views))]
         start = self._draw_start(self.store.read(key, "counts"))
         crop = (start, start + self.roi_depth)
-        image = self.store.read(key, "embedding", *crop).float().movedim(0, -1)
-        label = self.store.read(key, "label", *crop).float().movedim(0, -1)[None]
-        if self.R.random() < self.flip_prob:
-            image, label = image.flip(-1), label.flip(-1)
-        return {
-            "image": MetaTensor(image.contiguous(), meta={"filename_or_obj": str(data["image"])}),
-            "label": label.contiguous(),
-        }
+        flipped = self.R.random() < self.flip_prob
+
+        def drawn(name: str) -> torch.Tensor:
+            tensor = self.store.read(key, name, *crop).float().movedim(0, -1)
+            return (tensor.flip(-1) if flipped else tensor).contiguous()
+
+        about = {"filename_or_obj": str(data["image"])}
+        embedding, label = MetaTensor(drawn("embedding"), meta=about), drawn("label")[None]
+        if not self.with_pixels:
+            return {"image": embedding, "label": label}
+        return {"embedding": embedding, "image": MetaTensor(drawn("image"), meta=about), "label": MetaTensor(label)}
 
     def _draw_start(self, counts: torch.Tensor) -> int:
         """counts: (D, 2), background and labelled voxels of every slice."""

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 class EmbeddingCache:
     """Fills a store with one entry for each case and view: `embedding` (D, C, h, w) in half precision, `label` (D, H, W), and
-    `counts` (D, 2) of background and labelled voxels.
+    `counts` (D, 2) of background and labelled voxels; for a network with detail `image` (D, M, H, W) in half precision too.
 
     The key of an entry covers whatever it depends on: the bytes of the image and the label, the encoder's weights, every
     parameter of the preprocessing and the view, the code of their classes and of this one, the kind of device, and the versions
@@ -76,6 +76,8 @@ class EmbeddingCache:
         if not is_on_embeddings(network):
             raise ValueError("this network has no slice encoder whose embeddings could be cached; omit cached.yaml")
         encoder = network.encoder
+        if not encoder.out_channels:
+            raise ValueError("this network has no encoder whose embeddings could be cached; omit cached.yaml (--cached)")
         if encoder.trainable:
             raise ValueError(
                 "embeddings can be cached only while the encoder is frozen; omit cached.yaml, or what trains it "
@@ -90,12 +92,17 @@ class EmbeddingCache:
         self.cases = {name_of(case): case for case in cases}
         self.pipelines = pipelines
         self.encoder = encoder
+        self.with_pixels = network.detail is not None
         self.device = torch.device(device)
         self.store = store
         self.num_workers = num_workers
         self.keys: dict[str, list[str]] = {}  # of each case the key of every view
         self._recipes = [
-            digest(self.device.type, preprocessing_digest(pipeline.transforms, self, *encoder.modules()))
+            digest(
+                self.device.type,
+                f"pixels: {self.with_pixels}",
+                preprocessing_digest(pipeline.transforms, self, *encoder.modules()),
+            )
             for pipeline in pipelines
         ]
 
@@ -126,6 +133,8 @@ class EmbeddingCache:
             label = _small(volume["label"])
             image = str(self.cases[name]["image"])
             tensors = {"embedding": self._encode(volume["image"], image), "label": label, "counts": _counts(label)}
+            if self.with_pixels:
+                tensors["image"] = volume["image"].movedim(-1, 0).half().contiguous()
             self.store.check_room(sum(tensor.nbytes for tensor in tensors.values()))
             written += self.store.put(self.keys[name][view], tensors, {"image": image, "view": str(view), "encoder": encoder})
             if done == 0:

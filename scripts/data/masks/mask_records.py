@@ -16,7 +16,7 @@ from ...basics.case import NamedCase, file_of
 from ...basics.contracts import is_on_embeddings
 from ...files.atomic_write import write_json
 from ...files.file_digest import digest, file_digest
-from ...run.settings import RANDOM_ENCODER, Changes, chosen
+from ...run.settings import Changes, chosen
 from ..cases.case_error import CaseError, printable
 from ..cases.open_case import headers_of
 from ..formats.image_file import ImageFile
@@ -40,7 +40,7 @@ class MaskRecords:
         encoder_weights: a file, or the word `random`.
         encoder_seed: of random weights.
         device: on which the network runs.
-        network: of one without a slice encoder the record holds null for `encoder_weights`.
+        network: of one without a slice encoder's embeddings the record holds null for `encoder_weights`.
         settings: of this run; those that change a mask count.
         reuse: whether a mask whose record says that it would come out the same counts as done.
 
@@ -73,11 +73,11 @@ class MaskRecords:
         self.folder = Path(output_dir)
         self.reuse = reuse and bool(settings)  # where these are not known, nobody knows whether a mask would come out the same
         device = torch.device(device)
-        encoder = f"random, seed {encoder_seed}" if str(encoder_weights) == RANDOM_ENCODER else _file(encoder_weights)
+        with_encoder = is_on_embeddings(network) and network.encoder.out_channels > 0
         self.made_by: dict[str, Any] = {
             "software": SOFTWARE,
             "checkpoint": _file(checkpoint),
-            "encoder_weights": encoder if is_on_embeddings(network) else None,
+            "encoder_weights": _encoder(encoder_weights, encoder_seed) if with_encoder else None,
             "config_sha256": digest(json.dumps(chosen(settings, Changes.NETWORK, Changes.MASK), sort_keys=True)),
             "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
             "device": str(device) if device.type == "cpu" else torch.cuda.get_device_name(device),
@@ -151,6 +151,10 @@ def _record_of(mask: Path) -> Any:
 
 def _as_saved(record: dict[str, Any]) -> Any:
     return json.loads(json.dumps(record).encode("utf-8", "backslashreplace"))
+
+
+def _encoder(weights: str | Path, seed: int) -> Any:
+    return f"random, seed {seed}" if str(weights) == "random" else _file(weights)
 
 
 def _file(path: str | Path) -> dict[str, str]:

@@ -29,6 +29,7 @@ class NumberedSlices:
             "label": slices[..., 0].byte(),
             "counts": torch.stack([12 - labelled, labelled], 1),
         }
+        self.with_pixels = False
         self.keys = {name_of(CASE): ["key"]}
         self.store = EmbeddingStore("memory")
         self.store.put("key", entry, {})

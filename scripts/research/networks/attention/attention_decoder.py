@@ -8,7 +8,7 @@ from monai.networks.blocks import MLPBlock
 from torch import nn
 from torch.nn import functional as F
 
-from ....basics.contracts import DepthStore, NewStore
+from ....basics.contracts import NewStore, ReadableStore
 from ....networks.convolution import conv3d
 from ....networks.residual_decoder import require_several_positions
 from .sinusoidal_positions import sinusoidal_positions
@@ -68,14 +68,14 @@ class AttentionDecoder(nn.Module):
         self.heads = nn.ModuleList(nn.Conv3d(c, out_channels, 1) for c in channels[-supervised_stages:])
         self.bytes_per_voxel = 110  # as `ResidualDecoder`, whose feature maps are as large
 
-    def stream(self, embeddings: DepthStore, new_store: NewStore, slices: int) -> Iterator[torch.Tensor]:
+    def stream(self, embeddings: ReadableStore, new_store: NewStore, slices: int) -> Iterator[torch.Tensor]:
         raise ValueError(
             "an attention decoder cannot decode a volume part by part, and there is not memory enough for it at once; leave "
             "the inferer's mode at 'windows' and train with a smaller roi_depth, or raise the inferer's memory"
         )
 
     def forward(self, embeddings: torch.Tensor) -> list[torch.Tensor]:
-        require_several_positions(embeddings.shape[2:].numel())
+        require_several_positions(embeddings.shape[2:])
         tokens = self.embed(embeddings.permute(0, 4, 2, 3, 1))  # (B, D, h, w, width)
         tokens = tokens + sinusoidal_positions(size_of(tokens), self.width, tokens.device).to(tokens)
         for layer in self.layers:

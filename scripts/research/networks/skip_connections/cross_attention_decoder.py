@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import nn
 
-from ....basics.contracts import Decoder, DepthStore, NewStore
+from ....basics.contracts import Decoder, NewStore, ReadableStore
 from ....networks.depth_stream import keep, parts
 
 
@@ -49,7 +49,7 @@ class CrossAttentionDecoder(nn.Module):
     def forward(self, embeddings: torch.Tensor) -> list[torch.Tensor]:
         return self.decoder(self._refine(embeddings))
 
-    def stream(self, embeddings: DepthStore, new_store: NewStore, slices: int) -> Iterator[torch.Tensor]:
+    def stream(self, embeddings: ReadableStore, new_store: NewStore, slices: int) -> Iterator[torch.Tensor]:
         """`forward` in evaluation, part by part, see `ResidualDecoder.stream`.
 
         Attention within the volume needs all embeddings at once; they are small beside the decoder's feature maps.

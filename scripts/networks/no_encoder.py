@@ -1,0 +1,32 @@
+"""The encoder of a network that sees the pixels alone."""
+
+import hashlib
+
+import torch
+from torch import nn
+
+from ..basics.tokens import tokens
+
+
+class NoEncoder(nn.Module):
+    """(B, M, H, W, D) -> embeddings of no channels, (B, 0, ceil(H / 16), ceil(W / 16), D): the control without an encoder.
+
+    Example:
+        >>> import torch
+        >>> from scripts.networks import NoEncoder
+        >>> tuple(NoEncoder()(torch.rand(1, 1, 40, 33, 6)).shape)
+        (1, 0, 3, 3, 6)
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trainable = False
+        self.out_channels = 0
+
+    def forward(self, volume: torch.Tensor) -> torch.Tensor:
+        batch, _, height, width, depth = volume.shape
+        # As a plain tensor: MetaTensor's `new_empty` knows no sizes as arguments.
+        return volume.as_subclass(torch.Tensor).new_empty(batch, 0, tokens(height), tokens(width), depth)
+
+    def sha256(self) -> torch.Tensor:
+        return torch.tensor(list(hashlib.sha256(b"no encoder").digest()), dtype=torch.uint8)
