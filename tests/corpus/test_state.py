@@ -1,7 +1,8 @@
-"""Files of a run that were changed behind its back: refused by name before anything is written, or made anew."""
+"""A run whose state was changed, or cannot be, ends in a sentence before anything is written, or makes good what it can."""
 
 import json
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,11 +10,16 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from runs.conftest import Command
+from runs.test_training import stop_after
+from safetensors.torch import load_file
 
+from scripts.data.phantoms import write_phantoms
 from scripts.files.checkpoint_file import read_about, read_checkpoint, write_checkpoint
 
-from .conftest import Command
-from .test_training import stop_after
+from .state import CACHED, RESUMED, SETTINGS, Tamper
+
+CACHING = ["train.json", "overlays/cached.yaml"]
 
 
 @pytest.fixture(scope="module")
@@ -40,71 +46,83 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def said(result: object) -> str:
+def said(result: subprocess.CompletedProcess[str]) -> str:
     """The sentence with which a run ended."""
     lines = result.stderr.splitlines()
-    assert "Traceback" not in result.stderr
+    assert "Traceback" not in result.stdout + result.stderr
     assert lines[-1] == "(the whole traceback: SAM3D_TRACEBACK=1)"
     return next(line for line in reversed(lines) if line.startswith("ERROR: "))
 
 
-def change_a_label(dataset: Path, run: Path) -> None:
-    path = sorted((dataset / "labels").iterdir())[0]
-    label = nib.load(path)
-    nib.save(nib.Nifti1Image(np.asanyarray(label.dataobj)[::-1].copy(), label.affine), path)
-
-
-def exchange_a_case(dataset: Path, run: Path) -> None:
-    content = json.loads((dataset / "dataset.json").read_text())
-    content["training"][0] = content["test"][0]
-    (dataset / "dataset.json").write_text(json.dumps(content))
-
-
-def put_the_best_in_place_of_the_last(dataset: Path, run: Path) -> None:
-    shutil.copy(run / "model.pt", run / "last.pt")
-
-
-def skip_to_epoch_999(dataset: Path, run: Path) -> None:
-    state, about = read_checkpoint(run / "last.pt"), read_about(run / "last.pt")
-    write_checkpoint(run / "last.pt", {**state, "epoch": 999}, about)
-
-
-def exceed_the_best(dataset: Path, run: Path) -> None:
-    state, about = read_checkpoint(run / "last.pt"), read_about(run / "last.pt")
-    write_checkpoint(run / "last.pt", {**state, "best_metric": 1.5}, about)
-
-
-def put_a_file_in_place_of_the_events(dataset: Path, run: Path) -> None:
-    shutil.rmtree(run / "events")
-    (run / "events").touch()
-
-
-@pytest.mark.parametrize(
-    ("tamper", "words"),
-    [
-        (change_a_label, "last.pt belongs to a training run on other cases: 1 of "),
-        (exchange_a_case, "last.pt belongs to a training run on other cases: "),
-        (put_the_best_in_place_of_the_last, "last.pt is not the state of a training run"),
-        (skip_to_epoch_999, "last.pt holds what cannot be: it is of epoch 999 of 2"),
-        (exceed_the_best, "last.pt holds what cannot be: the best metric is 1.5, metric_range says 0 to 1"),
-        (put_a_file_in_place_of_the_events, "events must be a folder"),
-    ],
-)
+@pytest.mark.parametrize(("tamper", "due"), RESUMED.values(), ids=RESUMED)
 def test_a_run_whose_state_was_changed_is_not_resumed(
-    bundle_run: Command,
-    dataset: Path,
-    stopped: Path,
-    tmp_path: Path,
-    tamper: Callable[[Path, Path], None],
-    words: str,
+    bundle_run: Command, dataset: Path, stopped: Path, tmp_path: Path, tamper: Tamper, due: str
 ) -> None:
     run, data = shutil.copytree(stopped, tmp_path / "run"), shutil.copytree(dataset, tmp_path / "data")
     tamper(data, run)
     before = {name: (run / name).read_bytes() for name in ("model.pt", "last.pt")}
     result = bundle_run("training", ["train.json"], fails=True, dataset_dir=data, output_dir=run, seed=7, resume=True)
-    assert words in said(result)
+    assert due in said(result)
     assert str(run) in said(result)
     assert {name: (run / name).read_bytes() for name in before} == before
+
+
+@pytest.fixture(scope="module")
+def cache(bundle_run: Command, phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cache")
+    bundle_run("caching", CACHING, dataset_dir=phantoms, cache_dir=folder / "cache", output_dir=folder / "out")
+    return folder / "cache"
+
+
+@pytest.mark.parametrize(("tamper", "computed"), CACHED.values(), ids=CACHED)
+def test_an_entry_of_the_cache_that_is_another_s_is_computed_again_by_name(
+    bundle_run: Command, phantoms: Path, cache: Path, tmp_path: Path, tamper: Callable[[Path, Path], None], computed: int
+) -> None:
+    folder = shutil.copytree(cache, tmp_path / "cache")
+    entry, other = sorted(folder.glob("[!.]*"))[:2]
+    tamper(entry, other)
+    result = bundle_run("caching", CACHING, dataset_dir=phantoms, cache_dir=folder, output_dir=tmp_path / "out")
+    output = result.stdout + result.stderr
+    assert f"{entry} is damaged, or another's, and is computed again" in output
+    assert f"{computed} embeddings computed" in output
+    assert not entry.is_symlink()
+    for path in (entry, other):
+        now, before = load_file(path), load_file(cache / path.name)
+        assert all(torch.equal(now[name], before[name]) for name in before)
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_a_setting_that_cannot_be_is_refused_before_anything_is_written(
+    bundle_run: Command, phantoms: Path, tmp_path: Path, setting: str
+) -> None:
+    option, _, value = setting.removeprefix("--").partition(" ")
+    options, configs = {option: value}, ["train.json"]
+    if not setting.startswith("--"):
+        (tmp_path / "settings.yaml").write_text(setting)
+        options, configs = {}, ["train.json", tmp_path / "settings.yaml"]
+    last = [path for path in configs if isinstance(path, Path)]
+    output = tmp_path / "run"
+    result = bundle_run("training", ["train.json"], fails=True, last=last, dataset_dir=phantoms, output_dir=output, **options)
+    assert SETTINGS[setting] in said(result)
+    assert not output.exists()
+
+
+@pytest.mark.parametrize("spacing", [60.0, 90.0])
+def test_a_volume_that_resampling_would_make_larger_than_memory_is_refused(
+    bundle_run: Command, tmp_path: Path, spacing: float
+) -> None:
+    """A terabyte for a file of a few hundred kB, and more."""
+    write_phantoms(tmp_path, {"training": 2, "validation": 1}, shape=(40, 48, 36))
+    large = sorted((tmp_path / "images").iterdir())[0]
+    for file in (large, tmp_path / "labels" / large.name):
+        image = nib.load(file)
+        nib.save(nib.Nifti1Image(np.asanyarray(image.dataobj), np.diag([spacing, spacing, spacing, 1])), file)
+    options = {"dataset_dir": tmp_path, "output_dir": tmp_path / "run", "spacing": "[1,1,1]"}
+    result = bundle_run("training", ["train.json"], fails=True, **options)
+    assert "training starts on good cases alone" in said(result)
+    (refused,) = [entry for entry in json.loads((tmp_path / "run" / "report.json").read_text()) if entry["status"] == "refused"]
+    assert (refused["file"], refused["rule"]) == (str(large), "a volume must fit into memory")
+    assert f"{round(40 * spacing)} x {round(48 * spacing)} x {round(36 * spacing)} voxels" in refused["reason"]
 
 
 def test_what_only_saves_time_is_made_anew(bundle_run: Command, dataset: Path, stopped: Path, tmp_path: Path) -> None:
