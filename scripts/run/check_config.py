@@ -83,8 +83,7 @@ def _said_by(line: CommandLine, identifier: str) -> str:
 
 def _check_ids(config: dict[str, Any], known: dict[str, Any]) -> None:
     for identifier, value in config.items():
-        runs = isinstance(value, list) and all(isinstance(step, str) and step.startswith("$") for step in value)
-        if identifier in known or _is_used(identifier, config) or runs or identifier == "finalize":
+        if identifier in known or _is_used(identifier, config) or _are_steps(value) or identifier == "finalize":
             continue
         overlay = next((path for path in sorted(CONFIGS.rglob("*.yaml")) if identifier in _load(path)), None)
         if overlay is not None:
@@ -96,6 +95,13 @@ def _check_ids(config: dict[str, Any], known: dict[str, Any]) -> None:
         for key in config.get(group, {}):
             if key not in known[group]:
                 raise ValueError(f"'{group}#{key}' is no id of the configs{did_you_mean(key, known[group])}")
+
+
+def _are_steps(value: Any) -> bool:
+    """Of a run: expressions, and components between them. Components alone may be meant as anything."""
+    steps = value if isinstance(value, list) else []
+    others = [step for step in steps if not (isinstance(step, str) and step.startswith("$"))]
+    return len(others) < len(steps) and all(isinstance(step, dict) for step in others)
 
 
 def _is_used(identifier: str, config: dict[str, Any]) -> bool:

@@ -135,13 +135,22 @@ def test_what_only_saves_time_is_made_anew(bundle_run: Command, dataset: Path, s
     assert json.loads((run / "checked.json").read_text())
 
 
-@pytest.mark.parametrize("resume", [True, False])
+@pytest.mark.parametrize(
+    ("run_id", "resume", "due"),
+    [
+        ("training", False, "already holds a training run"),
+        ("training", True, "complete (2 epochs): nothing to resume"),
+        ("caching", False, "already holds a training run"),
+        ("caching", True, "already holds a training run"),
+    ],
+)
 def test_nothing_in_the_folder_of_a_finished_run_is_touched(
-    bundle_run: Command, phantoms: Path, trained: Path, resume: bool
+    bundle_run: Command, phantoms: Path, trained: Path, run_id: str, resume: bool, due: str
 ) -> None:
     before = contents(trained)
-    result = bundle_run("training", ["train.json"], fails=True, dataset_dir=phantoms, output_dir=trained, resume=resume)
-    assert ("complete (2 epochs): nothing to resume" if resume else "already holds a training run") in said(result)
+    configs = CACHING if run_id == "caching" else ["train.json"]
+    result = bundle_run(run_id, configs, fails=True, dataset_dir=phantoms, output_dir=trained, resume=resume)
+    assert due in said(result)
     assert contents(trained) == before
 
 

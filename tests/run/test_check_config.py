@@ -115,7 +115,13 @@ def test_a_preset_of_one_run_serves_the_others(tmp_path: Path) -> None:
 
 
 def test_ids_that_an_overlay_brings_for_its_own_use_pass(tmp_path: Path) -> None:
-    checked("train.json", preset(tmp_path, "my_depth: 8\nroi_depth: '@my_depth'\nmy_steps: ['$print(1)']\n"))
+    steps = "['$print(1)', {_target_: scripts.handlers.check_run_folder, output_dir: '@output_dir', resume: false}]"
+    checked("train.json", preset(tmp_path, f"my_depth: 8\nroi_depth: '@my_depth'\nmy_steps: {steps}\n"))
+
+
+def test_a_misspelt_list_of_components_is_no_list_of_steps(tmp_path: Path) -> None:
+    said = refusal("train.json", preset(tmp_path, "random_transformss: [{_target_: RandFlipd, keys: image}]\n"))
+    assert "'random_transformss' is no option of this bundle" in said
 
 
 @pytest.mark.parametrize(
