@@ -185,6 +185,16 @@ def test_logits_that_are_no_numbers_make_no_mask(bundle_run: Command, phantoms: 
     assert list((tmp_path / "masks").rglob("*.nii.gz")) == []
 
 
+def test_logits_that_are_no_numbers_are_no_score_in_validation(bundle_run: Command, phantoms: Path, tmp_path: Path) -> None:
+    overlay = tmp_path / "overflow.yaml"
+    overlay.write_text('validate#inferer: "$lambda inputs, network: network(inputs) * torch.inf"')
+    options = {"dataset_dir": phantoms, "output_dir": tmp_path / "run"}
+    result = bundle_run("training", ["train.json"], fails=True, last=[overlay], **options)
+    validated = json.loads((phantoms / "dataset.json").read_text())["validation"][0]["image"]
+    assert f"{phantoms / validated}: the network's output must be finite; with the weights of this epoch" in said(result)
+    assert list((tmp_path / "run").glob("*.pt")) == []
+
+
 def test_one_class_throughout_is_said(bundle_run: Command, phantoms: Path, trained: Path, tmp_path: Path) -> None:
     checkpoint = spoiled(trained, tmp_path, lambda weight: weight.zero_())
     options = {"input": phantoms / "images", "checkpoint": checkpoint, "output_dir": tmp_path / "masks"}
