@@ -112,5 +112,6 @@ SETTINGS: dict[str, str] = {
     "--roi_depth 0": "--roi_depth must be a whole number of at least 1, got 0",
     "--spatial_size [0,48]": "--spatial_size must be a list of two whole numbers of at least 1, got [0, 48]",
     "--axcodes ras": "--axcodes must be three capitals",
+    "batch_size: $@roi_depth - 8": "settings.yaml: batch_size must be a whole number of at least 1, got 0 from $@roi_depth - 8",
     "labels: {0: background, 1: no}": "settings.yaml: labels must be names by label value",
 }

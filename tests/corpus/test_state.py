@@ -107,6 +107,13 @@ def test_a_setting_that_cannot_be_is_refused_before_anything_is_written(
     assert not output.exists()
 
 
+def test_an_expression_of_the_settings_is_evaluated_once(bundle_run: Command, phantoms: Path, tmp_path: Path) -> None:
+    (tmp_path / "settings.yaml").write_text(f"batch_size: $open('{tmp_path}/evaluated', 'a').write('x') + 1")
+    options = {"dataset_dir": phantoms, "output_dir": tmp_path / "run", "max_epochs": 1}
+    bundle_run("training", ["train.json"], last=[tmp_path / "settings.yaml"], **options)
+    assert (tmp_path / "evaluated").read_text() == "x"
+
+
 @pytest.mark.parametrize("spacing", [60.0, 90.0])
 def test_a_volume_that_resampling_would_make_larger_than_memory_is_refused(
     bundle_run: Command, tmp_path: Path, spacing: float
