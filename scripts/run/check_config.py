@@ -1,5 +1,6 @@
 """A run's configuration -> the same, or a sentence about what in it means nothing."""
 
+import ast
 import inspect
 import re
 from collections.abc import MutableMapping, Sequence
@@ -57,6 +58,9 @@ def check_config(arguments: Sequence[str], values: MutableMapping[str, Any] | No
     check_files(line)
     _check_ids(config, known)
     check_effect(line, [file for file in line.files if Path(file).name in RUNS])
+    for identifier, node in walk(config):
+        if isinstance(node, str) and node.startswith("$"):
+            _check_syntax(line, identifier, node)
     expressions = Expressions(config, used_by(line.run_id, ConfigParser(line.config)))
     plain = _check_values(line, config, known, expressions)
     locator = ComponentLocator()  # looks through all of MONAI, once
@@ -68,7 +72,7 @@ def check_config(arguments: Sequence[str], values: MutableMapping[str, Any] | No
     parser = ConfigParser(config)
     for identifier, node in walk(config):
         if isinstance(node, str):
-            _check_references(identifier, node, parser, config)
+            _check_references(line, identifier, node, parser, config)
     if values is not None:
         values.update({**expressions.evaluated(), **values, **line.as_written})
 
@@ -206,11 +210,21 @@ def _by_annotation(parameter: inspect.Parameter) -> Range | None:
     return None
 
 
-def _check_references(identifier: str, text: str, parser: ConfigParser, config: dict[str, Any]) -> None:
+def _check_syntax(line: CommandLine, identifier: str, text: str) -> None:
+    try:
+        ast.parse(ReferenceResolver.id_matcher.sub("_", text[1:]))
+    except SyntaxError as error:
+        raise ValueError(
+            f"{_said_by(line, identifier)} is no expression of Python, {text} ({error.msg}); correct it"
+        ) from error
+
+
+def _check_references(line: CommandLine, identifier: str, text: str, parser: ConfigParser, config: dict[str, Any]) -> None:
     for reference in ReferenceResolver.match_refs_pattern(text):
         if reference not in parser:
             name = reference.replace(ID_SEP_KEY, "#")
-            raise ValueError(f"'{identifier}' refers to @{name}, which is no id of the configs{did_you_mean(name, config)}")
+            close = did_you_mean(name, config)
+            raise ValueError(f"{_said_by(line, identifier)} refers to @{name}, which is no id of the configs{close}")
 
 
 def _load(path: Path) -> dict[str, Any]:

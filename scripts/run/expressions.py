@@ -43,7 +43,9 @@ class Expressions:
 
     def _is_known(self, identifier: str, within: list[str]) -> bool:
         """Whether neither it nor what it refers to is a part of the run, or asks about processes."""
-        if identifier not in self._parser or identifier in within:
+        if identifier in within:
+            raise ValueError(f"'{identifier}' refers to itself: {' to '.join([*within, identifier])}; give one of them a value")
+        if identifier not in self._parser:
             return False
         for _, node in walk(self._parser[identifier]):
             if isinstance(node, dict) and "_target_" in node:

@@ -156,10 +156,10 @@ def test_a_component_whose_import_fails_is_refused(tmp_path: Path, monkeypatch: 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"roi_depth": "@roi_dept"}, "'roi_depth' refers to @roi_dept, which is no id of the configs"),
-        ({"spatial_size": "$[@plane, @plane]"}, "'spatial_size' refers to @plane"),
+        ({"roi_depth": "@roi_dept"}, "--roi_depth refers to @roi_dept, which is no id of the configs"),
+        ({"spatial_size": "$[@plane, @plane]"}, "--spatial_size refers to @plane"),
         ({"train#dataloader#batch_size": "@batchsize"}, "did you mean batch_size"),
-        ({"train#trainer#network": "@train#nothing"}, "'train#trainer#network' refers to @train#nothing"),
+        ({"train#trainer#network": "@train#nothing"}, "--train#trainer#network refers to @train#nothing"),
     ],
 )
 def test_a_reference_to_nothing_is_refused(options: dict[str, Any], said: str) -> None:
