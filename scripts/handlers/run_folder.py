@@ -17,7 +17,7 @@ COUNTERS = ("epoch", "epoch_length", "max_epochs", "best_metric_epoch")
 
 
 def check_run_folder(output_dir: str | Path, resume: bool, settings: Mapping[str, Any] = {}) -> None:
-    """The first step of a training run, before anything is written.
+    """The first step of a training run, or of caching for one, before anything is written.
 
     Args:
         output_dir: of the run; it need not be there.

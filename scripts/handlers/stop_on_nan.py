@@ -41,5 +41,5 @@ class StopOnNaN:
         files = state.batch[CommonKeys.IMAGE].meta.get("filename_or_obj", "unknown")
         raise FloatingPointError(
             f"the loss became {loss.item()} in epoch {state.epoch}, iteration {state.iteration}, on {files}. "
-            "The last checkpoint is untouched; look at those cases, lower learning_rate, and go on with --resume"
+            "The files of earlier epochs are untouched; look at those cases, and start anew with a lower learning_rate"
         )

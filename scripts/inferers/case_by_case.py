@@ -30,7 +30,7 @@ class Loader(Sized, Iterable[Tried], Protocol):
 class Report(Protocol):
     def noted(self, case: Case, notes: Sequence[tuple[str, Any]]) -> None: ...
     def done(self, case: Case, mask: str | None) -> None: ...
-    def refused(self, case: Case, error: BaseException) -> None: ...
+    def refused(self, case: Case, error: BaseException) -> str | None: ...
     def doubted(self, rule: str, found: str) -> None: ...
 
 
@@ -96,8 +96,8 @@ def run_case_by_case(
                     mask = result["mask"]
                     records.write(case, tried.record, mask)
             except Exception as error:
-                records.discard(case)
-                report.refused(case, error)
+                if report.refused(case, error) is None:  # else its mask holds; without a record the next run makes it anew
+                    records.discard(case)
             else:
                 report.done(case, mask)
     if all_new and len(values) == 1:

@@ -4,12 +4,16 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-import psutil
 import torch
 from monai.inferers import Inferer, SlidingWindowInferer
 from torch.nn import functional as F
 
+<<<<<<< HEAD
 from ..basics.contracts import EmbeddingNetwork
+=======
+from ..basics.contracts import EmbeddingNetwork, SliceEncoder
+from ..basics.free_memory import free_memory
+>>>>>>> state2
 from ..basics.tokens import padded
 from .rolling_embeddings import RollingEmbeddings
 from .temporary_store import TemporaryStore
@@ -125,7 +129,7 @@ class EmbeddingInferer(Inferer):
 
     def _fits(self, network: EmbeddingNetwork, volume: torch.Tensor) -> bool:
         batch, _, height, width, depth = volume.shape
-        memory = self.memory * 1e9 if self.memory is not None else _free_memory(volume.device) / 2
+        memory = self.memory * 1e9 if self.memory is not None else _free_on(volume.device) / 2
         return network.decoder.bytes_per_voxel * batch * padded(height) * padded(width) * depth <= memory
 
 
@@ -134,9 +138,9 @@ def _in_parts(encode: Callable[[torch.Tensor], torch.Tensor], slices: int) -> Ca
     return lambda volume: torch.cat([encode(part) for part in volume.split(slices, -1)], -1)
 
 
-def _free_memory(device: torch.device) -> int:
+def _free_on(device: torch.device) -> int:
     """Bytes."""
     if device.type != "cuda":
-        return psutil.virtual_memory().available
+        return free_memory()
     kept_for_reuse = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return torch.cuda.mem_get_info(device)[0] + kept_for_reuse

@@ -42,8 +42,15 @@ def shell_line(words: Sequence[str]) -> str:
 
 
 def run_here(words: Sequence[str]) -> None:
-    """Does in this process what `python WORDS` would do, but for MONAI's words about words; the first word is -m."""
+    """Does in this process what `python WORDS` would do, but for MONAI's words about words; the first word is -m.
+
+    Raises ValueError for config files that cannot be read or merged: MONAI does so first, in its own way, and the bundle has no
+    say before.
+    """
+    from .command_line import read_command_line  # imports MONAI, which a line that is only shown does not wait for
+
     module, *arguments = words[1:]
+    read_command_line(words[words.index("monai.bundle") :])
     warnings.filterwarnings("ignore", "parsing config_file")  # that configs can run code, at length
     logging.getLogger("monai.bundle.workflows").addFilter(lambda record: record.levelno > logging.WARNING)  # where they lie
     sys.argv = [module, *arguments]

@@ -1,5 +1,6 @@
 """A run's configuration -> the same, or a sentence about what in it means nothing."""
 
+import ast
 import inspect
 import re
 from collections.abc import MutableMapping, Sequence
@@ -12,12 +13,13 @@ from monai.bundle import ComponentLocator, ConfigParser
 from monai.bundle.reference_resolver import ReferenceResolver
 from monai.bundle.utils import ID_SEP_KEY
 
-from .check_effect import check_effect
+from .check_effect import check_effect, used_by
 from .check_words import check_files, check_words
 from .close_names import did_you_mean
 from .command_line import CommandLine, read_command_line
 from .config_walk import walk
-from .option_ranges import ARGUMENTS, RANGES, SWITCH, Range, contradictions
+from .expressions import UNKNOWN, Expressions, has_expression
+from .option_ranges import ARGUMENTS, PATH, RANGES, SWITCH, Range, contradictions
 from .paths import EVALUATED
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -30,8 +32,9 @@ def check_config(arguments: Sequence[str], values: MutableMapping[str, Any] | No
 
     Args:
         arguments: `sys.argv`; where they are not those of `python -m monai.bundle run`, nothing is checked.
-        values: by id, what the parts of the run will be given, as far as it is known. Paths and the names of labels become what
-            the user wrote, whatever fire and MONAI read in their place.
+        values: by id, what the parts of the run will be given, as far as it is known. Expressions that were evaluated here are
+            not evaluated again. Paths and the names of labels become what the user wrote, whatever fire and MONAI read in
+            their place.
 
     Raises:
         ValueError: for an option or preset key that no config knows or that this run does not use, an argument that its
@@ -55,19 +58,23 @@ def check_config(arguments: Sequence[str], values: MutableMapping[str, Any] | No
     check_files(line)
     _check_ids(config, known)
     check_effect(line, [file for file in line.files if Path(file).name in RUNS])
-    _check_values(line, config, known)
+    for identifier, node in walk(config):
+        if isinstance(node, str) and node.startswith("$"):
+            _check_syntax(line, identifier, node)
+    expressions = Expressions(config, used_by(line.run_id, ConfigParser(line.config)))
+    plain = _check_values(line, config, known, expressions)
     locator = ComponentLocator()  # looks through all of MONAI, once
     for identifier, node in walk(config):
         if isinstance(node, dict) and "_target_" in node:
-            _check_component(line, identifier, node, locator)
-    for identifier, wrong in contradictions(config):
+            _check_component(line, identifier, node, locator, expressions)
+    for identifier, wrong in contradictions({**config, **plain}):
         raise ValueError(f"{_said_by(line, identifier)} {wrong}")
     parser = ConfigParser(config)
     for identifier, node in walk(config):
         if isinstance(node, str):
-            _check_references(identifier, node, parser, config)
+            _check_references(line, identifier, node, parser, config)
     if values is not None:
-        values.update(line.as_written)
+        values.update({**expressions.evaluated(), **values, **line.as_written})
 
 
 def _said_by(line: CommandLine, identifier: str) -> str:
@@ -83,8 +90,7 @@ def _said_by(line: CommandLine, identifier: str) -> str:
 
 def _check_ids(config: dict[str, Any], known: dict[str, Any]) -> None:
     for identifier, value in config.items():
-        runs = isinstance(value, list) and all(isinstance(step, str) and step.startswith("$") for step in value)
-        if identifier in known or _is_used(identifier, config) or runs or identifier == "finalize":
+        if identifier in known or _is_used(identifier, config) or _are_steps(value) or identifier == "finalize":
             continue
         overlay = next((path for path in sorted(CONFIGS.rglob("*.yaml")) if identifier in _load(path)), None)
         if overlay is not None:
@@ -98,17 +104,30 @@ def _check_ids(config: dict[str, Any], known: dict[str, Any]) -> None:
                 raise ValueError(f"'{group}#{key}' is no id of the configs{did_you_mean(key, known[group])}")
 
 
+def _are_steps(value: Any) -> bool:
+    """Of a run: expressions, and components between them. Components alone may be meant as anything."""
+    steps = value if isinstance(value, list) else []
+    others = [step for step in steps if not (isinstance(step, str) and step.startswith("$"))]
+    return len(others) < len(steps) and all(isinstance(step, dict) for step in others)
+
+
 def _is_used(identifier: str, config: dict[str, Any]) -> bool:
     return re.search(rf"[@%]{re.escape(identifier)}\b", repr(config)) is not None
 
 
-def _check_values(line: CommandLine, config: dict[str, Any], known: dict[str, Any]) -> None:
-    for identifier, allowed in RANGES.items():
-        value = None if config.get(identifier) == "$None" else config.get(identifier)
-        if isinstance(value, str) and value.startswith(EVALUATED) and (allowed is not SWITCH or value == known.get(identifier)):
+def _check_values(line: CommandLine, config: dict[str, Any], known: dict[str, Any], expressions: Expressions) -> dict[str, Any]:
+    """The values of options that are plain, or became so."""
+    plain = {}
+    # Expressions last: what is wrong with one may lie in a value that it refers to.
+    for identifier in sorted(filter(config.__contains__, RANGES), key=lambda identifier: has_expression(config[identifier])):
+        value, allowed = config[identifier], RANGES[identifier]
+        if allowed not in (SWITCH, PATH):
+            value = expressions.value_of(identifier)
+        elif isinstance(value, str) and value.startswith(EVALUATED) and (allowed is PATH or value == known.get(identifier)):
             continue
-        if identifier in config:
-            _check_value(line, identifier, value, allowed)
+        if value is not UNKNOWN:
+            _check_value(line, identifier, value, allowed, config[identifier])
+            plain[identifier] = value
     device = str(config.get("device"))
     if not device.startswith(EVALUATED):
         _check_device(device)
@@ -117,12 +136,15 @@ def _check_values(line: CommandLine, config: dict[str, Any], known: dict[str, An
             "--amp true asks for mixed precision, which MONAI's engines have on CUDA only; leave it out to have it where there "
             "is a GPU"
         )
+    return plain
 
 
-def _check_value(line: CommandLine, identifier: str, value: Any, allowed: Range) -> None:
+def _check_value(line: CommandLine, identifier: str, value: Any, allowed: Range, written: Any) -> None:
+    """written: in the configuration."""
     if not allowed.holds(value):
         hint = " (in YAML, write 1e-4 as 1.0e-4)" if isinstance(value, str) and re.fullmatch(r"[\d.]+e-?\d+", value) else ""
-        raise ValueError(f"{_said_by(line, identifier)} must be {allowed.says}, got {value!r}{hint}")
+        origin = f" from {written}" if written != value else ""
+        raise ValueError(f"{_said_by(line, identifier)} must be {allowed.says}, got {value!r}{origin}{hint}")
 
 
 def _check_device(name: str) -> None:
@@ -137,12 +159,14 @@ def _check_device(name: str) -> None:
         )
 
 
-def _check_component(line: CommandLine, identifier: str, component: dict[str, Any], locator: ComponentLocator) -> None:
+def _check_component(
+    line: CommandLine, identifier: str, component: dict[str, Any], locator: ComponentLocator, expressions: Expressions
+) -> None:
     target = component["_target_"]
     if not isinstance(target, str) or target.startswith(("$", "@")):
         return
     for key, allowed in ARGUMENTS.get(target, {}).items():
-        _check_argument(line, identifier, component, key, allowed)
+        _check_argument(line, identifier, component, key, allowed, expressions)
     try:
         found = locator.get_component_module_name(target) if "." not in target else target
         callable_ = locate(f"{found}.{target}" if found != target else target) if isinstance(found, str) else None
@@ -160,16 +184,18 @@ def _check_component(line: CommandLine, identifier: str, component: dict[str, An
         return
     for key, parameter in parameters.items():
         if allowed := _by_annotation(parameter):
-            _check_argument(line, identifier, component, key, allowed)
+            _check_argument(line, identifier, component, key, allowed, expressions)
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return
     for key in component.keys() - SPECIAL - parameters.keys():
         raise ValueError(f"'{identifier}#{key}' is no argument of {target}{did_you_mean(key, parameters)}")
 
 
-def _check_argument(line: CommandLine, identifier: str, component: dict[str, Any], key: str, allowed: Range) -> None:
-    if key in component and not str(component[key]).startswith(EVALUATED):
-        _check_value(line, f"{identifier}#{key}", component[key], allowed)
+def _check_argument(
+    line: CommandLine, identifier: str, component: dict[str, Any], key: str, allowed: Range, expressions: Expressions
+) -> None:
+    if key in component and (value := expressions.value_of(f"{identifier}#{key}")) is not UNKNOWN:
+        _check_value(line, f"{identifier}#{key}", value, allowed, component[key])
 
 
 def _by_annotation(parameter: inspect.Parameter) -> Range | None:
@@ -184,11 +210,21 @@ def _by_annotation(parameter: inspect.Parameter) -> Range | None:
     return None
 
 
-def _check_references(identifier: str, text: str, parser: ConfigParser, config: dict[str, Any]) -> None:
+def _check_syntax(line: CommandLine, identifier: str, text: str) -> None:
+    try:
+        ast.parse(ReferenceResolver.id_matcher.sub("_", text[1:]))
+    except SyntaxError as error:
+        raise ValueError(
+            f"{_said_by(line, identifier)} is no expression of Python, {text} ({error.msg}); correct it"
+        ) from error
+
+
+def _check_references(line: CommandLine, identifier: str, text: str, parser: ConfigParser, config: dict[str, Any]) -> None:
     for reference in ReferenceResolver.match_refs_pattern(text):
         if reference not in parser:
             name = reference.replace(ID_SEP_KEY, "#")
-            raise ValueError(f"'{identifier}' refers to @{name}, which is no id of the configs{did_you_mean(name, config)}")
+            close = did_you_mean(name, config)
+            raise ValueError(f"{_said_by(line, identifier)} refers to @{name}, which is no id of the configs{close}")
 
 
 def _load(path: Path) -> dict[str, Any]:

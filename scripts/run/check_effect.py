@@ -26,7 +26,7 @@ def check_effect(line: CommandLine, run_files: list[str]) -> None:
     """
     alone = ConfigParser(ConfigParser.load_config_files(run_files))
     alone.update({key: value for key, value in line.options.items() if key in alone})
-    used = _used_by(line.run_id, ConfigParser(line.config)) | _used_by(line.run_id, alone)
+    used = used_by(line.run_id, ConfigParser(line.config)) | used_by(line.run_id, alone)
     for option, value in line.options.items():
         identifier = option.lstrip("+").replace("::", "#")
         written = "training" in used and changed_by(identifier) is Changes.FIGURES and identifier in alone
@@ -39,7 +39,7 @@ def check_effect(line: CommandLine, run_files: list[str]) -> None:
             raise ValueError(f"--{option} {value} would be the word {value!r}, which counts as true; write {value.title()}")
 
 
-def _used_by(run_id: str, parser: ConfigParser) -> set[str]:
+def used_by(run_id: str, parser: ConfigParser) -> set[str]:
     """The ids that a run refers to, and those that these refer to, and so on."""
     found: set[str] = set()
     # Embeddings are cached for a training run, with its options.

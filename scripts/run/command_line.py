@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import fire
 from fire.decorators import SetParseFn
-from monai.bundle import ConfigParser
 from monai.bundle.scripts import update_kwargs
 
+from .merge_configs import merge_configs, replace_macros
 from .paths import EVALUATED, PATHS, meant_path, path_of_value, path_of_word
 
 RUN = "run"  # the one of MONAI's bundle commands that runs a configuration
@@ -37,8 +37,9 @@ def read_command_line(arguments: Sequence[str]) -> CommandLine | None:
     parsers, macros replaced. Paths and the names of labels are taken as they were written: fire reads `1e5` as a number and
     cuts `scans#2` at its comment, and MONAI replaces every #.
 
-    Raises ValueError for an option without its path, and for a path that nobody can mean. Exits with a sentence for a word that
-    belongs to no option: MONAI takes it for the id of the first steps, which then are not run, and with them no check.
+    Raises ValueError for an option without its path, a path that nobody can mean, and files that cannot be read or merged.
+    Exits with a sentence for a word that belongs to no option: MONAI takes it for the id of the first steps, which then are not
+    run, and with them no check.
     """
     typed = [str(word) for word in arguments]
     given: dict[str, Any] = {}
@@ -67,13 +68,11 @@ def read_command_line(arguments: Sequence[str]) -> CommandLine | None:
         if _has_no_value(key, words[key], typed):
             raise ValueError(f"--{key} must be followed by a path; one that begins with - is given as --{key}=PATH")
         options[key] = path_of_word(words[key], options.get(key))
-    parser = ConfigParser()
-    parser.read_config(files)
-    parser.update(options)
-    as_written = dict(_as_written(parser.get()))
-    parser.resolve_macro_and_relative_ids()
-    config = {**parser.get(), **as_written}
-    return CommandLine(run_id, [files] if isinstance(files, str) else list(files), options, words, config, as_written)
+    files = [files] if isinstance(files, str) else [str(file) for file in files]
+    parser, said_by = merge_configs(files, options)
+    as_written = dict(_as_written(parser.get()))  # before MONAI rewrites every #
+    replace_macros(parser, said_by)
+    return CommandLine(run_id, files, options, words, {**parser.get(), **as_written}, as_written)
 
 
 def _has_no_value(key: str, word: str, typed: Sequence[str]) -> bool:

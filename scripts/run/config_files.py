@@ -82,11 +82,13 @@ def read_config(path: Path) -> dict[str, Any]:
 
     Raises ValueError for what is no config file.
     """
+    if not path.is_file():
+        raise ValueError(f"no config file {path}; correct its path")
     try:
         text = path.read_text(encoding="utf-8")
         content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise ValueError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+        raise ValueError(f"{path} cannot be read: {' '.join(str(error).split())}; correct it") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path} must hold ids and their values, as in configs/datasets/custom.yaml")
     return content

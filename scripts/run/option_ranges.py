@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from .paths import PATHS
 
@@ -14,7 +14,7 @@ class Range(NamedTuple):
     holds: Callable[[Any], bool]
 
 
-def _is_whole(value: Any) -> bool:
+def _is_whole(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
@@ -71,7 +71,8 @@ RANGES: dict[str, Range] = {
     **dict.fromkeys(("resume", "skip_bad", "empty_labels", "encoder_trainable", "spacing_known", "amp"), SWITCH),
     **dict.fromkeys(("seed", "encoder_seed"), SEED),
     **dict.fromkeys(("modalities", "roi_depth", "batch_size", "max_epochs", "epoch_length", "val_interval"), whole(1)),
-    **dict.fromkeys(("early_stopping_patience", "first_stage_epochs"), whole(1)),
+    "early_stopping_patience": whole(1),
+    "first_stage_epochs": Range("a whole number from 1 to below max_epochs", _is_whole),  # the rest: contradictions
     "num_classes": whole(2),
     "num_workers": whole(0),
     "val_fraction": number(" between 0 and 1", lambda x: 0 < x < 1),
@@ -130,6 +131,9 @@ def contradictions(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     labels, classes = config.get("labels"), config.get("num_classes")
     if _is_whole(classes) and isinstance(labels, Mapping) and classes != len(labels):
         yield "num_classes", f"is {classes} and labels names {len(labels)} values; leave num_classes out"
+    first, epochs = config.get("first_stage_epochs"), config.get("max_epochs")
+    if _is_whole(first) and _is_whole(epochs) and not 0 < first < epochs:
+        yield "first_stage_epochs", f"is {first} and max_epochs is {epochs}; each of the two stages needs an epoch, change one"
     if config.get("crop_pos") == config.get("crop_neg") == 0:
         yield "crop_pos", "and crop_neg are both 0; crops must be drawn around labelled voxels, others, or both"
     if str(config.get("spacing_known")).lower() == "false":

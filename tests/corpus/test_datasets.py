@@ -206,6 +206,21 @@ def test_scans_that_differ_are_not_in_doubt(tmp_path: Path) -> None:
     assert doubts(tmp_path, training=[scan(tmp_path, "first", PLAIN), again], validation=[other]) == {}
 
 
+def test_a_doubt_of_a_training_run_is_in_its_report_and_its_log(bundle_run: Command, tmp_path: Path) -> None:
+    """And training goes on."""
+    folder = write_dataset(tmp_path / "data", {"training": [GOOD, OTHERS[0]], "validation": [OTHERS[1]]})
+    other = nib.Nifti1Image(OTHER_SCAN.astype(np.int16), AFFINE)
+    nib.save(other, folder / "images" / "a.nii.gz")
+    result = bundle_run("training", ["train.json"], dataset_dir=folder, output_dir=tmp_path / "run", max_epochs=1)
+    entries = {Path(entry["file"]).name: entry for entry in json.loads((tmp_path / "run" / "report.json").read_text())}
+    assert {name: entry["status"] for name, entry in entries.items()} == dict.fromkeys(entries, "accepted")
+    assert SHARED in entries["c.nii.gz"]["rule"]
+    assert f"it shows the same as {folder}/images/b.nii.gz, which is in training" in entries["c.nii.gz"]["reason"]
+    assert f"{folder}/images/c.nii.gz: {SHARED}" in result.stdout + result.stderr
+    assert entries["a.nii.gz"]["rule"] is None
+    assert (tmp_path / "run" / "model.pt").exists()
+
+
 def test_a_label_that_was_copied_for_another_image_is_in_doubt(tmp_path: Path) -> None:
     other = scan(tmp_path, "other", image(OTHER_SCAN).to_bytes())
     third = scan(tmp_path, "third", image(OTHER_SCAN[::-1]).to_bytes(), image(OTHER_LABEL).to_bytes())

@@ -115,7 +115,13 @@ def test_a_preset_of_one_run_serves_the_others(tmp_path: Path) -> None:
 
 
 def test_ids_that_an_overlay_brings_for_its_own_use_pass(tmp_path: Path) -> None:
-    checked("train.json", preset(tmp_path, "my_depth: 8\nroi_depth: '@my_depth'\nmy_steps: ['$print(1)']\n"))
+    steps = "['$print(1)', {_target_: scripts.handlers.check_run_folder, output_dir: '@output_dir', resume: false}]"
+    checked("train.json", preset(tmp_path, f"my_depth: 8\nroi_depth: '@my_depth'\nmy_steps: {steps}\n"))
+
+
+def test_a_misspelt_list_of_components_is_no_list_of_steps(tmp_path: Path) -> None:
+    said = refusal("train.json", preset(tmp_path, "random_transformss: [{_target_: RandFlipd, keys: image}]\n"))
+    assert "'random_transformss' is no option of this bundle" in said
 
 
 @pytest.mark.parametrize(
@@ -150,10 +156,10 @@ def test_a_component_whose_import_fails_is_refused(tmp_path: Path, monkeypatch: 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"roi_depth": "@roi_dept"}, "'roi_depth' refers to @roi_dept, which is no id of the configs"),
-        ({"spatial_size": "$[@plane, @plane]"}, "'spatial_size' refers to @plane"),
+        ({"roi_depth": "@roi_dept"}, "--roi_depth refers to @roi_dept, which is no id of the configs"),
+        ({"spatial_size": "$[@plane, @plane]"}, "--spatial_size refers to @plane"),
         ({"train#dataloader#batch_size": "@batchsize"}, "did you mean batch_size"),
-        ({"train#trainer#network": "@train#nothing"}, "'train#trainer#network' refers to @train#nothing"),
+        ({"train#trainer#network": "@train#nothing"}, "--train#trainer#network refers to @train#nothing"),
     ],
 )
 def test_a_reference_to_nothing_is_refused(options: dict[str, Any], said: str) -> None:
@@ -247,6 +253,61 @@ OUT_OF_RANGE = {
 @pytest.mark.parametrize(("name", "word"), [(name, word) for name, words in OUT_OF_RANGE.items() for word in words])
 def test_a_value_out_of_its_range_is_refused_by_the_name_of_the_option(name: str, word: str) -> None:
     assert f"--{name} must be " in refusal(**{name: word})
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("batch_size: $@roi_depth - 32", "batch_size must be a whole number of at least 1, got 0 from $@roi_depth - 32"),
+        ("roi_depth: $32 / 4", "roi_depth must be a whole number of at least 1, got 8.0 from $32 / 4"),
+        (
+            "plane: 0\nspatial_size: [$2 * 48, '@plane']",
+            "spatial_size must be a list of two whole numbers of at least 1, got [96, 0]",
+        ),
+        ("learning_rate: $-1e-3", "learning_rate must be a number above 0, got -0.001 from $-1e-3"),
+        ("axcodes: $'ras'", "axcodes must be three capitals"),
+        ("inferer#overlap: $0.5 * 2", "inferer#overlap must be a number from 0 to below 1, got 1.0 from $0.5 * 2"),
+        ("train#dataloader#num_workers: $-1", "train#dataloader#num_workers must be a whole number of at least 0, got -1"),
+        ("labels: {'0': background, '1': $'background'}", "labels must be names by label value"),
+    ],
+)
+def test_a_value_that_an_expression_gives_is_refused_too(tmp_path: Path, text: str, said: str) -> None:
+    file = preset(tmp_path, text)
+    assert refusal("train.json", file).startswith(f"{file}: {said}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "batch_size: $@roi_depth - 31",
+        "epoch_length: $len(@train#dataloader) - 1000",  # builds the dataset
+        "batch_size: $idist.get_world_size() - 1",  # is known once processes know each other
+        "batch_size: $torch.tensor(0)",  # no plain number
+        "nsd_tolerance: $1 / 0",  # not of this run
+    ],
+)
+def test_what_only_the_run_can_know_is_not_evaluated(tmp_path: Path, text: str) -> None:
+    checked("train.json", preset(tmp_path, text))
+
+
+def test_what_was_evaluated_is_handed_on() -> None:
+    values: dict[str, Any] = {"seed": 3}
+    check_config(arguments(batch_size="$1 + 1", roi_depth="$@batch_size * 4", seed="$5"), values)
+    assert (values["batch_size"], values["roi_depth"], values["seed"]) == (2, 8, 3)
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        ({"first_stage_epochs": 5, "max_epochs": 5}, "is 5 and max_epochs is 5"),
+        ({"first_stage_epochs": 0}, "is 0 and max_epochs is 100"),
+        ({"max_epochs": 1}, "is 0 and max_epochs is 1"),
+        ({"first_stage_epochs": "$2 * @max_epochs"}, "is 200 and max_epochs is 100"),
+    ],
+)
+def test_each_of_two_stages_needs_an_epoch(options: dict[str, Any], found: str) -> None:
+    said = f"first_stage_epochs {found}; each of the two stages needs an epoch"
+    assert said in refusal("train.json", "overlays/two_stage.yaml", **options)
 
 
 def test_nothing_as_a_value_is_refused_where_it_would_be_passed_over() -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from dicom_frames_phantom import write_enhanced
+from dicom_phantom import write_series
 
 from .conftest import Command, assert_lies_on_its_image
 
@@ -118,3 +120,22 @@ def test_where_no_usable_image_is_left_the_run_ends_in_words(bundle_run: Command
     assert "Traceback" not in result.stdout + result.stderr
     entries = json.loads((tmp_path / "out" / "report.json").read_text())
     assert [entry["status"] for entry in entries] == ["refused"] * 2
+
+
+def test_a_mask_stays_where_its_dicom_segmentation_cannot_be_written(
+    bundle_run: Command, trained: Path, tmp_path: Path
+) -> None:
+    write_series(tmp_path / "in" / "series")
+    (tmp_path / "in" / "frames").mkdir()
+    frames = write_enhanced(tmp_path / "in" / "frames" / "all.dcm").parent
+    options = {"input": tmp_path / "in", "checkpoint": trained / "model.pt", "output_dir": tmp_path / "out"}
+    for _ in range(2):  # the second time beside what the first one wrote
+        result = bundle_run("inference", ["inference.json", "overlays/dicom_seg.yaml"], fails=True, **options)
+        entries = {Path(entry["file"]).name: entry for entry in read_report(tmp_path / "out")}
+        assert {name: entry["status"] for name, entry in entries.items()} == {"series": "written", "frames": "written"}
+        assert entries["series"]["rule"] is None
+        assert entries["frames"]["rule"] == "a DICOM segmentation must fit its series"
+        assert entries["frames"]["reason"].endswith("; use the NIfTI mask")
+        assert f"written {frames}: a DICOM segmentation must fit its series" in result.stdout + result.stderr
+        assert nib.load(entries["frames"]["mask"]).shape == nib.load(entries["series"]["mask"]).shape
+        assert [path.name for path in (tmp_path / "out").rglob("*.dcm")] == ["series_seg.dcm"]

@@ -82,7 +82,11 @@ def test_two_gloo_processes_follow_the_loss_curve_of_one_through_both_stages(
             {"frozen_part": "encodr"},
             "no part 'encodr' to freeze in the first stage; did you mean",
         ),
-        ("overlays/two_stage.yaml", {"first_stage_epochs": 2}, "of 2 epochs the first can have 1 to 1, got 2"),
+        (
+            "overlays/two_stage.yaml",
+            {"first_stage_epochs": 2},
+            "first_stage_epochs is 2 and max_epochs is 2; each of the two stages needs an epoch",
+        ),
     ],
 )
 def test_two_stages_that_make_no_sense_are_refused_in_a_sentence(

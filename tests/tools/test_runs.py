@@ -276,3 +276,13 @@ def test_a_checkpoint_is_data_and_runs_no_code(
         "phantoms.yaml",
     ]
     assert not (tmp_path / "masks").exists()
+
+
+def test_what_monai_could_not_read_is_said_in_a_sentence(shell: Shell, phantoms: Path, own_folder: Path) -> None:
+    """More of that: tests/run/test_merge_configs.py."""
+    (own_folder / "deep.yaml").write_text("loss#loss#x#y: 1")
+    line = f"sam3d train {phantoms} --preset mine --overlay deep.yaml --output refused"
+    result = shell(line, cwd=own_folder, code=1)
+    assert f"ERROR: {own_folder}/deep.yaml: loss#loss#x#y leads to no place of the configuration" in result.stderr
+    assert "Traceback" not in result.stdout + result.stderr
+    assert not (own_folder / "refused").exists()

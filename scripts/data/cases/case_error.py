@@ -22,6 +22,7 @@ class CaseError(ValueError):
         self.rule = rule
         self.found = found
         self.remedy = remedy
+        self.mask: str | None = None  # the path of one that was written all the same, and holds
 
     def __str__(self) -> str:
         return f"{printable(self.file)}: {self.rule}; {self.found}; {self.remedy}"

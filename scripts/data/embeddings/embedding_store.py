@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from ...basics.free_memory import free_memory
 from ...files.atomic_write import atomic_write, remove_partials
 from ...files.disk_errors import disk_errors_in_words
 
@@ -121,7 +121,7 @@ class EmbeddingStore:
                 f"{self.folder} would hold {total / GB:.3g} GB of embeddings and cache_limit allows {self.limit:g} GB; "
                 "raise it, cache fewer views, or clear what is no longer needed (sam3d cache)"
             )
-        free = psutil.virtual_memory().available if self.in_memory else shutil.disk_usage(self.folder).free
+        free = free_memory() if self.in_memory else shutil.disk_usage(self.folder).free
         if size > free:
             raise OSError(
                 f"the next embedding takes {size / GB:.3g} GB, {self.folder} has {free / GB:.3g} GB free; give cache_dir a "

@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import psutil
 
+from ...basics.free_memory import free_memory
 from ...basics.geometry import LONGEST, SHORTEST, places_every_voxel, right_angled, shear, spacing_of
 from ..cases.case_error import CaseError, first_line
 from .dicom_series import open_series
@@ -46,7 +46,7 @@ def open_image(path: str) -> ImageFile:
         ((16, 14, 8), 1, (1, 16, 14, 8))
     """
     image = read_header(path)
-    needed, free = BYTES_PER_VOXEL * math.prod(image.shape) * image.channels, psutil.virtual_memory().available
+    needed, free = BYTES_PER_VOXEL * math.prod(image.shape) * image.channels, free_memory()
     if needed > free:
         found = f"{' x '.join(map(str, image.shape))} voxels need {needed / 1e9:.3g} GB, {free / 1e9:.3g} GB are free"
         raise CaseError(path, "a volume must fit into memory", found, "crop it, or take a larger machine")

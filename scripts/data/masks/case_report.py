@@ -51,6 +51,7 @@ class CaseReport:
         self.path = Path(output_dir) / "report.json"
         self.entries: list[dict[str, Any]] = []
         self.notes: dict[str, Sequence[tuple[str, Note]]] = {}
+        self.failed = False
         if idist.get_rank() == 0:
             refuse_foreign(self.path, _is_report)
             lock_folder(output_dir)  # two runs would overwrite each other's files
@@ -83,21 +84,27 @@ class CaseReport:
                 }
         self._save()
 
-    def refused(self, case: Case, error: BaseException) -> None:
-        """`error` or what caused it becomes the reason; the log says it at once."""
+    def refused(self, case: Case, error: BaseException) -> str | None:
+        """`error` or what caused it becomes the reason; the log says it at once.
+
+        Returns the mask that the error says was written all the same: then only something beside it was refused.
+        """
         error = cause_of(error)
-        file = file_of(case)
+        file, mask = file_of(case), None
         if isinstance(error, CaseError):
-            rule, reason = error.rule, f"{error.found}; {error.remedy}"
+            rule, reason, mask = error.rule, f"{error.found}; {error.remedy}", error.mask
             if error.file != file:
                 reason = f"{error.file}: {reason}"
         else:
             rule, reason = "every step must succeed", first_line(error)
-        logger.error("refused %s: %s; %s", printable(file), rule, printable(reason))
-        self._add(file=file, status="refused", rule=rule, reason=reason, mask=None)
+        status = "refused" if mask is None else "written"
+        logger.error("%s %s: %s; %s", status, printable(file), rule, printable(reason))
+        self.failed = True
+        self._add(file=file, status=status, rule=rule, reason=reason, mask=mask)
+        return mask
 
     def finish(self) -> None:
-        """Logs every case that has something to say, and the counts; exit code 1 if any case was refused."""
+        """Logs every case that has something to say, and the counts; exit code 1 if anything was refused."""
         for entry in self.entries:
             if entry["rule"]:
                 level = logging.ERROR if entry["status"] == "refused" else logging.WARNING
@@ -106,7 +113,7 @@ class CaseReport:
                 )
         counts = Counter(entry["status"] for entry in self.entries)
         logger.info("%s; %s", ", ".join(f"{counts[status]} {status}" for status in sorted(counts)) or "no cases", self.path)
-        if counts["refused"]:
+        if self.failed:
             raise SystemExit(1)
 
     def _add(self, **entry: Any) -> None:

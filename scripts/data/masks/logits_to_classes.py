@@ -15,10 +15,10 @@ class LogitsToClassesd(AsDiscreted):
     """`pred` (K, H, W, D) of logits -> (1, H, W, D) of class numbers.
 
     Args:
-        checkpoint: whose network the logits are of.
+        checkpoint: whose network the logits are of; None of one that is being trained.
 
     Raises:
-        CaseError: where logits are NaN or infinite, of which argmax would make a mask like any other.
+        CaseError: where logits are NaN or infinite, of which argmax would make a mask, and a score, like any other.
 
     Example:
         >>> import torch
@@ -29,7 +29,7 @@ class LogitsToClassesd(AsDiscreted):
         [[[[1.0, 0.0]]]]
     """
 
-    def __init__(self, checkpoint: str | Path) -> None:
+    def __init__(self, checkpoint: str | Path | None = None) -> None:
         super().__init__("pred", argmax=True)
         self.checkpoint = checkpoint
 
@@ -37,7 +37,8 @@ class LogitsToClassesd(AsDiscreted):
         finite = torch.isfinite(data["pred"]).all(0)
         if not finite.all():
             rule = "the network's output must be finite"
-            found = f"with {self.checkpoint} it is NaN or infinite in {int((~finite).sum())} of {finite.numel()} voxels"
+            share = f"{int((~finite).sum())} of {finite.numel()} voxels"
+            found = f"with {self.checkpoint or 'the weights of this epoch'} it is NaN or infinite in {share}"
             raise CaseError(
                 read_from(data["image"]), rule, found, "train again with a lower learning_rate, or set amp to false"
             )

@@ -33,7 +33,7 @@ class SaveDicomSegd(Transform):
     labels: label value -> name, in ascending order; "0" is the background.
     version: the bundle's.
 
-    Raises CaseError when the series lacks what such an object must repeat of it.
+    Raises CaseError when the series lacks what such an object must repeat of it; the error names the mask, which holds.
     """
 
     def __init__(self, output_dir: str | Path, labels: Mapping[str, str], version: str = "unknown") -> None:
@@ -45,7 +45,13 @@ class SaveDicomSegd(Transform):
         file = read_from(data["image"])
         if not (Path(file).is_dir() or is_dicom(Path(file))):
             return dict(data)
-        path = self.output_dir / f"{data['name']}.dcm"
+        try:
+            return {**data, "dicom_seg": self._write(file, self.output_dir / f"{data['name']}.dcm", data["pred"])}
+        except CaseError as error:
+            error.mask = data.get("mask")
+            raise
+
+    def _write(self, file: str, path: Path, pred: MetaTensor) -> str:
         if path.exists() and not _is_own(path):
             found, remedy = (
                 f"{path} is there and was not written by this bundle",
@@ -57,13 +63,13 @@ class SaveDicomSegd(Transform):
             found = "several slices share a file, in an order of their own"
             raise CaseError(file, "a DICOM segmentation must fit its series", found, "use the NIfTI mask")
         try:
-            segmentation = self._segmentation(series.files, self._numbered(data["pred"]))
+            segmentation = self._segmentation(series.files, self._numbered(pred))
         except (AttributeError, KeyError, TypeError, ValueError) as error:  # highdicom's, for what it misses in the source
             found = f"it cannot be built ({type(error).__name__}: {' '.join(str(error).split())})"
             raise CaseError(file, "a DICOM segmentation must fit its series", found, "use the NIfTI mask") from error
         with atomic_write(path) as temporary:
             segmentation.save_as(temporary)
-        return {**data, "dicom_seg": str(path)}
+        return str(path)
 
     def _numbered(self, pred: MetaTensor) -> np.ndarray:
         """(1, H, W, D) of label values -> (D, W, H) of segment numbers: frames, rows, columns."""

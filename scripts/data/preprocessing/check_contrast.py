@@ -77,6 +77,7 @@ def _note_doubts(image: MetaTensor, channel: torch.Tensor) -> None:
     if len(others) <= TAIL * len(sample):
         return
     low, high = _range(others)
+    # After a fixed window a fill value is one of its ends, as air is, and no other voxel has changed: nothing to doubt.
     for value, gap in ((darkest, low - float(darkest)), (brightest, float(brightest) - high)):
         share = float((sample == value).float().mean())
         if share > TAIL and gap > high - low:

@@ -4,9 +4,9 @@ import math
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
-import psutil
 from monai.transforms import Transform
 
+from ...basics.free_memory import free_memory
 from ...basics.geometry import spacing_of
 from ..cases.case_error import CaseError
 from ..cases.read_case import read_from
@@ -47,7 +47,7 @@ class CheckMemoryd(Transform):
         edges = spacing_of(image.affine).tolist()
         sizes = zip(image.shape[1:], edges, self.spacing, strict=True)
         shape = [max(round(size * edge / wanted), 1) if wanted > 0 else size for size, edge, wanted in sizes]
-        needed, free = (GRID + CHANNEL * len(image)) * math.prod(shape), psutil.virtual_memory().available
+        needed, free = (GRID + CHANNEL * len(image)) * math.prod(shape), free_memory()
         if tuple(shape) != tuple(image.shape[1:]) and needed > free:
             words = [" x ".join(f"{number:g}" for number in numbers) for numbers in (edges, self.spacing, shape)]
             found = f"its {words[0]} mm resampled to {words[1]} mm are {words[2]} voxels, which need {needed / 1e9:.3g} GB"

@@ -37,6 +37,17 @@ def test_the_file_holds_every_case_so_far_in_order(tmp_path: Path) -> None:
     assert {file.name for file in path.parent.iterdir()} == {"report.json", ".lock"}
 
 
+def test_a_mask_that_holds_is_kept_though_something_beside_it_was_refused(tmp_path: Path) -> None:
+    report, error = CaseReport(tmp_path), CaseError(*ERROR.args)
+    error.mask = "/masks/a_seg.nii.gz"
+    assert report.refused(WRITTEN, chained(RuntimeError("applying transform"), error)) == "/masks/a_seg.nii.gz"
+    assert (report.entries[0]["status"], report.entries[0]["mask"]) == ("written", "/masks/a_seg.nii.gz")
+    assert report.entries[0]["reason"] == "/data/Hüfte 1.nii: the finding; the remedy"
+    with pytest.raises(SystemExit) as end:
+        report.finish()
+    assert end.value.code == 1
+
+
 def test_the_rule_is_found_behind_what_wrapped_it(tmp_path: Path) -> None:
     report = CaseReport(tmp_path)
     report.refused(REFUSED, chained(RuntimeError("applying transform"), RuntimeError("again"), ERROR, OSError("behind it")))

@@ -88,9 +88,13 @@ def test_numbers_that_scaling_made_infinite_are_refused(tmp_path: Path, value: f
         CheckContrastd()(case)
 
 
-def doubts(folder: Path, voxels: np.ndarray, scaling: Transform) -> list[str]:
+def saved(folder: Path, voxels: np.ndarray) -> str:
     nib.save(nib.Nifti1Image(voxels.astype(np.float32), np.eye(4)), folder / "scan.nii.gz")
-    data = Compose([ReadCased(1, LABELS), scaling, CheckContrastd()])({"image": str(folder / "scan.nii.gz")})
+    return str(folder / "scan.nii.gz")
+
+
+def doubts(folder: Path, voxels: np.ndarray, scaling: Transform) -> list[str]:
+    data = Compose([ReadCased(1, LABELS), scaling, CheckContrastd()])({"image": saved(folder, voxels)})
     return [f"{file}: {note.rule}; {note.found}" for file, note in doubts_of(data, "scan")]
 
 
@@ -139,3 +143,14 @@ def test_what_the_scaling_makes_of_another_kind_of_image_is_doubted(
 )
 def test_healthy_images_are_not_doubted(tmp_path: Path, voxels: np.ndarray, scaling: Transform) -> None:
     assert doubts(tmp_path, voxels, scaling) == []
+
+
+@pytest.mark.parametrize("fill", [-32768, -2000, 32767])
+def test_a_fixed_window_needs_no_doubt_since_a_fill_value_changes_no_other_voxel(tmp_path: Path, fill: float) -> None:
+    """By percentiles the same fill presses all other voxels together."""
+    filled = bordered(fill, CT.copy())
+    assert doubts(tmp_path, filled, WINDOW) == []
+    rest = slice(len(CT) // 4, None)
+    for scaling, same in ((WINDOW, True), (PERCENTILES, False)):
+        plain, with_fill = (Compose([ReadCased(1, LABELS), scaling])({"image": saved(tmp_path, v)}) for v in (CT, filled))
+        assert torch.equal(plain["image"][0, rest].as_tensor(), with_fill["image"][0, rest].as_tensor()) == same

@@ -42,6 +42,14 @@ def test_what_is_kept_as_it_is_needs_no_more(spacing: list[float]) -> None:
     assert CheckMemoryd(spacing)(image(40.0))
 
 
+def test_the_limit_of_a_container_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "memory.max").write_text("300000000\n")
+    (tmp_path / "memory.current").write_text("100000000\n")
+    monkeypatch.setattr("scripts.basics.free_memory.free_memory.__defaults__", (tmp_path,))
+    with pytest.raises(CaseError, match=r"fit into memory; .* 0\.2 GB are free"):
+        CheckMemoryd([1.0, 1.0, 1.0])(image(5.0))
+
+
 def test_channels_count() -> None:
     assert CheckMemoryd([1.0, 1.0, 1.0])(image(5.5))
     with pytest.raises(CaseError, match="fit into memory"):
