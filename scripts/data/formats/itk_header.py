@@ -61,6 +61,8 @@ META = _Syntax(
     packing="zlib",
     skip=rb"(?m)^\s*HeaderSize\s*[=:]\s*(\S+)\s*$",
 )
+# Of an NRRD header that ends with its file, what places the voxels comes before the name of theirs: a cut one would lack some.
+UNCUT = rb"(?i)\n(?:\r?\n|data ?file:[^\r\n]*\r?\n(?:(?:#|[^:\r\n]+:=)[^\r\n]*\r?\n)*)\Z"
 SYNTAX = {".nrrd": NRRD, ".nhdr": NRRD, ".mha": META, ".mhd": META}
 
 
@@ -95,7 +97,7 @@ def where_voxels_lie(file: str) -> Stored:
 
 
 def file_named_by(file: str) -> str | None:
-    """That holds the voxels; None where there is none, or none that may be read."""
+    """The second file; None where there is none, or none that may be read."""
     with suppress(CaseError, OSError):
         holder = _holder(file, _header(file))
         return None if holder == file else holder
@@ -127,8 +129,12 @@ def _holder(file: str, header: bytes) -> str:
     if not file.lower().endswith(IN_TWO_FILES):
         found = "its header points to another file"
         raise CaseError(file, "an image must be one file", found, "export it with its voxels inside, or as NIfTI")
-    names = re.findall(syntax.pointer, header)
-    return named_file(file, b"/".join(names).decode(errors="replace"))  # of several, none is that of a file
+    if syntax is NRRD and not re.search(UNCUT, header):
+        found, remedy = "its header ends within its fields", "copy it again, or end it with an empty line if it is whole"
+        raise CaseError(file, f"the file must be whole, readable {Path(file).suffix}", found, remedy)
+    signs, names = re.findall(syntax.named, header), re.findall(syntax.pointer, header)
+    name = names[0] if len(signs) == len(names) == 1 else b"; ".join(signs)  # which is no file's
+    return named_file(file, name.decode(errors="replace"))
 
 
 def _skipped(file: str, header: bytes, length: int, kind: str) -> int | None:

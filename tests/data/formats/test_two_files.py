@@ -102,6 +102,7 @@ ELSEWHERE = {
     "a list": "LIST",
     "like a list": "LISTraw.raw",
     "hidden": ".raw.raw",
+    "the header's own word": "Local",
     "the console": "-",
     "a null byte": "raw\0.raw",
 }
@@ -115,7 +116,7 @@ def test_a_header_that_leads_elsewhere_is_refused_whatever_lies_there(tmp_path: 
     header, data = write(folder / name)
     for place in (tmp_path, folder / "below"):
         (place / "raw.raw").write_bytes(data.read_bytes())
-    for other in (".raw.raw", "LISTraw.raw", "raw%d.raw", "below\\raw.raw", "C:\\raw.raw", "-"):
+    for other in (".raw.raw", "LISTraw.raw", "raw%d.raw", "below\\raw.raw", "C:\\raw.raw", "-", "Local"):
         (folder / other).write_bytes(data.read_bytes())
     with_name(header, elsewhere.format(folder=folder))
     with pytest.raises(CaseError, match=f"{BESIDE}; the header names"):
@@ -159,6 +160,35 @@ def test_an_nrrd_header_may_end_with_the_file(tmp_path: Path, ending: str) -> No
     for tail in ("", ending):
         header.write_bytes(header.read_text().strip().replace("\n", ending).encode() + ending.encode() + tail.encode())
         np.testing.assert_array_equal(open_image(str(header)).read()[0], VOXELS)
+
+
+def test_a_header_cut_after_any_line_or_byte_is_refused(tmp_path: Path) -> None:
+    """Also where the name of the second file comes early, and what is missing would only move the voxels."""
+    for name in ("raw.mhd", "raw.nhdr"):
+        header, _ = write(tmp_path / name)
+        lines = header.read_text().strip().splitlines(keepends=True)
+        lines[-1] = f"{lines[-1].strip()}\n"
+        moved = [lines[0], lines[-1], *lines[1:-1]] if name == "raw.nhdr" else lines
+        for whole in (lines, moved):
+            text = "".join(whole)
+            for end in range(len(text) - 1 - (whole is lines)):
+                header.write_text(text[:end])
+                with pytest.raises(CaseError):
+                    open_image(str(header))
+
+
+def test_keys_may_follow_the_name_of_the_second_file(tmp_path: Path) -> None:
+    header, _ = write(tmp_path / "raw.nhdr")
+    header.write_text(f"{header.read_text().strip()}\nmodality:=DWMRI\n# made by hand\n")
+    np.testing.assert_array_equal(open_image(str(header)).read()[0], VOXELS)
+
+
+@pytest.mark.parametrize("line", ["data file: raw.raw", "DATAFILE: raw.raw", " data file: raw.raw"])
+def test_two_names_of_second_files_are_refused(tmp_path: Path, line: str) -> None:
+    header, _ = write(tmp_path / "raw.nhdr")
+    header.write_text(header.read_text().replace("data file:", f"{line}\ndata file:"))
+    with pytest.raises(CaseError, match=BESIDE):
+        open_image(str(header))
 
 
 @pytest.mark.parametrize(("name", "field"), [("raw.mhd", "HeaderSize = {}\nElement"), ("raw.nhdr", "byte skip: {}\ndata ")])
