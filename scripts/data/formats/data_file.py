@@ -7,7 +7,7 @@ from ..cases.case_error import CaseError
 from .image_file import Note
 
 # Of these ITK opens this very file: no folder, pattern (`%`) or list of files, not the header (`LOCAL`) or the console (`-`).
-PLAIN = re.compile(r"(?!LIST|(?i:local)$|-$|\.)[^/\\%\x00-\x1f\x7f\ufffd]+")
+PLAIN = re.compile(r"(?!LIST|(?i:local)$|-$|[.=:\s])[^/\\%\x00-\x1f\x7f\ufffd]+")
 RULE = "voxels must lie in one file beside their header"
 REMEDY = "put that file beside the header, under the name that it gives, or convert the image to NIfTI"
 

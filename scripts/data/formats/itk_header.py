@@ -53,11 +53,12 @@ NRRD = _Syntax(
 )
 META = _Syntax(
     magic=rb"ObjectType[ \t]*=",
-    line=rb"(?!\s*ElementDataFile)[^\r\n=:]+[=:][^\r\n]*\r?\n",
-    end=rb"ElementDataFile[ \t]*[=:][^\r\n]*(?:\r?\n|\Z)",
+    # ITK passes over further separators before a value, and then finds another one than stands there.
+    line=rb"(?!\s*ElementDataFile)[^\r\n=:]+[=:](?!\s*[=:])[^\r\n]*\r?\n",
+    end=rb"ElementDataFile[ \t]*[=:](?!\s*[=:])[^\r\n]*(?:\r?\n|\Z)",
     named=rb"ElementDataFile[ \t]*[=:][ \t]*(?!LOCAL(?:\s|\Z))\S",
     pointer=rb"(?m)^ElementDataFile[ \t]*=[ \t]*(\S(?:[^\r\n]*\S)?)[ \t]*\r?$",
-    packed=rb"(?m)^CompressedData[ \t]*=[ \t]*[Tt1]",
+    packed=rb"(?m)^\s*CompressedData\s*[=:]\s*[Tt1]",
     packing="zlib",
     skip=rb"(?m)^\s*HeaderSize\s*[=:]\s*(\S+)\s*$",
 )
@@ -80,7 +81,11 @@ def where_voxels_lie(file: str) -> Stored:
     if units and set(re.findall(rb'"([^"]*)"', units[1].lower())) - {b"mm", b"millimeter", b"millimeters", b""}:
         found = f"its space units are {units[1].decode(errors='replace').strip()}"
         raise CaseError(file, "lengths must be in mm", found, EXPORT_IN_MM)
-    kind = TEXT if re.search(rb"(?im)^(encoding\s*:\s*(txt|text|ascii|hex)|BinaryData\s*=\s*[^Tt1\s]\w*)\s*$", header) else RAW
+    kind = (
+        TEXT
+        if re.search(rb"(?im)^(encoding\s*:\s*(txt|text|ascii|hex)|\s*BinaryData\s*[=:]\s*[^Tt1\s]\w*)\s*$", header)
+        else RAW
+    )
     if re.search(syntax.packed, header):
         kind = syntax.packing
     if kind == TEXT and holder != file:
@@ -91,7 +96,7 @@ def where_voxels_lie(file: str) -> Stored:
         raise CaseError(
             file, "lengths must be in mm", f"its DistanceUnits are {away[0].decode(errors='replace')}", EXPORT_IN_MM
         )
-    size = re.search(rb"(?m)^CompressedDataSize[ \t]*=[ \t]*(\d+)\s*$", header)
+    size = re.search(rb"(?m)^\s*CompressedDataSize\s*[=:]\s*(\d+)\s*$", header)
     length = len(header) if holder == file else 0
     return Stored(holder, length, _skipped(file, header, length, kind), kind, int(size[1]) if size else 0)
 
