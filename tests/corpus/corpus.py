@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from . import damaged, dicom, geometry, healthy, itk, names, shapes, trees
+from . import damaged, dicom, geometry, healthy, itk, names, pairs, shapes, trees
 from .corpus_case import CorpusCase
 
 IMAGES: list[CorpusCase] = [
-    case for module in (healthy, damaged, shapes, geometry, itk, dicom, names, trees) for case in module.CASES
+    case for module in (healthy, damaged, shapes, geometry, itk, pairs, dicom, names, trees) for case in module.CASES
 ]
 
 

@@ -222,11 +222,6 @@ DOUBTS = {
     "one_slice.mha": (meta(VALUES[: 22 * 19 * 2], DimSize="22 19 1"), "several slices"),
 }
 
-LONE = {  # a header whose voxels lie in another file
-    "pair.mhd": meta(b"", ElementDataFile=SECRET),
-    "pair.nhdr": nrrd(b"", fields={"data file": SECRET}),
-}
-
 CASES = [
     *(CorpusCase(f"itk/{by_suffix(path)}", WRITTEN, raw(data), same=True) for path, data in SAME.items()),
     *(
@@ -235,5 +230,4 @@ CASES = [
     ),
     *(CorpusCase(f"itk/{by_suffix(path)}", REFUSED, raw(data), rule) for path, (data, rule) in REFUSALS.items()),
     *(CorpusCase(f"itk/{by_suffix(path)}", DOUBT, raw(data), rule) for path, (data, rule) in DOUBTS.items()),
-    *(CorpusCase(f"itk/pointers/{by_suffix(path)}", REFUSED, raw(data), "in one file") for path, data in LONE.items()),
 ]

@@ -67,6 +67,13 @@ PARTS: dict[str, tuple[str, bytes, str]] = {
     "upside_down": (REFUSED, _at(AFFINE @ np.diag([1, 1, -1, 1])), GRID),
     "two_channels": (REFUSED, image(np.stack([LABEL, LABEL], -1)).to_bytes(), "one value for each voxel"),
     "one_hot": (REFUSED, image(np.stack([k == LABEL for k in range(4)], -1).astype(np.uint8)).to_bytes(), "one value for each"),
+    "one_hot_along_a_fifth_axis": (
+        REFUSED,
+        image(np.stack([k == LABEL for k in range(4)], -1).astype(np.uint8)[..., None, :]).to_bytes(),
+        "one value for each",
+    ),
+    "a_fourth_axis_of_one": (WRITTEN, image(LABEL[..., None]).to_bytes(), ""),
+    "two_axes_of_one": (WRITTEN, image(LABEL[..., None, None]).to_bytes(), ""),
     "two_dimensions": (REFUSED, image(LABEL[..., 3]).to_bytes(), "volume"),
     "colours": (REFUSED, nib.Nifti1Image(np.zeros(SHAPE, [(c, "u1") for c in "RGB"]), AFFINE).to_bytes(), "one real number"),
     "all_background": (REFUSED, image(np.zeros_like(LABEL)).to_bytes(), "show a structure"),

@@ -84,13 +84,13 @@ def write(path: Path, kind: str, seed: int) -> None:
             voxels[4:6, 3:5, 2:4] = 1 if kind == MASK else 2
     if path.suffix == ".dcm":
         write_series(path.parent, voxels)
-    elif path.name.endswith((".nii", ".nii.gz")):
-        nib.save(nib.Nifti1Image(voxels, np.diag([1.0, 1.0, 1.25, 1.0])), path)
+    elif path.name.endswith((".nii", ".nii.gz", ".hdr")):
+        nib.save((nib.Nifti1Pair if path.suffix == ".hdr" else nib.Nifti1Image)(voxels, np.diag([1.0, 1.0, 1.25, 1.0])), path)
     else:
         image = sitk.GetImageFromArray(voxels.T)
         image.SetSpacing((1.0, 1.0, 1.25))
         image.SetDirection((-1, 0, 0, 0, -1, 0, 0, 0, 1))
-        sitk.WriteImage(image, path)
+        sitk.WriteImage(image, path, useCompression="LUNA16" in str(path))  # whose lungs are in .zraw
 
 
 def write_series(folder: Path, voxels: np.ndarray) -> None:
@@ -230,7 +230,14 @@ LAYOUTS = [
             "{c}/orig/3DT1_mask.nii.gz": MASK,
         },
     ),
-    Layout("promise12_mha", ["00", "01", "02"], ["Case{c}.mha"], "Case{c}_segmentation.mha", unlabelled=["Case30.mha"]),
+    Layout("promise12", ["00", "01", "02"], ["Case{c}.mhd"], "Case{c}_segmentation.mhd", unlabelled=["Case30.mhd"]),
+    Layout(
+        "promise12_by_parts",
+        ["Part1/Case00", "Part1/Case01", "Part2/Case17"],
+        ["TrainingData_{c}.mhd"],
+        "TrainingData_{c}_segmentation.mhd",
+        unlabelled=["TestData/Case00.mhd"],
+    ),
     Layout(
         "flare22",
         ["0001", "0002", "0003"],
@@ -316,8 +323,8 @@ LAYOUTS = [
     Layout(
         "luna16",
         ["1.3.6.1.4.1.14519.5.2.1.6279.6001.105756658031515062000744821260", "1.3.6.1.4.1.14519.5.2.1.6279.6001.1087"],
-        ["subset0/{c}.mha"],
-        "seg-lungs-LUNA16/{c}.mha",
+        ["subset0/{c}.mhd"],
+        "seg-lungs-LUNA16/{c}.mhd",
     ),
     Layout(
         "segthor",
@@ -361,6 +368,12 @@ LAYOUTS = [
         unlabelled=["target_training/crossmoda_106_hrT2.nii.gz", "target_validation/crossmoda_211_hrT2.nii.gz"],
     ),
     Layout("iseg", ["1", "2", "10"], ["subject-{c}-T1.nii", "subject-{c}-T2.nii"], "subject-{c}-label.nii"),
+    Layout(
+        "iseg17",
+        ["1", "2", "10"],
+        ["iSeg-2017-Training/subject-{c}-T1.hdr", "iSeg-2017-Training/subject-{c}-T2.hdr"],
+        "iSeg-2017-Training/subject-{c}-label.hdr",
+    ),
     Layout(
         "mrbrains18",
         ["1", "4", "14"],
@@ -433,7 +446,8 @@ LAYOUTS = [
         [f"train25/myops_training_{{c}}_{name}.nii.gz" for name in ("C0", "DE", "T2")],
         "train25_myops_gd/myops_training_{c}_gd.nii.gz",
     ),
-    Layout("sliver07_mha", ["001", "002", "003"], ["scan/liver-orig{c}.mha"], "label/liver-seg{c}.mha"),
+    Layout("sliver07", ["001", "002", "003"], ["scan/liver-orig{c}.mhd"], "label/liver-seg{c}.mhd"),
+    Layout("sliver07_in_one_folder", ["001", "002", "003"], ["training/liver-orig{c}.mhd"], "training/liver-seg{c}.mhd"),
     Layout("avt", ["D1", "D2", "D3"], ["Dongyang/{c}/{c}.nrrd"], "Dongyang/{c}/{c}.seg.nrrd"),
     Layout(
         "pddca",

@@ -26,7 +26,7 @@ from .corpus import IMAGES, write_corpus
 from .corpus_case import CORRECTED, DOUBT, LEFT_OUT, REFUSED, WRITTEN, CorpusCase
 
 STATUS = {WRITTEN: "written", DOUBT: "written", CORRECTED: "corrected", REFUSED: "refused"}
-ITK = {".mha": "MetaImageIO", ".nrrd": "NrrdImageIO"}
+ITK = {".mha": "MetaImageIO", ".mhd": "MetaImageIO", ".nrrd": "NrrdImageIO", ".nhdr": "NrrdImageIO"}
 WATCHED = Path(__file__).parent / "watched"  # a folder whose sitecustomize.py Python runs at its start
 WITHOUT_RULE = "every step must succeed"  # what the report says of an error that nobody foresaw
 MASKED = [case for case in IMAGES if case.outcome in (WRITTEN, DOUBT, CORRECTED)]
@@ -126,7 +126,7 @@ def assert_on_its_image(image: Path, mask: Path) -> None:
     values = np.unique(np.asanyarray(labels.dataobj))
     assert labels.get_data_dtype() == np.uint8
     assert set(values) <= {0, 1, 2, 3}
-    if image.name.lower().endswith((".nii", ".nii.gz")) and image.is_file():
+    if image.name.lower().endswith((".nii", ".nii.gz", ".hdr", ".hdr.gz")) and image.is_file():
         source = nib.load(image)
         assert labels.shape == source.shape[:3]
         np.testing.assert_array_equal(labels.affine, source.affine)

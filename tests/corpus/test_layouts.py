@@ -63,6 +63,30 @@ def test_a_public_layout_is_understood_by_patterns(tmp_path: Path, layout: Layou
     assert pairs == due(layout)
 
 
+@pytest.mark.parametrize(
+    ("save", "words"),
+    [
+        (lambda voxels, path: nib.save(nib.AnalyzeImage(voxels, None), path), "Analyze 7.5.*convert it to NIfTI"),
+        (
+            lambda voxels, path: nib.save(
+                nib.Nifti1Pair(np.stack([voxels == 0, voxels == 1], -1).astype(np.uint8), np.eye(4)), path
+            ),
+            "one value for each voxel; it has 2 channels; write one volume of label values",
+        ),
+    ],
+    ids=["Analyze", "one-hot"],
+)
+def test_labels_that_cannot_be_used_are_refused_each_with_what_to_do(tmp_path: Path, save: Any, words: str) -> None:
+    layout = next(layout for layout in LAYOUTS if layout.name == "iseg17")
+    layout.write(tmp_path)
+    labels = sorted(tmp_path.rglob("*label.hdr"))
+    for path in labels:
+        save(np.asarray(nib.load(path).dataobj).astype(np.int16), path)
+    with pytest.raises(ValueError, match=words) as caught:
+        understood(tmp_path, layout)
+    assert all(str(path) in str(caught.value) for path in labels)
+
+
 @pytest.mark.parametrize("layout", [layout for layout in LAYOUTS if layout.structures], ids=lambda layout: layout.name)
 def test_structures_become_one_label_map_whose_overlaps_are_said(tmp_path: Path, layout: Layout) -> None:
     layout.write(tmp_path)

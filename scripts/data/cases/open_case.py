@@ -81,14 +81,24 @@ def headers_of(case: Mapping[Any, Any], modalities: int | None = None) -> OpenCa
     return case["opened"] if "opened" in case else open_case(case, modalities)
 
 
-def _on_grid_of(image: ImageFile, label: ImageFile) -> tuple[ImageFile, list[Note]]:
+def on_one_grid(image: ImageFile, other: ImageFile) -> bool:
+    """Also if stored along other axes."""
+    affine, shape = reoriented(other.affine, other.shape, image.affine)
+    return shape == image.shape and same_place(image.affine, affine, image.shape)
+
+
+def require_one_channel(label: ImageFile) -> None:
+    """Several are one class each, or times: which values they stand for nobody says."""
     if label.channels != 1:
         found = f"it has {label.channels} channels"
         raise CaseError(label.path, "a label must hold one value for each voxel", found, "write one volume of label values")
-    affine, shape = reoriented(label.affine, label.shape, image.affine)
+
+
+def _on_grid_of(image: ImageFile, label: ImageFile) -> tuple[ImageFile, list[Note]]:
+    require_one_channel(label)
     if label.shape == image.shape and same_place(image.affine, label.affine, image.shape):
         return label, []
-    if shape == image.shape and same_place(image.affine, affine, image.shape):
+    if on_one_grid(image, label):
         found = f"they are not those of {image.path}, on whose voxels it lies; it is turned"
         return label, [Note("a label should be stored along its image's axes", found, corrected=True)]
     _require_grid(label, image)

@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..formats.dicom_slice import is_dicom, other_class
-from ..formats.open_image import SUFFIXES
+from ..formats.open_image import SUFFIXES, data_files, is_image
 from ..masks.mask_records import has_own_record
 from .case_error import CaseError, printable
 from .label_maps import label_maps
 
 logger = logging.getLogger(__name__)
 
-HEADERS = (".nhdr", ".mhd")  # images whose voxels lie in another file: not to be overlooked
 SHOWN = 50  # names in a line of the log
 
 
@@ -64,24 +63,21 @@ def search_folder(folder: Path, output_dir: Path, labels: Set[str]) -> Search:
 def _sort(place: Path, files: list[Path], folder: Path, labels: Set[str], search: Search) -> None:
     """The files of one folder."""
     objects, others = [], []
-    pairs = {str(file).lower().removesuffix(".gz").removesuffix(".img") for file in files if _ends(file, (".img", ".img.gz"))}
-    for file in files:
-        stem = str(file).lower().removesuffix(".gz").removesuffix(".hdr")
+    inside = os.path.join(os.path.realpath(folder), "")
+    seconds = data_files(file for file in files if os.path.isfile(file) and os.path.realpath(file).startswith(inside))
+    for file in (file for file in files if file not in seconds):
         if os.path.islink(file) and os.path.isdir(file):
             search.omitted["links to folders"].append(str(file))
-        elif _ends(file, (*SUFFIXES, *HEADERS)):
+        elif is_image(file):
             if os.path.realpath(file) in labels:
                 search.omitted["labels"].append(str(file))
             elif file.name.endswith("_seg.nii.gz") and has_own_record(file):
                 search.omitted["masks of this bundle"].append(str(file))
-            elif os.path.realpath(file).startswith(os.path.join(os.path.realpath(folder), "")):
+            elif os.path.realpath(file).startswith(inside):
                 search.images.append(file)
             else:
                 found = f"it leads to {os.path.realpath(file)}"
                 search.refuse(file, f"images must lie inside {folder}, not behind links", found, "copy it there")
-        elif _ends(file, (".hdr", ".hdr.gz")) and stem in pairs:
-            found, remedy = "its voxels are in a file .img beside it", "save both as one file .nii or .nii.gz"
-            search.refuse(file, "an image must be one file", found, remedy)
         elif os.path.islink(file) or not os.path.isfile(file):
             search.omitted["links, pipes, sockets or devices"].append(str(file))
         else:
@@ -96,7 +92,3 @@ def _sort(place: Path, files: list[Path], folder: Path, labels: Set[str], search
     search.omitted["DICOM objects, but no images"] += (f"{file} ({kind})" for file, kind in zip(objects, kinds, strict=True))
     others = [file for file in others if file.name not in ("dataset.json", "report.json")]
     search.omitted[f"no images ({', '.join(SUFFIXES)}, DICOM)"] += map(str, others)
-
-
-def _ends(file: Path, suffixes: tuple[str, ...]) -> bool:
-    return file.name.lower().endswith(suffixes)

@@ -135,7 +135,8 @@ def _uid_of(image: Slice) -> str:
 def _chosen_by(file: Path) -> str:
     if not is_dicom(file):
         found = "neither its name nor its first bytes say so"
-        raise CaseError(str(file), "must be NIfTI, .nrrd, .mha or DICOM, in one file", found, "save it as one of these")
+        rule = "must be NIfTI, NRRD, MetaImage or DICOM"
+        raise CaseError(str(file), rule, found, "save it as one of these, or give the header of an image in two files")
     slices = open_slices(file)
     if not slices:
         raise CaseError(str(file), "must be a DICOM image", "it is an object of another kind", "choose an image file")

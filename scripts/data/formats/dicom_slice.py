@@ -31,7 +31,10 @@ sitk.ProcessObject.GlobalWarningDisplayOff()  # what ITK warns of names no file
 
 SUFFIXES = (".dcm", ".ima")
 # Whatever is in a file of this name, it is not one slice of many; it need not even be readable.
-OTHERS = (".nii", ".nii.gz", ".nrrd", ".mha", ".txt", ".json", ".xml", ".csv", ".md", ".html", ".pdf", ".log", ".png", ".jpg")
+OTHERS = (
+    *(".nii", ".nii.gz", ".hdr", ".hdr.gz", ".nrrd", ".nhdr", ".mha", ".mhd"),
+    *(".txt", ".json", ".xml", ".csv", ".md", ".html", ".pdf", ".log", ".png", ".jpg"),
+)
 UNIT = 1e-3  # headers give direction cosines in four digits or more
 NUMBERS = {  # what places and decodes a slice, and how many numbers it is
     "ImagePositionPatient": 3,

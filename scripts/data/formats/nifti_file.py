@@ -1,11 +1,13 @@
-"""A NIfTI file -> its header, checked, and its voxels, read to the last byte."""
+"""A NIfTI file, or a pair of .hdr and .img -> its header, checked, and its voxels, read to the last byte."""
 
 import gzip
+import io
 import logging
 import math
 import zlib
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import nibabel as nib
 import numpy as np
@@ -13,13 +15,31 @@ from nibabel.openers import ImageOpener
 
 from ..cases.case_error import CaseError, first_line
 from .image_file import ImageFile, Note
+from .nifti_pair import PAIRS, holder_of
 from .nifti_placement import place
 
-SUFFIXES = (".nii.gz", ".nii")
+SUFFIXES = (".nii.gz", ".nii", *PAIRS)
 LATEST = 2**28  # bytes before the voxels: header and extensions
-SURPLUS = 1024  # bytes that may follow the voxels, since some writers fill blocks; more is no padding
+SURPLUS = 1024  # bytes that may follow the voxels of one file, since some writers fill blocks; more is no padding
 
 logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)  # what it repairs in headers is said by `place`, by name
+
+
+class Due(NamedTuple):
+    """What a header says of the file of its voxels. offset, itemsize: bytes; shape: as stored."""
+
+    offset: int
+    shape: tuple[int, ...]
+    itemsize: int
+
+    @property
+    def size(self) -> int:
+        return self.offset + math.prod(self.shape) * self.itemsize
+
+    @property
+    def across(self) -> list[int]:
+        """Bytes of one step along each axis more."""
+        return [math.prod(self.shape) // n * self.itemsize for n in self.shape]
 
 
 def open_nifti(file: str) -> ImageFile:
@@ -28,6 +48,7 @@ def open_nifti(file: str) -> ImageFile:
     if suffix not in (suffix.lower(), suffix.upper()):  # nibabel would look for another file
         found = f"this one ends in {suffix}"
         raise CaseError(file, "a suffix must be in small letters, or in capitals", found, "rename the file")
+    holder = holder_of(file) if suffix.lower() in PAIRS else file
     try:
         image = load_nifti(file)
         header = _as_stored(file, image)
@@ -38,30 +59,31 @@ def open_nifti(file: str) -> ImageFile:
         raise CaseError(file, "a voxel must hold one real number", f"the data type is {dtype}", "export it as scalar image")
     grid, channels, notes = _grid(file, shape)
     notes += _check(file, header)
-    end = int(header["vox_offset"]) + math.prod(shape) * dtype.itemsize
+    due = Due(int(header["vox_offset"]), shape, dtype.itemsize)
     is_compressed = file.lower().endswith(".gz")
-    if not is_compressed and Path(file).stat().st_size < end:
-        found = f"it has {Path(file).stat().st_size} bytes, its header needs {end}"
-        raise CaseError(file, "the file must be whole", found, "copy or export it again")
     if not is_compressed:
-        _refuse_surplus(file, Path(file).stat().st_size - end)
+        _require_size(file, holder, Path(holder).stat().st_size, due)
     affine, more = place(file, header, shape)
-    read = partial(_read, file, type(image), (*grid, channels), end if is_compressed else None)
-    return ImageFile(file, grid, channels, dtype, affine, (*notes, *more), read, (file,))
+    read = partial(_read, file, holder, (*grid, channels), due if is_compressed else None)
+    files = tuple(dict.fromkeys((file, holder)))
+    return ImageFile(file, grid, channels, dtype, affine, (*notes, *more), read, files)
 
 
-def load_nifti(file: str | Path) -> nib.Nifti1Image:
-    """Both versions: nibabel's Nifti2Image is a Nifti1Image. Raises TypeError for what else nibabel can load."""
+def load_nifti(file: str | Path) -> nib.Nifti1Pair:
+    """Both versions, in one file or two: to nibabel all are pairs. Raises TypeError for what else nibabel can load."""
     image = nib.load(file)
-    if not isinstance(image, nib.Nifti1Image):
+    if not isinstance(image, nib.Nifti1Pair):
         raise TypeError(f"it is {type(image).__name__}")
     return image
 
 
-def _read(file: str, version: type[nib.Nifti1Image], shape: tuple[int, ...], compressed_size: int | None) -> np.ndarray:
-    """shape: (H, W, D, channels); compressed_size: bytes to the end of the voxels, of a compressed file."""
+def _read(file: str, holder: str, shape: tuple[int, ...], compressed: Due | None) -> np.ndarray:
+    """shape: (H, W, D, channels); compressed: what is due in a compressed file."""
     try:
-        stored = load_nifti(file) if compressed_size is None else version.from_bytes(_decompress(file, compressed_size))
+        stored = load_nifti(file)
+        if compressed is not None:
+            voxels_at = nib.FileHolder(fileobj=io.BytesIO(_decompress(file, holder, compressed)))
+            stored = type(stored).from_file_map({**stored.file_map, "image": voxels_at})
         with np.errstate(over="ignore"):  # what overflows becomes infinite, which is refused
             voxels = np.asanyarray(stored.dataobj).astype(np.float32)
         return np.moveaxis(voxels.reshape(shape), -1, 0)
@@ -71,7 +93,7 @@ def _read(file: str, version: type[nib.Nifti1Image], shape: tuple[int, ...], com
         raise _unreadable(file, error) from error
 
 
-def _as_stored(file: str, image: nib.Nifti1Image) -> nib.Nifti1Header:
+def _as_stored(file: str, image: nib.Nifti1Pair) -> nib.Nifti1Header:
     """The header before nibabel's repairs."""
     with ImageOpener(file) as stream:
         return type(image.header).from_fileobj(stream, check=False)
@@ -79,7 +101,8 @@ def _as_stored(file: str, image: nib.Nifti1Image) -> nib.Nifti1Header:
 
 def _check(file: str, header: nib.Nifti1Header) -> list[Note]:
     """What nibabel repairs, or takes as it is, although voxels would be read from elsewhere or with other values."""
-    first, offset = header.single_vox_offset, float(header["vox_offset"])
+    first = header.single_vox_offset if header.is_single else header.pair_vox_offset
+    offset = float(header["vox_offset"])
     if not (first <= offset <= LATEST and offset.is_integer()):
         found, remedy = f"its header says byte {offset:g}", "copy or export it again"
         raise CaseError(file, f"the file must be whole, its voxels begin at a byte from {first} to {LATEST}", found, remedy)
@@ -112,33 +135,30 @@ def _grid(file: str, shape: tuple[int, ...]) -> tuple[tuple[int, int, int], int,
     return (kept[0], kept[1], kept[2]), kept[3] if len(kept) == 4 else 1, notes
 
 
-def _decompress(file: str, size: int) -> bytes:
-    """`size` bytes; the rest is read too, since the checksum stands at the end, but not kept."""
+def _decompress(file: str, holder: str, due: Due) -> bytes:
+    """All of `holder` that is due; the rest is read too, since the checksum stands at the end, but not kept."""
     try:
-        with gzip.open(file) as stream:
-            data = stream.read(size)
-            surplus = sum(len(part) for part in _parts(stream))
+        with gzip.open(holder) as stream:
+            data = stream.read(due.size)
+            surplus = len(stream.read(SURPLUS + 1))
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise _unreadable(file, error) from error
-    if len(data) < size:
-        raise CaseError(file, "the file must be whole", f"it holds {len(data)} bytes, its header needs {size}", "copy it again")
-    _refuse_surplus(file, surplus)
+    _require_size(file, holder, len(data) + surplus, due)
     return data
 
 
-def _refuse_surplus(file: str, surplus: int) -> None:
-    """Rows or slices that are longer or more than the header says, which would come out sheared."""
-    if surplus > SURPLUS:
-        found = f"{surplus} bytes or more follow its voxels"
+def _require_size(file: str, holder: str, size: int, due: Due) -> None:
+    """Rows or slices that are longer or more than the header says would come out sheared.
+
+    One axis that is longer leaves over a multiple of what lies across it: that is never taken for padding, however small.
+    """
+    it, surplus = "it" if holder == file else Path(holder).name, size - due.size
+    if surplus < 0:
+        found = f"{it} has {size} bytes, its header needs {due.size}"
+        raise CaseError(file, "the file must be whole", found, "copy or export it again")
+    if surplus and (holder != file or surplus > SURPLUS or not all(surplus % across for across in due.across)):
+        found = f"{surplus} bytes or more follow {'its voxels' if holder == file else f'the voxels in {it}'}"
         raise CaseError(file, "a file must hold what its header says", found, "export it again")
-
-
-def _parts(stream: gzip.GzipFile):  # noqa: ANN202
-    """What is left, up to a little more than may be there."""
-    read = 0
-    while read <= SURPLUS and (part := stream.read(2**20)):
-        read += len(part)
-        yield part
 
 
 def _unreadable(file: str, error: Exception) -> CaseError:

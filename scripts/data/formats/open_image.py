@@ -1,6 +1,8 @@
 """A path -> the header of the image there, whatever its format; voxels are not read yet."""
 
 import math
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,10 +12,13 @@ from ...basics.free_memory import free_memory
 from ...basics.geometry import LONGEST, SHORTEST, places_every_voxel, right_angled, shear, spacing_of
 from ..cases.case_error import CaseError, first_line
 from .dicom_series import open_series
+from .dicom_slice import is_dicom
 from .image_file import ImageFile, Note
 from .itk_file import READERS, open_itk
+from .itk_header import IN_TWO_FILES, file_named_by
 from .nifti_file import SUFFIXES as NIFTI
 from .nifti_file import open_nifti
+from .nifti_pair import PAIRS, image_beside, is_header
 
 SUFFIXES = (*NIFTI, *READERS)
 BYTES_PER_VOXEL = 16  # while it is read and prepared: as stored, in single precision, resized, and a copy
@@ -22,10 +27,11 @@ MOST_SHEAR = 0.005  # degrees, beyond which ITK's programs find a sheared NIfTI 
 
 
 def open_image(path: str) -> ImageFile:
-    """Reads the header of an image: NIfTI, NRRD, MetaImage (.mha), or a DICOM series.
+    """Reads the header of an image: NIfTI, NRRD or MetaImage, in one file or two, or a DICOM series.
 
     Args:
-        path: of a DICOM series its folder, or one of its files where a folder holds several.
+        path: of an image in two files its header (.hdr, .nhdr, .mhd); of a DICOM series its folder, or one of its files where a
+            folder holds several.
 
     Returns:
         The header and the way to the voxels. Its affine has right angles: the network sees voxels as boxes.
@@ -70,6 +76,25 @@ def read_header(path: str) -> ImageFile:
             path, "the axes must be at right angles", found, "resample it onto right angles, or convert it to NIfTI"
         )
     return _with_right_angles(image)
+
+
+def is_image(file: Path) -> bool:
+    """By its suffix; of a .hdr, which others have too, by what is in it or beside it."""
+    name = file.name.lower()
+    return is_header(str(file)) if name.endswith(PAIRS) else name.endswith(SUFFIXES)
+
+
+def data_files(files: Iterable[Path]) -> set[Path]:
+    """Those that hold the voxels of headers among `files`, and are no images of their own: these are never passed over."""
+    second = {suffix: image_beside for suffix in PAIRS} | {suffix: file_named_by for suffix in IN_TWO_FILES}
+    found = (find(str(file)) for file in files for suffix, find in second.items() if file.name.lower().endswith(suffix))
+    return {path for path in map(Path, filter(None, found)) if not _is_image_of_its_own(path)}
+
+
+def _is_image_of_its_own(file: Path) -> bool:
+    with suppress(OSError):
+        return is_image(file) or is_dicom(file)
+    return False  # opening its header says why it cannot be read
 
 
 def _open(path: str) -> ImageFile:

@@ -125,14 +125,16 @@ def says_that_it_is_ours(file: Path) -> bool:
 def _on_nifti(file: str, labels: np.ndarray) -> nib.Nifti1Image:
     """With the geometry of the source's header, both transforms and their codes, without what concerns its intensities."""
     source = load_nifti(file)
-    header = source.header.copy()
-    header.extensions.clear()  # may name the patient
+    version = {kind.header_class.sizeof_hdr: kind for kind in (nib.Nifti1Image, nib.Nifti2Image)}
+    kind = version[source.header.sizeof_hdr]  # in one file, also of an image in two
+    header = kind.header_class(source.header.binaryblock, source.header.endianness, check=False)
+    header["magic"], header["vox_offset"] = header.single_magic, 0
     header.set_data_dtype(labels.dtype)
     header.set_slope_inter(1, 0)
     header["cal_min"] = header["cal_max"] = 0
     header["descrip"] = DESCRIPTION
     header["aux_file"] = b""
-    return type(source)(labels, source.affine, header)
+    return kind(labels, source.affine, header)
 
 
 def _on_grid(affine: np.ndarray, labels: np.ndarray) -> nib.Nifti1Image:
@@ -145,7 +147,7 @@ def _on_grid(affine: np.ndarray, labels: np.ndarray) -> nib.Nifti1Image:
     return mask
 
 
-def _require_equal(saved: nib.Nifti1Image, written: nib.Nifti1Image, file: str) -> None:
+def _require_equal(saved: nib.Nifti1Pair, written: nib.Nifti1Pair, file: str) -> None:
     """What lies on the disk is what was meant, to the last voxel."""
     affine, meant = (np.asarray(mask.affine, dtype=float) for mask in (saved, written))
     same = saved.shape == written.shape and np.allclose(affine, meant, rtol=1e-6, atol=1e-6)

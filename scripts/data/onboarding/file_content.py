@@ -4,13 +4,12 @@ from functools import cache
 
 import numpy as np
 
-from ...basics.geometry import reoriented, same_place
 from ..cases.case_error import CaseError
+from ..cases.label_maps import is_label_map
+from ..cases.open_case import on_one_grid
 from ..formats.image_file import ImageFile
 from ..formats.open_image import open_image
 
-FEW, MANY = 8, 512  # distinct values: an image has more than FEW, labels at most MANY
-ALIKE = 0.5  # share of neighbouring voxels of one value, background aside, that labels have and noisy images do not
 SAME = 0.5  # Dice of two masks that show one structure
 
 
@@ -24,28 +23,21 @@ def header_of(path: str) -> ImageFile | None:
 
 
 @cache
-def looks_like_labels(path: str) -> bool | None:
-    """Whole numbers, few of them, in coherent regions; None if it cannot be read."""
+def looks_like_labels(path: str, named: bool) -> bool | None:
+    """See `is_label_map`. None if it cannot be read, or shows nothing and could be either.
+
+    A label has one channel; of more, what is named a label is taken for one, since reading it then says what to do.
+    """
     voxels = _voxels(path)
-    if voxels is None:
+    if voxels is None or not (named or voxels.any()):
         return None
-    if voxels.shape[0] != 1 or voxels.min() < 0 or not (voxels == np.rint(voxels)).all():
-        return False
-    count = len(np.unique(voxels))
-    if count <= FEW:
-        return True
-    before, after = voxels[:, :-1], voxels[:, 1:]
-    shown = (before > 0) | (after > 0)
-    return count <= MANY and bool((before == after)[shown].mean() > ALIKE)
+    return (named or voxels.shape[0] == 1) and is_label_map(voxels, named)
 
 
-def on_one_grid(path: str, other: str) -> bool:
-    """Also if stored along other axes. Of a file that cannot be read nothing else is known."""
+def may_be_on_one_grid(path: str, other: str) -> bool:
+    """Of a file that cannot be read nothing else is known."""
     a, b = header_of(path), header_of(other)
-    if a is None or b is None:
-        return True
-    affine, shape = reoriented(b.affine, b.shape, a.affine)
-    return shape == a.shape and same_place(a.affine, affine, a.shape)
+    return a is None or b is None or on_one_grid(a, b)
 
 
 def are_structures(paths: list[str]) -> bool:
@@ -53,7 +45,7 @@ def are_structures(paths: list[str]) -> bool:
     masks = []
     for path in paths:
         voxels = _voxels(path)
-        if voxels is None or len(np.unique(voxels[voxels != 0])) > 1 or not on_one_grid(paths[0], path):
+        if voxels is None or len(np.unique(voxels[voxels != 0])) > 1 or not may_be_on_one_grid(paths[0], path):
             return False
         masks.append(voxels != 0)
     shown = [mask for mask in masks if mask.any()]

@@ -13,13 +13,12 @@ from pathlib import Path
 
 from ..cases.case_error import CaseError
 from ..formats.dicom_series import find_series, series_in
-from ..formats.open_image import SUFFIXES
+from ..formats.open_image import is_image
 from .case_file import CaseFile, folded, original_stem
-from .file_content import are_structures, header_of, looks_like_labels, on_one_grid
+from .file_content import are_structures, header_of, looks_like_labels, may_be_on_one_grid
 from .match_patterns import channel_names, match_patterns
 from .pair_files import Channels, Pair, pair_files, usual_channels
 
-IN_TWO_FILES = (".mhd", ".nhdr", ".hdr")
 MERGED = "labels_merged"  # the folder of label maps made of structures
 SAMPLE = 3  # files of a kind, or cases, whose voxels are read
 MASKS = 6  # of a case, to see whether they are structures
@@ -115,11 +114,9 @@ def files_in(folder: Path, root: Path, found: FoundCases) -> Iterator[CaseFile]:
     """Image files and folders of DICOM series. Links are followed where they stay inside `root`; their targets count once."""
     inside, here = root.resolve(), folder.resolve()
     paths: list[Path] = []
-    in_two: list[Path] = []
     for place, folders, names in os.walk(folder, followlinks=True):
-        in_two += [Path(place, name) for name in sorted(names) if name[0] != "." and name.lower().endswith(IN_TWO_FILES)]
         kept = sorted(name for name in folders if name[0] != "." and name != MERGED)
-        files = [name for name in sorted(names) if name[0] != "." and name.lower().endswith(SUFFIXES)]
+        files = [name for name in sorted(names) if name[0] != "." and is_image(Path(place, name))]
         folders.clear()
         for path in (Path(place, name) for name in [*kept, *files]):
             if not path.resolve().is_relative_to(inside):
@@ -136,11 +133,6 @@ def files_in(folder: Path, root: Path, found: FoundCases) -> Iterator[CaseFile]:
             found.left_out.append(Path(place))
         else:
             paths.append(Path(place))
-    if in_two:
-        found.left_out += in_two
-        found.doubts.append(
-            f"{_some(in_two)}: left out, since voxels in a second file are not read; convert them to NIfTI or .mha"
-        )
     own = {path: here / path.relative_to(folder) for path in paths}
     linked = {target for path in paths if (target := path.resolve()) != own[path]}
     taken = [path for path in paths if own[path] not in linked]
@@ -178,11 +170,9 @@ def _labels_among(files: Sequence[CaseFile], found: FoundCases) -> list[CaseFile
     for (_, says_label, _), members in kinds.items():
         if (folder_says := members[0].folder_says) == "image" and has_folder:
             continue
-        verdicts = filter(
-            lambda verdict: verdict is not None, (looks_like_labels(str(file.path)) for file in members[: 2 * SAMPLE])
-        )
-        seen = list(islice(verdicts, SAMPLE))
         named = folder_says == "label" or (says_label and (members[0].is_bids or not has_folder))
+        verdicts = (looks_like_labels(str(file.path), named or says_label) for file in members[: 2 * SAMPLE])
+        seen = list(islice((verdict for verdict in verdicts if verdict is not None), SAMPLE))
         by_content = bool(seen) and (any(seen) if named or says_label else all(seen))
         if by_content or (named and not seen):
             chosen.update(members)
@@ -219,7 +209,7 @@ def _on_the_grid_of_labels(pairs: list[Pair], found: FoundCases) -> list[Pair]:
     apart = Counter()
     for pair in pairs:
         for channel, images in pair.images.items():
-            apart[channel] += not on_one_grid(str(pair.labels[0].path), str(images[0].path))
+            apart[channel] += not may_be_on_one_grid(str(pair.labels[0].path), str(images[0].path))
     off = {name for name in found.channels if 2 * apart[name] > sum(name in pair.images for pair in pairs)}
     if not off or off == set(found.channels):
         return pairs

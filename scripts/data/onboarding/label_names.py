@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from ..cases.case_error import CaseError
 from ..cases.label_values import LARGEST
+from ..cases.open_case import require_one_channel
 from ..cases.read_case import WHOLE
 from ..formats.open_image import open_image
 
@@ -28,7 +29,9 @@ def values_in(labels: Sequence[Path]) -> tuple[dict[Path, set[int]], list[CaseEr
 
 
 def _values_in(label: str) -> set[int]:
-    stored = np.unique(open_image(label).read())
+    header = open_image(label)
+    require_one_channel(header)
+    stored = np.unique(header.read())
     values = np.rint(stored)
     wrong = [f"{value:g}" for value in stored[~(np.abs(stored - values) <= WHOLE) | (values < 0) | (values > LARGEST)]]
     if wrong:

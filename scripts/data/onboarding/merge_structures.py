@@ -13,6 +13,7 @@ from tqdm import tqdm
 from ...basics.geometry import same_place
 from ...files.atomic_write import atomic_write
 from ..cases.case_error import CaseError
+from ..cases.open_case import require_one_channel
 from ..formats.open_image import open_image
 from .find_cases import MERGED, FoundCase, FoundCases
 
@@ -95,6 +96,8 @@ def _merged(
     label, affine, sizes = None, np.eye(4), np.zeros(len(names) + 1, int)
     for path, segments in sources:
         file = open_image(str(path))
+        if not any(value for _, value in segments.values()):  # layers are Slicer's
+            require_one_channel(file)
         voxels = file.read()
         if label is None:
             label, affine = np.zeros(file.shape, np.uint16), file.affine

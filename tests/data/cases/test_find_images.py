@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pytest
 import torch
@@ -321,6 +322,17 @@ def test_a_name_is_refused_only_if_that_of_its_mask_has_more_than_255_bytes(
     listed = find_images(tmp_path, tmp_path / "out")
     assert (len(listed.cases), len(listed.refused)) == ((1, 0) if fits else (0, 1))
     assert all("a file's name may have 255 bytes" in error for error in errors_of(listed).values())
+
+
+def test_of_an_image_in_two_files_only_the_header_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("a", "b"):
+        nib.save(nib.Nifti1Pair(np.zeros((5, 4, 3), np.int16), np.eye(4)), tmp_path / f"{name}.hdr")
+    (tmp_path / "b.hdr").unlink()
+    (tmp_path / "c.mhd").write_text("ObjectType = Image\nDimSize = 1 1 1\nElementDataFile = c.raw")
+    (tmp_path / "c.raw").touch()
+    assert found(tmp_path) == [("a.hdr", "a_seg"), ("c.mhd", "c_seg")]  # damage is said when it is opened
+    (line,) = [record.message for record in caplog.records if "no images" in record.message]
+    assert line.endswith(": b.img")
 
 
 def test_a_broken_dataset_json_among_images_costs_none_of_them(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -6,7 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from scripts.data.cases.label_maps import has_few_values, is_label_map, label_maps
+from scripts.data.cases.label_maps import is_label_map, label_maps
 
 SHAPE = (24, 22, 9)
 GENERATOR = np.random.default_rng(5)
@@ -21,8 +21,13 @@ def organs(values: tuple[int, ...] = (1, 2)) -> np.ndarray:
     return label
 
 
+THIN = np.zeros(SHAPE, np.uint8)
+THIN[np.arange(20), np.arange(20), np.arange(20) % 8] = 1
+ATLAS = np.kron(np.arange(6 * 7 * 4).reshape(6, 7, 4), np.ones((4, 3, 2)))  # 168 structures
+
+
 @pytest.mark.parametrize(
-    ("voxels", "few", "regions"),
+    ("voxels", "named", "unnamed"),
     [
         (organs(), True, True),
         (organs((7, 2035)), True, True),
@@ -36,11 +41,15 @@ def organs(values: tuple[int, ...] = (1, 2)) -> np.ndarray:
         (NOISE % 100, True, False),  # counts of an emission scan
         (GRADIENT, True, False),
         (organs((1, 70000)), False, False),
+        (THIN, True, True),
+        (ATLAS, True, False),
+        (NOISE // 2, False, False),
+        (NOISE % 200, False, False),
     ],
 )
-def test_values_of_a_label_map_are_few_and_whole_and_form_regions(voxels: np.ndarray, few: bool, regions: bool) -> None:
-    assert has_few_values(voxels[None]) == few
-    assert is_label_map(voxels[None]) == regions
+def test_values_of_a_label_map_are_few_and_whole_and_form_regions(voxels: np.ndarray, named: bool, unnamed: bool) -> None:
+    assert is_label_map(voxels[None], named=True) == named
+    assert is_label_map(voxels[None]) == unnamed
 
 
 def write(folder: Path, **files: np.ndarray) -> list[Path]:

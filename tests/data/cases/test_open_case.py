@@ -132,6 +132,17 @@ def test_the_notes_of_all_files_are_kept_with_their_file(tmp_path: Path) -> None
     assert {note.rule for _, note in notes} == {"a volume should have several slices"}
 
 
+@pytest.mark.parametrize("part", ["scan.hdr", "scan.img"])
+def test_both_files_of_an_image_in_two_must_stay_as_they_are(tmp_path: Path, part: str) -> None:
+    nib.save(nib.Nifti1Pair(np.arange(60, dtype=np.int16).reshape(5, 4, 3), np.eye(4)), tmp_path / "scan.hdr")
+    case = open_case({"image": str(tmp_path / "scan.hdr")})
+    assert case.image_files == [str(tmp_path / "scan.hdr"), str(tmp_path / "scan.img")]
+    case.require_unchanged()
+    (tmp_path / part).write_bytes((tmp_path / part).read_bytes() + b"\7")
+    with pytest.raises(CaseError, match=rf"{part}: a file must stay as it is while it is read"):
+        case.require_unchanged()
+
+
 def test_the_files_of_a_case_are_all_that_it_is_read_from(tmp_path: Path) -> None:
     series = write_series(tmp_path / "series")
     label = save(tmp_path / "truth.nii")

@@ -150,6 +150,21 @@ def test_a_metaimage_that_keeps_its_voxels_is_read(tmp_path: Path, line: bytes) 
     np.testing.assert_array_equal(opened(tmp_path / "scan.mha", header + line + data).read()[0], voxels_of(*SHAPE))
 
 
+@pytest.mark.parametrize(
+    "said", [" CompressedData = True", "CompressedData: True", "CompressedData =\x0bTrue", "CompressedData ==True"]
+)
+@pytest.mark.parametrize("suffix", [".mha", ".mhd"])
+def test_raw_voxels_are_not_read_as_compressed_ones_however_the_header_says_it(tmp_path: Path, suffix: str, said: str) -> None:
+    """ITK would return what happens to be in memory."""
+    header, data = header_of(tmp_path, ".mha")
+    header = header.replace(b"CompressedData = False", said.encode())
+    assert said.encode() in header
+    (tmp_path / "scan.raw").write_bytes(data)
+    end = b"ElementDataFile = LOCAL\n" + data if suffix == ".mha" else b"ElementDataFile = scan.raw\n"
+    with pytest.raises(CaseError, match="the file must be whole"):
+        opened(tmp_path / f"scan{suffix}", header + end).read()
+
+
 NRRD_DETACHED = {
     "a file beside it": b"data file: secret.raw\n",
     "in one word": b"datafile: secret.raw\n",

@@ -148,8 +148,21 @@ def test_extensions_of_the_header_are_passed_over(tmp_path: Path, suffix: str) -
 
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
 def test_a_few_surplus_bytes_are_passed_over(tmp_path: Path, suffix: str) -> None:
-    path = write_nifti(tmp_path / f"scan{suffix}", more=b"\7" * 600)
+    path = write_nifti(tmp_path / f"scan{suffix}", more=b"\7" * 599)
     np.testing.assert_array_equal(open_nifti(path).read()[0], VOXELS)
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+@pytest.mark.parametrize("axis", range(3))
+def test_few_bytes_that_are_one_more_step_along_an_axis_are_no_padding(tmp_path: Path, suffix: str, axis: int) -> None:
+    """Of a small label it could be a row, a column or a slice that the header leaves out: at most 40 bytes here."""
+
+    def shorter(header: nib.Nifti1Header) -> None:
+        header["dim"][1 + axis] -= 1
+
+    path = write_nifti(tmp_path / f"scan{suffix}", edit=shorter)
+    with pytest.raises(CaseError, match="a file must hold what its header says"):
+        open_nifti(path).read()
 
 
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])

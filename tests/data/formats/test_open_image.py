@@ -146,7 +146,7 @@ def test_a_folder_without_dicom_is_refused(tmp_path: Path, name: str) -> None:
 def test_other_formats_are_not_tried(tmp_path: Path, name: str) -> None:
     with (tmp_path / name).open("wb") as file:
         np.save(file, VOXELS)
-    with pytest.raises(CaseError, match=r"must be NIfTI, .nrrd, .mha or DICOM, in one file; .*save it as one of these"):
+    with pytest.raises(CaseError, match=r"must be NIfTI, NRRD, MetaImage or DICOM; .*save it as one of these"):
         open_image(str(tmp_path / name))
 
 

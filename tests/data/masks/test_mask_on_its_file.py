@@ -36,6 +36,7 @@ SHEARED = {
     "by_a_tenth_of_a_degree": np.array([[1, 0.00175, 0], [0, 1, 0], [0, 0, 1.25]]),
     "by_a_hundredth_of_a_degree": TURN @ np.array([[1, 0.000175, 0], [0, 1, 0], [0, 0, 1.25]]),
 }
+NIFTI = (".nii.gz", ".hdr")
 ORIGIN = np.array([-91.3, 126.1, -372.7])
 
 
@@ -73,7 +74,38 @@ def mha(folder: Path, axes: np.ndarray) -> str:
     return str(folder / "scan.mha")
 
 
-FORMATS = {"NIfTI": nifti(1, 1), "NIfTI, sform": nifti(1, 0), "NIfTI, qform": nifti(0, 1), "NRRD": nrrd, "MHA": mha}
+def pair(version: type[nib.Nifti1Pair], sform: int, qform: int) -> Callable[[Path, np.ndarray], str]:
+    def write(folder: Path, axes: np.ndarray) -> str:
+        image = version(VOXELS, affine_of(axes))
+        image.set_sform(affine_of(axes), sform)
+        image.set_qform(affine_of(axes), qform)
+        nib.save(image, folder / "scan.hdr")
+        return str(folder / "scan.hdr")
+
+    return write
+
+
+def in_two_files(write: Callable[[Path, np.ndarray], str], word: str) -> Callable[[Path, np.ndarray], str]:
+    """word: what comes before the name of the file of the voxels."""
+
+    def split(folder: Path, axes: np.ndarray) -> str:
+        whole = Path(write(folder, axes))
+        content, header = whole.read_bytes(), folder / ("scan.nhdr" if whole.suffix == ".nrrd" else "scan.mhd")
+        header.write_text(
+            content[: -VOXELS.nbytes].decode().replace("ElementDataFile = LOCAL\n", "").rstrip() + f"\n{word} scan.raw\n"
+        )
+        (folder / "scan.raw").write_bytes(content[-VOXELS.nbytes :])
+        whole.unlink()
+        return str(header)
+
+    return split
+
+
+FORMATS = {
+    **{"NIfTI": nifti(1, 1), "NIfTI, sform": nifti(1, 0), "NIfTI, qform": nifti(0, 1), "NRRD": nrrd, "MHA": mha},
+    **{"NIfTI pair": pair(nib.Nifti1Pair, 1, 1), "NIfTI pair, qform": pair(nib.Nifti1Pair, 0, 1)},
+    **{"NHDR": in_two_files(nrrd, "data file:"), "MHD": in_two_files(mha, "ElementDataFile =")},
+}
 
 
 def mask_of(file: str, folder: Path) -> nib.Nifti1Image:
@@ -102,7 +134,7 @@ def test_a_mask_lies_on_its_file_by_nibabel_and_by_itk(
     file = write(tmp_path, axes)
     mask = mask_of(file, tmp_path)
     np.testing.assert_array_equal(np.asanyarray(mask.dataobj), VOXELS + 3000)
-    if "nii" in file:
+    if file.endswith(NIFTI):
         np.testing.assert_array_equal(mask.affine, nib.load(file).affine)
     np.testing.assert_allclose(places_by_itk(mask.get_filename()), places_by_itk(file), atol=1e-3, rtol=0)
     np.testing.assert_allclose(places_by_nibabel(mask), places_by_itk(file), atol=1e-3, rtol=0)
@@ -114,7 +146,7 @@ def test_a_mask_on_sheared_storage_lies_on_its_file_or_is_refused(
     tmp_path: Path, write: Callable[[Path, np.ndarray], str], axes: np.ndarray
 ) -> None:
     file = write(tmp_path, axes)
-    if "nii" in file:
+    if file.endswith(NIFTI):
         mask = mask_of(file, tmp_path)
         np.testing.assert_array_equal(mask.affine, nib.load(file).affine)
         for field in ("sform_code", "qform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "pixdim"):
@@ -144,7 +176,17 @@ def test_a_mask_lies_on_its_dicom_series_by_itk(tmp_path: Path, across: np.ndarr
     np.testing.assert_array_equal(np.asanyarray(mask.dataobj), sitk.GetArrayFromImage(expected).T + 3000)
 
 
-@pytest.mark.parametrize("name", ["scan.nii", "scan.mha", "series"])
+def test_the_mask_of_a_nifti_2_pair_is_nifti_2_in_one_file_with_its_header(tmp_path: Path) -> None:
+    """Which ITK does not read, as it does not read the pair."""
+    file = pair(nib.Nifti2Pair, 4, 1)(tmp_path, AXES["oblique"])
+    mask, image = mask_of(file, tmp_path), nib.load(file)
+    assert isinstance(mask, nib.Nifti2Image)
+    np.testing.assert_array_equal(mask.affine, image.affine)
+    for field in ("sform_code", "qform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "pixdim"):
+        assert np.array_equal(mask.header[field], image.header[field]), field
+
+
+@pytest.mark.parametrize("name", ["scan.nii", "scan.hdr", "scan.mha", "scan.mhd", "series"])
 def test_a_file_that_moved_since_it_was_read_gets_no_mask(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The check compares with the file, not with what was remembered of it."""
 
@@ -157,8 +199,8 @@ def test_a_file_that_moved_since_it_was_read_gets_no_mask(tmp_path: Path, name: 
                 VOXELS,
                 edit=lambda dataset, k: setattr(dataset, "ImagePositionPatient", [moved, 0, 2.5 * k]),
             )
-        elif name.endswith("nii"):
-            nib.save(nib.Nifti1Image(VOXELS, image.affine), tmp_path / name)
+        elif name.endswith(("nii", "hdr")):
+            nib.save((nib.Nifti1Image if name.endswith("nii") else nib.Nifti1Pair)(VOXELS, image.affine), tmp_path / name)
         else:
             other = sitk.GetImageFromArray(VOXELS.T)
             other.SetOrigin((moved, 0.0, 0.0))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import nibabel as nib
+import numpy as np
 import pytest
 import torch
 from dicom_phantom import write_series
@@ -103,6 +104,16 @@ def flip(path: Path, position: int = -1) -> None:
 @pytest.mark.parametrize("name", FILES[:4])
 def test_one_flipped_bit_of_what_it_depends_on_is_noticed(tmp_path: Path, case: dict[str, Any], name: str) -> None:
     flip(tmp_path / name)
+    assert not finished(tmp_path, case)
+
+
+@pytest.mark.parametrize("name", ["pair.hdr", "pair.img"])
+def test_one_flipped_bit_of_either_of_two_files_is_noticed(tmp_path: Path, case: dict[str, Any], name: str) -> None:
+    nib.save(nib.Nifti1Pair(np.arange(60, dtype=np.int16).reshape(5, 4, 3), np.eye(4)), tmp_path / "pair.hdr")
+    case = {"image": str(tmp_path / "pair.hdr"), "name": "pair_seg"}
+    write_mask(tmp_path, case)
+    assert finished(tmp_path, case)
+    flip(tmp_path / name, 148 if name.endswith("hdr") else -1)  # of the header, in its description
     assert not finished(tmp_path, case)
 
 

@@ -160,10 +160,12 @@ def test_hidden_and_other_files_are_no_images(tmp_path: Path) -> None:
     assert len(find(tmp_path, "images/a.nii", "labels/a.nii", *files).cases) == 1
 
 
-def test_images_in_two_files_are_said_to_be_left_out(tmp_path: Path) -> None:
-    (problem,) = find(tmp_path, "Case00.mhd", "Case00.raw", "Case00_segmentation.mhd").problems
-    assert "Case00.mhd" in problem.found
-    assert "convert them" in problem.found
-    found = find(tmp_path, "images/a.nii", "labels/a.nii")
-    assert len(found.cases) == 1
-    assert tmp_path / "Case00.mhd" in found.left_out
+def test_of_images_in_two_files_the_headers_are_paired(tmp_path: Path) -> None:
+    files = ["images/a.mhd", "images/b.nhdr", "images/c.hdr", "images/a.raw", "images/b.raw", "images/c.img", "images/map.hdr"]
+    found = find(tmp_path, *files, "labels/a.mhd", "labels/b.nhdr", "labels/c.nii.gz", "labels/a.raw", "labels/b.raw")
+    assert summary(found, tmp_path) == [
+        ("training", ["images/a.mhd"], "labels/a.mhd"),
+        ("training", ["images/b.nhdr"], "labels/b.nhdr"),
+        ("training", ["images/c.hdr"], "labels/c.nii.gz"),
+    ]
+    assert found.left_out == []
