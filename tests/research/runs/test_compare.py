@@ -136,7 +136,6 @@ def test_minutes_become_steps_and_an_interrupted_training_goes_on(
     cost = json.loads((folder / "training" / "cost.json").read_text())
     assert cost["steps"] == plan["max_epochs"] * plan["epoch_length"]
     assert cost["epochs"][0] == before["epochs"][0]
-    assert 0.1 < cost["seconds"] / 1.8 < 10  # on a machine that does other things too
 
 
 @pytest.mark.slow
