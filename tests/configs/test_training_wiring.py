@@ -23,13 +23,13 @@ from scripts.run.plain_errors import plain_sentence
 
 from .conftest import SETTINGS, Start, names, owners, parts
 
-EPOCHS, STEPS = 5, 3  # of the three training cases one in a batch
+EPOCHS, STEPS = 7, 2  # of the three training cases two in a batch
 WARM_UP = 6
 OPTIONS: dict[str, Any] = {
     "seed": 7,
     "val_fraction": 0.5,
     "max_epochs": EPOCHS,
-    "batch_size": 1,
+    "batch_size": 2,
     "learning_rate": 0.004,
     "weight_decay": 0.03,
     "warmup_fraction": WARM_UP / (EPOCHS * STEPS),
@@ -129,13 +129,13 @@ def test_the_rate_rises_along_a_line_and_falls_along_half_a_cosine_step_by_step(
 
 
 def test_the_network_trains_on_crops_and_validates_in_evaluation_without_gradients(training: Training) -> None:
-    assert {step.image.shape for step in training.steps} == {(1, 1, 32, 48, 8)}
+    assert {step.image.shape for step in training.steps} == {(2, 1, 32, 48, 8), (1, 1, 32, 48, 8)}
     assert training.modes == {(False, True, True), (True, False, False)}
 
 
 def test_it_validates_at_the_interval_and_after_the_last_epoch_on_all_cases(training: Training) -> None:
-    assert [epoch for epoch, _ in training.validations] == [2, 4, 5]
-    assert [len(pairs) for _, pairs in training.validations] == [3, 3, 3]
+    assert [epoch for epoch, _ in training.validations] == [2, 4, 6, 7]
+    assert [len(pairs) for _, pairs in training.validations] == [3] * 4
     schedule = training.get("train#handlers")[3]
     assert schedule.validator is training.get("validate#evaluator")
 
@@ -238,8 +238,17 @@ def test_cases_are_split_by_the_seed_and_checked_and_a_bad_one_is_left_out(train
     assert len(json.loads((training.folder / "checked.json").read_text())) > 0
 
 
+def test_labels_of_the_preset_and_of_the_data_must_agree(dataset: Path) -> None:
+    contradiction = {"0": "background", "1": "kidney", "2": "liver", "3": "vessel"}
+    for files in (["train.json"], ["train.json", "evaluate.json"]):
+        get = parts(*files, dataset_dir=dataset, val_fraction=0.5, labels=contradiction)
+        with pytest.raises(RuntimeError) as error:
+            get("cases#cases" if len(files) == 1 else "cases")
+        assert "its label names must be those of the preset; 'liver' is the value 1 there and 2" in plain_sentence(error.value)
+
+
 def test_loaders_follow_their_samplers(training: Training) -> None:
-    for group, size, shuffled in (("train", 1, True), ("validate", 1, False)):
+    for group, size, shuffled in (("train", 2, True), ("validate", 1, False)):
         dataset, sampler, loader = (training.get(f"{group}#{part}") for part in ("dataset", "sampler", "dataloader"))
         assert (type(dataset), type(sampler), type(loader)) == (Dataset, DistributedSampler, DataLoader)
         assert (loader.dataset, sampler.dataset, loader.sampler) == (dataset, dataset, sampler)

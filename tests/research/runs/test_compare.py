@@ -122,12 +122,16 @@ def test_minutes_become_steps_and_an_interrupted_training_goes_on(
         run_bundle(command, log)
 
     monkeypatch.setattr(network, "run_bundle", interrupted)
+    monkeypatch.setattr(
+        "scripts.research.comparison.budget.seconds_a_step", lambda probe: 0.3
+    )  # whatever else the machine does
     assert run(monkeypatch, *words) == 130
     monkeypatch.setattr(network, "run_bundle", run_bundle)
     folder = tmp_path / "out" / "narrow"
     plan = json.loads((folder / "plan.json").read_text())["options"]
     assert not (folder / "probe").exists()
     assert plan["max_epochs"] > 1
+    assert plan["max_epochs"] * plan["epoch_length"] == 6  # of 0.3 seconds in 0.03 minutes
     before = json.loads((folder / "training" / "cost.json").read_text())
 
     commands.clear()
