@@ -267,6 +267,7 @@ def test_engines_are_given_what_belongs_to_them(training: Training) -> None:
         training.get("validate#dataloader"),
     )
     assert (trainer.loss_function, trainer.optimizer) == (training.get("loss"), training.get("optimizer"))
+    assert trainer.inferer is training.get("train#inferer")
     assert isinstance(trainer.inferer, SimpleInferer)
     assert evaluator.inferer is training.get("inferer")
     assert isinstance(evaluator.inferer, VolumeInferer)
@@ -355,6 +356,13 @@ def test_mixed_precision_is_for_cuda_and_reaches_both_engines(tmp_path: Path) ->
     for word, meant in (("true", True), ("False", False)):
         get = parts("train.json", amp=word, cases={"training": [0], "validation": [0]}, output_dir=tmp_path, device="cpu")
         assert (get("train#trainer").amp, get("validate#evaluator").amp) == (meant, meant)
+
+
+def test_an_epoch_may_be_shorter_than_the_data(tmp_path: Path) -> None:
+    cases = {"training": [0] * 8, "validation": [0]}
+    get = parts("train.json", cases=cases, output_dir=tmp_path, batch_size=2, epoch_length=3, max_epochs=5)
+    assert (len(get("train#dataloader")), get("train#trainer").state.epoch_length) == (4, 3)
+    assert get("lr_scheduler").lr_lambdas[0](5 * 3) == 0
 
 
 @pytest.mark.parametrize(("word", "meant"), [(True, True), ("True", True), ("false", False)])
