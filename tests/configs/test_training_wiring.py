@@ -193,6 +193,7 @@ def test_every_epoch_is_seeded_and_every_loss_and_file_is_watched_in_this_order(
     assert [name for name in at_the_end if name in ours] == ours
     assert names(owners(evaluator, Events.COMPLETED))[-2:] == ["EarlyStopping", "Checkpointing"]
     assert "LrScheduleHandler" in names(owners(trainer, Events.ITERATION_COMPLETED))
+    assert not training.get("train#handlers")[2].print_lr  # a line for each step, between those of the epochs
     assert names(training.get("train#handlers")) == [
         *("EpochSeed", "StopOnNaN", "LrScheduleHandler", "ValidationSchedule", "TensorBoardStatsHandler")
     ]
