@@ -33,6 +33,13 @@ def _end_on_sigterm() -> None:
 
     signal.signal(signal.SIGTERM, end)
 
+    def leave_interruptions_to_the_parent() -> None:  # Ctrl-C reaches workers too: one that just begins would show a traceback
+        if signal.getsignal(signal.SIGTERM) is end:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=leave_interruptions_to_the_parent)
+
 
 def _end_even_while_something_is_deleted() -> None:
     """Python ignores what is raised in a `__del__`, and a loader waits for its workers in its own: raise it again, outside."""

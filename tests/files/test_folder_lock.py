@@ -3,9 +3,8 @@
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,28 +13,34 @@ from filelock import FileLock
 from scripts.files.folder_lock import lock_folder
 
 HOLD = """
-import multiprocessing, sys, time
+import multiprocessing, os, sys
 from scripts.files.folder_lock import lock_folder
 lock_folder(sys.argv[1])
 lock_folder(sys.argv[1])  # again is no error
+end = os.dup(0)  # multiprocessing closes a worker's standard input
 if "worker" in sys.argv:
-    multiprocessing.get_context("fork").Process(target=time.sleep, args=(30,)).start()
+    fork = multiprocessing.get_context("fork")
+    runs = fork.Event()
+    def work():
+        runs.set()
+        os.read(end, 1)
+    fork.Process(target=work).start()
+    runs.wait()  # a worker that was just forked lets go of the lock when it first runs
 print("held", flush=True)
-time.sleep(100)
+os.read(end, 1)
 """
 
 
 @contextmanager
 def holder(folder: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
-    """A process that holds the folder until it is killed."""
-    process = subprocess.Popen([sys.executable, "-c", HOLD, folder, *words], stdout=subprocess.PIPE, text=True)
-    assert process.stdout.readline() == "held\n"
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
+    """A process that holds the folder until it is killed, and what it forked until this context ends."""
+    command = [sys.executable, "-c", HOLD, folder, *words]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "held\n"
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def test_a_second_process_is_told_who_writes_and_what_to_do(tmp_path: Path) -> None:
@@ -49,14 +54,11 @@ def test_a_second_process_is_told_who_writes_and_what_to_do(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("words", [[], ["worker"]], ids=["alone", "with a forked worker that lives on"])
 def test_kill_9_frees_the_folder(tmp_path: Path, words: list[str]) -> None:
-    with holder(tmp_path, *words):
-        pass
-    assert re.fullmatch(r"process \d+ on .+", (tmp_path / ".lock").read_text())
-    for _ in range(100):  # a worker that was just forked lets go of the lock when it first runs
-        with suppress(RuntimeError):
-            return lock_folder(tmp_path)
-        time.sleep(0.1)
-    pytest.fail("the folder stays locked")
+    with holder(tmp_path, *words) as process:
+        process.kill()
+        process.wait()
+        assert re.fullmatch(r"process \d+ on .+", (tmp_path / ".lock").read_text())
+        lock_folder(tmp_path)
 
 
 def test_one_process_may_lock_a_folder_again(tmp_path: Path) -> None:

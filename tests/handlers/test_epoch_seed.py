@@ -83,6 +83,14 @@ def test_samples_of_one_epoch_have_noise_of_their_own(runs: tuple[int, Batches])
     assert len(spread.unique()) == len(spread) > 2
 
 
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_processes_draw_other_augmentations_for_the_same_cases(num_workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = batches(seed=7, num_workers=num_workers, shuffle=False)
+    monkeypatch.setattr("ignite.distributed.get_rank", lambda: 1)
+    second = batches(seed=7, num_workers=num_workers, shuffle=False)
+    assert not any(torch.isclose(first[epoch], second[epoch]).all(1).any() for epoch in first)
+
+
 def test_a_loader_whose_order_no_epoch_can_tell_is_refused_in_words() -> None:
     with pytest.raises(TypeError, match="by a DistributedSampler; the loader's sampler is a SequentialSampler"):
         EpochSeed(seed=7, data_loader=DataLoader(Dataset([0, 1])))

@@ -64,6 +64,24 @@ finally:
     assert (result.returncode, result.stdout, result.stderr) == (0, "child 0\ncleaned up by parent\n", "")
 
 
+def test_ctrl_c_is_for_the_parent_of_a_forked_worker_even_before_it_does_anything() -> None:
+    """A terminal sends it to both; a worker would end with a traceback of its own where it is not in its loop yet."""
+    result = run("""
+child = os.fork()
+if child == 0:
+    os.kill(os.getpid(), signal.SIGINT)
+    print("lives on", flush=True)
+    os._exit(0)
+print("child", os.waitpid(child, 0)[1])
+signal.signal(signal.SIGINT, signal.default_int_handler)
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+except KeyboardInterrupt:
+    print("interrupted")
+""")
+    assert (result.returncode, result.stdout, result.stderr) == (0, "lives on\nchild 0\ninterrupted\n", "")
+
+
 def test_other_ignored_errors_are_shown_as_ever() -> None:
     result = run("""
 class Broken:

@@ -53,10 +53,10 @@ def _resident_peak(run: Callable[[], object], warm_up: Callable[[], object]) -> 
 
 def _measure(run: Callable[[], object], warm_up: Callable[[], object], sender: Connection) -> None:
     torch.set_num_threads(1)  # OpenMP's other threads stayed with the parent: work for them would wait forever
-    gc.collect()  # the parent's garbage leaves its blocks now, not to the run
-    _give_blocks_their_own_pages()
     warm_up()
-    gc.collect()
+    gc.collect()  # garbage leaves its blocks now, not to the run
+    gc.freeze()
+    _give_blocks_their_own_pages()  # after all that may free some: a hole in the heap would serve the run, and not show
     Path("/proc/self/clear_refs").write_text(RESET_PEAK)
     before = _resident("VmRSS")
     result = run()

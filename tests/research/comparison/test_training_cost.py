@@ -2,7 +2,6 @@
 
 import json
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,21 @@ from scripts.research.measure import count_macs
 
 STEPS = 3  # an epoch
 MEGABYTES = 2**20
+
+
+@pytest.fixture
+def wait(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], Callable[[], None]]:
+    """seconds -> something that takes as long, by a clock that stands still otherwise."""
+    clock = [100.0]
+    monkeypatch.setattr("scripts.research.comparison.training_cost.time.monotonic", lambda: clock[0])
+
+    def wait(seconds: float) -> Callable[[], None]:
+        def pass_by() -> None:
+            clock[0] += seconds
+
+        return pass_by
+
+    return wait
 
 
 def frozen_and_trained() -> nn.Sequential:
@@ -77,27 +91,24 @@ def test_counting_the_arithmetic_changes_neither_the_network_nor_the_random_stat
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
-def test_validation_counts_nowhere_and_what_came_before_counts_apart(tmp_path: Path) -> None:
-    cost = train(
-        tmp_path,
-        epochs=2,
-        step=lambda: time.sleep(0.02),
-        STARTED=lambda: time.sleep(0.6),
-        EPOCH_COMPLETED=lambda: time.sleep(0.6),
-    )
-    assert 6 * 0.02 <= cost["seconds"] < 0.6
-    assert 0.02 <= cost["median_step_seconds"] < 0.2
-    assert 0.6 <= cost["preparation_seconds"] < 1.2
-    assert cost["seconds"] == pytest.approx(sum(sum(epoch["step_seconds"]) for epoch in cost["epochs"]))
+def test_validation_counts_nowhere_and_what_came_before_counts_apart(
+    tmp_path: Path, wait: Callable[[float], Callable[[], None]]
+) -> None:
+    cost = train(tmp_path, epochs=2, step=wait(0.25), STARTED=wait(60), EPOCH_COMPLETED=wait(1000))
+    assert [epoch["step_seconds"] for epoch in cost["epochs"]] == [[0.25] * STEPS] * 2
+    assert (cost["seconds"], cost["median_step_seconds"], cost["preparation_seconds"]) == (2 * STEPS * 0.25, 0.25, 60)
 
 
-def test_a_resumed_training_goes_on_counting_from_the_epoch_that_was_saved(tmp_path: Path) -> None:
-    before = train(tmp_path, epochs=3, STARTED=lambda: time.sleep(0.05))
-    after = train(tmp_path, epochs=4, done=2, STARTED=lambda: time.sleep(0.05))  # the third epoch was not saved any more
+def test_a_resumed_training_goes_on_counting_from_the_epoch_that_was_saved(
+    tmp_path: Path, wait: Callable[[float], Callable[[], None]]
+) -> None:
+    before = train(tmp_path, epochs=3, step=wait(0.25), STARTED=wait(60))
+    after = train(tmp_path, epochs=4, step=wait(0.5), done=2, STARTED=wait(8))  # the third epoch was not saved any more
+    assert before["epochs"][0]["step_seconds"] == [0.25] * STEPS
     assert after["steps"] == 4 * STEPS
     assert after["epochs"][:2] == before["epochs"][:2]
-    assert after["epochs"][2] != before["epochs"][2]
-    assert after["preparation_seconds"] >= before["preparation_seconds"] + 0.05
+    assert [epoch["step_seconds"] for epoch in after["epochs"][2:]] == [[0.5] * STEPS] * 2
+    assert after["preparation_seconds"] == 68
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak of the resident set is read from Linux's /proc")

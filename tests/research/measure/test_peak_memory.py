@@ -63,6 +63,16 @@ def test_what_the_allocator_keeps_after_it_was_freed_does_not_count(freed_before
     del kept
 
 
+def test_what_the_warm_up_gives_back_does_not_serve_the_run() -> None:
+    block(25)  # from now on smaller blocks come from the heap
+    held = [block(size) for _ in range(20) for size in (2, 0.2)]
+
+    def leave_holes() -> None:
+        del held[::2]  # between the others, so it stays in the heap
+
+    assert peak(rising_and_falling, warm_up=leave_holes) == pytest.approx(80 * MB, rel=0.1)
+
+
 def test_first_use_does_not_count() -> None:
     kept: list[torch.Tensor] = []
 

@@ -1,0 +1,127 @@
+"""From a file to what the network sees, in every run and with every preset."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from monai.bundle import ConfigParser
+from monai.transforms import Compose, Randomizable
+
+from scripts.data.cases.label_values import label_values
+
+from .conftest import CONFIGS, SETTINGS, names, parts
+
+RUNS = ["train.json", "inference.json"]
+PRESETS = sorted((CONFIGS / "datasets").glob("*.yaml"))
+BOTH = ("image", "label")
+STEPS = [
+    *("ReadCased", "Orientationd", "CheckMemoryd", "Spacingd", "ScaleIntensityRangePercentilesd"),
+    *("CheckContrastd", "ResizeInPlaned", "SpatialPadd"),
+]
+# name -> labels, axes, mm, plane, depth, tolerance, its unit, whether spacing is known, and what differs from train.json
+KNOWN: dict[str, tuple[Any, ...]] = {
+    "acdc": (4, "RAS", [-1] * 3, (192, 192), 10, 1.0, "voxel", False, {}),
+    "custom": (3, "RAS", [-1] * 3, (224, 224), 32, 2.0, "mm", True, {"max_epochs": 100}),
+    "hippocampus": (3, "RAS", [-1] * 3, (64, 96), 24, 1.0, "mm", True, {"max_epochs": 10, "val_interval": 5}),
+    "phantoms": (4, "RAS", [-1] * 3, (96, 96), 16, 1.2, "mm", True, {"max_epochs": 8, "batch_size": 1, "val_interval": 4}),
+}
+
+
+@pytest.fixture(params=RUNS)
+def steps(request: pytest.FixtureRequest) -> list[Any]:
+    return parts(request.param, modalities=2, **{"intensity#upper": 98.0})("deterministic_transforms")
+
+
+def test_a_volume_is_turned_resampled_scaled_fitted_and_padded_in_this_order(steps: list[Any]) -> None:
+    assert names(steps) == STEPS
+    read, turn, memory, resample, intensity, _, fit, pad = steps
+    assert (read.modalities, read.values) == (2, label_values(SETTINGS["labels"]))
+    assert (turn.ornt_transform.axcodes, turn.ornt_transform.labels) == (SETTINGS["axcodes"], None)
+    assert memory.spacing == tuple(SETTINGS["spacing"])
+    assert resample.spacing_transform.pixdim.tolist() == SETTINGS["spacing"]
+    assert resample.mode == ("bilinear", "nearest")
+    assert (fit.resize.plane, fit.mode) == ((32, 48), ("trilinear", "nearest-exact"))
+    assert pad.padder.spatial_size == [32, 48, -1]
+    assert intensity.keys == ("image",)
+    assert (intensity.scaler.lower, intensity.scaler.upper) == (0.5, 98.0)
+    for step in (turn, resample, fit, pad):
+        assert (step.keys, step.allow_missing_keys) == (BOTH, True)  # a case to segment has no label
+    assert not any(isinstance(step, Randomizable) for step in steps)
+
+
+def test_both_loaders_of_a_training_run_begin_with_these_steps_and_only_training_goes_on_at_random() -> None:
+    get = parts("train.json", cases={"training": [0], "validation": [0]}, crop_pos=5, crop_neg=3)
+    steps, train, validate = (
+        get(part) for part in ("deterministic_transforms", "train#preprocessing", "validate#preprocessing")
+    )
+    assert [*validate.transforms] == steps
+    assert [*train.transforms] == steps + get("random_transforms")
+    pad, crop, move, contrast, noise = get("random_transforms")
+    assert names([pad, crop, move, contrast, noise]) == [
+        *("SpatialPadd", "RandCropByPosNegLabeld", "RandAffined", "RandAdjustContrastd", "RandGaussianNoised")
+    ]
+    assert pad is get("pad_depth")
+    assert (pad.keys, pad.padder.spatial_size) == (BOTH, [-1, -1, 8])
+    assert (crop.keys, crop.label_key, crop.cropper.spatial_size) == (BOTH, "label", [32, 48, 8])
+    assert (crop.cropper.pos_ratio, crop.cropper.num_samples) == (5 / 8, 1)
+    assert (move.keys, move.prob, move.mode, move.padding_mode) == (BOTH, 0.3, ("bilinear", "nearest"), ("zeros", "zeros"))
+    grid = move.rand_affine.rand_affine_grid
+    assert (grid.rotate_range, grid.scale_range) == ((0, 0, 0.2), (0.1, 0.1, 0))  # within slices: turned by 0.2 rad at most
+    assert (contrast.keys, contrast.prob, contrast.adjuster.gamma) == (("image",), 0.3, (0.7, 1.5))
+    assert (noise.keys, noise.prob, noise.rand_gaussian_noise.std) == (("image",), 0.2, 0.05)
+
+
+@pytest.mark.parametrize("run", [*RUNS, "evaluate.json"])
+@pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
+def test_a_preset_says_all_that_a_run_sees_of_its_data(path: Path, run: str) -> None:
+    labels, axes, spacing, plane, depth, tolerance, unit, known, training = KNOWN[path.stem]
+    files = ["train.json", *([run] if run == "evaluate.json" else [])] if run != "inference.json" else [run]
+    get = bare(*files, path)
+    read, turn, memory, resample, intensity, _, fit, pad = get("deterministic_transforms")
+    assert (len(read.values), get("num_classes"), read.modalities) == (labels, labels, 1)
+    assert (turn.ornt_transform.axcodes, memory.spacing, resample.spacing_transform.pixdim.tolist()) == (
+        axes,
+        tuple(spacing),
+        spacing,
+    )
+    assert (fit.resize.plane, pad.padder.spatial_size) == (plane, [*plane, -1])
+    assert get("inferer").on_embeddings.roi_depth == depth
+    assert_scaled_to_0_and_1(intensity, path.stem)
+    if run != "inference.json":
+        assert [get(name) for name in ("nsd_tolerance", "nsd_unit", "spacing_known")] == [tolerance, unit, known]
+        defaults = {"max_epochs": 100, "batch_size": 2, "val_interval": 2}
+        assert {name: get(name) for name in defaults} == {**defaults, **training}
+
+
+def test_every_preset_is_known() -> None:
+    assert sorted(KNOWN) == [path.stem for path in PRESETS]
+
+
+def assert_scaled_to_0_and_1(intensity: Any, preset: str) -> None:
+    """MRI by the percentiles of each channel of each volume, CT by a window."""
+    image = torch.from_numpy(np.random.default_rng(0).normal(scale=500, size=(2, 9, 8, 7)).astype("float32"))
+    image[1] += 900
+    scaled = intensity({"image": image.clone(), "label": image})
+    if preset == "custom":
+        expected = [(channel + 160) / 400 for channel in image]
+    else:
+        bounds = [np.percentile(channel, (0.5, 99.5)) for channel in image]
+        expected = [(channel - low) / (high - low) for channel, (low, high) in zip(image, bounds, strict=True)]
+    torch.testing.assert_close(torch.as_tensor(scaled["image"]), torch.stack(expected).clip(0, 1), atol=1e-4, rtol=0)
+    assert torch.equal(scaled["label"], image)
+
+
+def bare(*files: str | Path) -> Any:
+    """Of the files alone."""
+    parser = ConfigParser()
+    parser.read_config([str(CONFIGS / file) for file in files])
+    parser.update({"bundle_root": str(CONFIGS.parent)})
+    return parser.get_parsed_content
+
+
+def test_the_steps_in_one() -> None:
+    get = parts("inference.json")
+    assert isinstance(get("preprocessing"), Compose)
+    assert [*get("preprocessing").transforms] == get("deterministic_transforms")

@@ -1,0 +1,133 @@
+"""inference.json: which images become masks, by what, and which masks are made again."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from monai.bundle import ConfigWorkflow
+from monai.engines import SupervisedEvaluator
+
+from scripts.files.checkpoint_file import read_checkpoint
+from scripts.inferers import VolumeInferer
+from scripts.run.plain_errors import plain_sentence
+
+from .conftest import SETTINGS, Start, names, parts
+
+IMAGES = 3
+
+
+@pytest.fixture
+def images(phantoms: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for path in sorted((phantoms / "images").iterdir())[:IMAGES]:
+        shutil.copy(path, folder)
+    return folder
+
+
+def segment(start: Start, images: Path, checkpoint: Path, **settings: Any) -> ConfigWorkflow:
+    """Into a folder beside the images; the run, and what ended it."""
+    output = images.parent / "masks"
+    run = start(
+        "inference", "inference.json", input=images, output_dir=output, checkpoint=checkpoint, **{"num_workers": 3, **settings}
+    )
+    run.run()
+    return run
+
+
+def masks(images: Path) -> dict[str, int]:
+    """name -> when it was written."""
+    return {path.name: path.stat().st_mtime_ns for path in (images.parent / "masks").glob("*.nii.gz")}
+
+
+def statuses(images: Path) -> list[str]:
+    return [entry["status"] for entry in json.loads((images.parent / "masks" / "report.json").read_text())]
+
+
+def test_parts_belong_together(start: Start, images: Path, checkpoint: Path) -> None:
+    get = segment(start, images, checkpoint).parser.get_parsed_content
+    evaluator, network, dataset, loader = (get(part) for part in ("evaluator", "network", "dataset", "dataloader"))
+    assert isinstance(evaluator, SupervisedEvaluator)
+    assert evaluator.network is network is get("network_def")
+    saved = read_checkpoint(checkpoint)
+    assert all(torch.equal(value, saved[name]) for name, value in network.state_dict().items())
+    assert isinstance(evaluator.inferer, VolumeInferer)
+    assert (evaluator.inferer.on_embeddings.roi_depth, evaluator.inferer.on_embeddings.mode) == (8, "windows")
+    assert evaluator.inferer is get("inferer")
+    assert (loader.dataset, loader.threads) == (dataset, 3)
+    assert (dataset.transform, dataset.records) == (get("preprocessing"), get("records"))
+    assert (evaluator.amp, evaluator.state.metrics) == (False, {})
+    assert parts("inference.json", amp="True", checkpoint=checkpoint, device="cpu")("amp") == "True"
+
+
+def test_a_mask_goes_back_to_the_file_it_was_made_from(start: Start, images: Path, checkpoint: Path) -> None:
+    get = segment(start, images, checkpoint).parser.get_parsed_content
+    classes, back, labels, save = get("postprocessing").transforms
+    assert names([classes, back, labels, save]) == ["LogitsToClassesd", "Invertd", "ClassesToLabelsd", "SaveMaskd"]
+    assert str(classes.checkpoint) == str(checkpoint)
+    assert (back.keys, back.orig_keys, back.nearest_interp) == (("pred",), ("image",), (True,))
+    assert back.transform is get("preprocessing")
+    assert labels.values.tolist() == [int(value) for value in SETTINGS["labels"]]
+    assert save.output_dir == images.parent / "masks"
+    for path in images.iterdir():
+        image, mask = nib.load(path), nib.load(images.parent / "masks" / path.name.replace(".nii", "_seg.nii"))
+        assert mask.shape == image.shape
+        np.testing.assert_array_equal(mask.affine, image.affine)
+
+
+def test_a_record_says_what_a_mask_was_made_by(start: Start, images: Path, checkpoint: Path) -> None:
+    get = segment(start, images, checkpoint).parser.get_parsed_content
+    made_by = get("records").made_by
+    assert (made_by["encoder_weights"], made_by["device"], made_by["checkpoint"]["file"]) == (
+        "random, seed 3",
+        "cpu",
+        str(checkpoint),
+    )
+    assert get("records").folder == images.parent / "masks"
+    records = list((images.parent / "masks").glob("*_seg.json"))
+    assert len(records) == IMAGES
+    assert all(json.loads(path.read_text()).keys() >= made_by.keys() for path in records)
+
+
+def test_masks_are_made_again_where_they_would_come_out_differently_only(start: Start, images: Path, checkpoint: Path) -> None:
+    segment(start, images, checkpoint)
+    first = masks(images)
+    assert (len(first), statuses(images)) == (IMAGES, ["written"] * IMAGES)
+    segment(start, images, checkpoint, num_workers=1)
+    assert masks(images) == first
+    segment(start, images, checkpoint, inferer={"_target_": "scripts.inferers.VolumeInferer", "roi_depth": 8, "mode": "whole"})
+    assert masks(images).keys() == first.keys()
+    assert all(written != first[name] for name, written in masks(images).items())
+
+
+def test_a_refused_image_costs_only_its_own_mask_and_the_exit_code(start: Start, images: Path, checkpoint: Path) -> None:
+    segment(start, images, checkpoint)
+    bad = sorted(images.iterdir())[0]
+    volume = nib.load(bad)
+    nib.save(nib.Nifti1Image(np.stack([volume.get_fdata()] * 2, -1), volume.affine), bad)  # two channels, not one
+    with pytest.raises(SystemExit):
+        segment(start, images, checkpoint)
+    assert sorted(statuses(images)) == ["refused", *["written"] * (IMAGES - 1)]
+    assert len(masks(images)) == IMAGES - 1
+    assert bad.name.replace(".nii", "_seg.nii") not in masks(images)
+
+
+@pytest.mark.parametrize("settings", [{"roi_depth": 9}, {"spacing": [2.0, 2.0, 2.0]}])
+def test_a_checkpoint_of_other_settings_is_refused(
+    start: Start, images: Path, checkpoint: Path, settings: dict[str, Any]
+) -> None:
+    with pytest.raises(RuntimeError) as error:
+        segment(start, images, checkpoint, **settings)
+    assert f"{next(iter(settings))} was" in plain_sentence(error.value)
+
+
+def test_images_are_read_as_the_list_or_the_folder_has_them(
+    start: Start, phantoms: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    run = start("inference", "inference.json", dataset_dir=phantoms, output_dir=tmp_path, checkpoint=checkpoint)
+    assert len(run.parser.get_parsed_content("cases").cases) == 2  # its list `test`

@@ -1,0 +1,151 @@
+"""What each overlay changes in a run, and with which numbers."""
+
+import datetime
+import math
+from pathlib import Path
+from typing import Any
+
+import ignite.distributed as idist
+import pytest
+import torch
+from ignite.engine import Events
+from monai.transforms import AdjustContrastd, Affined
+from torch import nn
+
+from scripts.data import DrawEmbeddingsd, EmbeddingCache
+from scripts.handlers import BeforeTraining, TwoStage
+from scripts.losses import JointDiceCELoss
+from scripts.networks import EmbeddingsToLogits
+
+from .conftest import SETTINGS, Start, names, owners, parts
+
+CASE = {"image": "a", "label": "b"}
+CASES: dict[str, Any] = {"cases": {"training": [CASE] * 3, "validation": [CASE]}}
+
+
+def with_overlay(name: str, **settings: Any) -> Any:
+    return parts("train.json", f"overlays/{name}.yaml", **{**CASES, **settings})
+
+
+def test_joint_dice_replaces_the_loss_of_each_level() -> None:
+    get = with_overlay("joint_dice", supervision_weights=[0.7, 0.3])
+    assert isinstance(get("loss").loss, JointDiceCELoss)
+    assert get("loss").weights == [0.7, 0.3]
+
+
+def test_train_encoder_trains_all_at_a_lower_rate() -> None:
+    get = with_overlay("train_encoder")
+    (group,) = get("optimizer").param_groups
+    assert {*group["params"]} == {*get("network_def").parameters()}
+    assert group["lr"] == 3e-4
+
+
+def test_two_stages_freeze_the_encoder_for_a_third_and_then_train_it_at_its_own_rate(tmp_path: Path) -> None:
+    epochs, steps = 9, 4
+    options = {"max_epochs": epochs, "epoch_length": steps, "learning_rate": 0.004, "warmup_fraction": 0.25}
+    get = with_overlay("two_stage", output_dir=tmp_path, **options)
+    encoder, optimizer, schedule = get("network_def").encoder, get("optimizer"), get("lr_scheduler")
+    assert {*optimizer.param_groups[0]["params"]} == {*get("network_def").parameters()}
+    rates = []
+    for _ in range(epochs * steps):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    assert rates == pytest.approx([0.004 * f for f in rise_and_fall(3 * steps)] + [1e-5 * f for f in rise_and_fall(6 * steps)])
+    assert get("train#handlers")[2].lr_scheduler is schedule
+    stages = get("train#handlers")[-1]
+    assert isinstance(stages, TwoStage)
+    assert (stages.part, stages.first_stage_epochs) == ("encoder", 3)
+    assert {*stages.parameters} == {*encoder.parameters()}
+    assert len(get("train#handlers")) == 6  # beside those of train.json
+    assert get("early_stopping").patience == epochs
+    assert stages in owners(get("train#trainer"), Events.EPOCH_STARTED)
+
+
+def rise_and_fall(steps: int) -> list[float]:
+    """Of a quarter of the steps, and of the others."""
+    rising = steps // 4
+    falling = steps - rising
+    return [step / rising for step in range(rising)] + [(1 + math.cos(math.pi * n / falling)) / 2 for n in range(falling)]
+
+
+def test_cached_trains_the_decoder_on_embeddings_of_three_views_drawn_from_a_cache(tmp_path: Path) -> None:
+    get = with_overlay("cached", output_dir=tmp_path, cache_limit=5, crop_pos=5, crop_neg=3)
+    cache, draw, network = get("embedding_cache"), get("train#preprocessing"), get("network_def")
+    assert (type(cache), type(draw)) == (EmbeddingCache, DrawEmbeddingsd)
+    assert [*cache.cases.values()] == [CASE]
+    assert (cache.encoder, cache.device, cache.num_workers) == (network.encoder, torch.device("cpu"), 1)
+    assert (cache.store.folder, cache.store.limit) == (tmp_path / "embeddings", 5)
+    assert (draw.store, draw.keys, draw.roi_depth, draw.pos_fraction) == (cache.store, cache.keys, 8, 5 / 8)
+    trained, handlers = get("trained_module"), get("train#handlers")
+    assert isinstance(trained, EmbeddingsToLogits)
+    assert get("train#trainer").network is trained
+    assert (trained.network, list(trained.plane)) == (network, SETTINGS["spatial_size"])
+    assert get("validate#evaluator").network is network
+    assert (type(handlers[-1]), handlers[-1].work, len(handlers)) == (BeforeTraining, cache.fill, 6)
+    assert cache in owners(get("train#trainer"), Events.STARTED)  # by its `fill`
+    steps = [*get("deterministic_transforms"), get("pad_depth")]
+    assert [pipeline.transforms[: len(steps)] for pipeline in map(list_of, cache.pipelines)] == [steps] * 3
+
+
+def list_of(pipeline: Any) -> Any:
+    pipeline.transforms = list(pipeline.transforms)
+    return pipeline
+
+
+def test_the_cached_views_are_turned_scaled_and_of_other_contrast_and_one_is_as_it_is(tmp_path: Path) -> None:
+    first, *others = with_overlay("cached", output_dir=tmp_path)("cached_views")
+    assert first == []
+    known = [((0, 0, 0.15), (0.95, 0.95, 1), 0.8), ((0, 0, -0.15), (1.05, 1.05, 1), 1.25)]
+    for view, (turned, scaled, gamma) in zip(others, known, strict=True):
+        move, contrast = view
+        assert (type(move), type(contrast)) == (Affined, AdjustContrastd)
+        grid = move.affine.affine_grid
+        assert (tuple(grid.rotate_params), tuple(grid.scale_params)) == (turned, scaled)
+        assert (move.keys, move.mode, move.padding_mode) == (("image", "label"), ("bilinear", "nearest"), ("zeros", "zeros"))
+        assert (contrast.keys, contrast.adjuster.gamma) == (("image",), gamma)
+
+
+def test_caching_only_fills_the_cache(start: Start, dataset: Path, tmp_path: Path) -> None:
+    run = start(
+        "caching",
+        "train.json",
+        "overlays/cached.yaml",
+        dataset_dir=dataset,
+        output_dir=tmp_path,
+        skip_bad=True,
+        val_fraction=0.5,
+    )
+    run.run()
+    assert len(list((tmp_path / "embeddings").glob("*.safetensors"))) == 3 * 3  # cases and views
+    assert not (tmp_path / "last.pt").exists()
+
+
+def test_multi_gpu_wraps_what_is_trained_and_waits_for_a_day(
+    start: Start, phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[Any] = []
+
+    class Wrapped(nn.Module):  # the real one needs the processes, see runs/test_multi_gpu.py
+        def __init__(self, module: nn.Module) -> None:
+            super().__init__()
+            self.module = module
+
+    monkeypatch.setattr(nn.parallel, "DistributedDataParallel", Wrapped)
+    monkeypatch.setattr(idist, "initialize", lambda backend, timeout: calls.append((backend, timeout)))
+    monkeypatch.setattr(idist, "finalize", lambda: calls.append("finalize"))
+    monkeypatch.setattr("time.sleep", calls.append)
+    run = start("training", "train.json", "overlays/multi_gpu.yaml", dataset_dir=phantoms, output_dir=tmp_path)
+    assert calls == [("nccl" if torch.cuda.is_available() else "gloo", datetime.timedelta(days=1))]
+    get = run.parser.get_parsed_content
+    assert isinstance(get("train#trainer").network, Wrapped)
+    assert get("train#trainer").network.module is get("trained_module") is get("network_def")
+    run.finalize()
+    assert calls[1:] == [1, "finalize"]
+
+
+def test_dicom_seg_writes_a_second_file_after_the_mask(tmp_path: Path) -> None:
+    get = parts("inference.json", "overlays/dicom_seg.yaml", output_dir=tmp_path, checkpoint="model.pt")
+    steps = get("postprocessing#transforms")
+    assert names(steps)[-2:] == ["SaveMaskd", "SaveDicomSegd"]
+    assert (steps[-1].output_dir, steps[-1].names) == (tmp_path, {1: "liver", 2: "kidney", 3: "vessel"})
