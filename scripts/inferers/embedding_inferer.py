@@ -8,12 +8,8 @@ import torch
 from monai.inferers import Inferer, SlidingWindowInferer
 from torch.nn import functional as F
 
-<<<<<<< HEAD
 from ..basics.contracts import EmbeddingNetwork
-=======
-from ..basics.contracts import EmbeddingNetwork, SliceEncoder
 from ..basics.free_memory import free_memory
->>>>>>> state2
 from ..basics.tokens import padded
 from .rolling_embeddings import RollingEmbeddings
 from .temporary_store import TemporaryStore
