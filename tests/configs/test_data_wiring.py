@@ -57,19 +57,22 @@ def test_both_loaders_of_a_training_run_begin_with_these_steps_and_only_training
         get(part) for part in ("deterministic_transforms", "train#preprocessing", "validate#preprocessing")
     )
     assert [*validate.transforms] == steps
-    assert [*train.transforms] == steps + get("random_transforms")
-    pad, crop, move, contrast, noise = get("random_transforms")
-    assert names([pad, crop, move, contrast, noise]) == [
-        *("SpatialPadd", "RandCropByPosNegLabeld", "RandAffined", "RandAdjustContrastd", "RandGaussianNoised")
+    assert [*train.transforms] == steps + get("random_crop") + get("augmentation")
+    pad, crop = get("random_crop")
+    move, contrast, brightness, noise = get("augmentation")
+    assert names([pad, crop]) == ["SpatialPadd", "RandCropByPosNegLabeld"]
+    assert names([move, contrast, brightness, noise]) == [
+        *("RandAffined", "RandAdjustContrastd", "RandScaleIntensityd", "RandGaussianNoised")
     ]
     assert pad is get("pad_depth")
     assert (pad.keys, pad.padder.spatial_size) == (BOTH, [-1, -1, 8])
     assert (crop.keys, crop.label_key, crop.cropper.spatial_size) == (BOTH, "label", [32, 48, 8])
     assert (crop.cropper.pos_ratio, crop.cropper.num_samples) == (5 / 8, 1)
-    assert (move.keys, move.prob, move.mode, move.padding_mode) == (BOTH, 0.3, ("bilinear", "nearest"), ("zeros", "zeros"))
+    assert (move.keys, move.prob, move.mode, move.padding_mode) == (BOTH, 0.6, ("bilinear", "nearest"), ("zeros", "zeros"))
     grid = move.rand_affine.rand_affine_grid
-    assert (grid.rotate_range, grid.scale_range) == ((0, 0, 0.2), (0.1, 0.1, 0))  # within slices: turned by 0.2 rad at most
-    assert (contrast.keys, contrast.prob, contrast.adjuster.gamma) == (("image",), 0.3, (0.7, 1.5))
+    assert (grid.rotate_range, grid.scale_range) == ((0, 0, 0.5), (0.25, 0.25, 0.1))  # turned within slices, by 0.5 rad at most
+    assert (contrast.keys, contrast.prob, contrast.adjuster.gamma) == (("image",), 0.5, (0.7, 1.5))
+    assert (brightness.keys, brightness.prob, brightness.scaler.factors) == (("image",), 0.3, (-0.25, 0.25))
     assert (noise.keys, noise.prob, noise.rand_gaussian_noise.std) == (("image",), 0.2, 0.05)
 
 

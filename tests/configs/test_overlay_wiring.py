@@ -12,10 +12,10 @@ from ignite.engine import Events
 from monai.transforms import AdjustContrastd, Affined
 from torch import nn
 
-from scripts.data import DrawEmbeddingsd, EmbeddingCache
+from scripts.data import DrawEmbeddingsd, EmbeddingCache, JoinPixelsd
 from scripts.handlers import BeforeTraining, TwoStage
 from scripts.losses import JointDiceCELoss
-from scripts.networks import EmbeddingsToLogits
+from scripts.networks import EmbeddingsToLogits, NoEncoder, SAMSliceEncoder
 
 from .conftest import SETTINGS, Start, names, owners, parts
 
@@ -71,7 +71,8 @@ def rise_and_fall(steps: int) -> list[float]:
 
 def test_cached_trains_the_decoder_on_embeddings_of_three_views_drawn_from_a_cache(tmp_path: Path) -> None:
     get = with_overlay("cached", output_dir=tmp_path, cache_limit=5, crop_pos=5, crop_neg=3)
-    cache, draw, network = get("embedding_cache"), get("train#preprocessing"), get("network_def")
+    cache, network = get("embedding_cache"), get("network_def")
+    (draw,) = get("train#preprocessing").transforms
     assert (type(cache), type(draw)) == (EmbeddingCache, DrawEmbeddingsd)
     assert [*cache.cases.values()] == [CASE]
     assert (cache.encoder, cache.device, cache.num_workers) == (network.encoder, torch.device("cpu"), 1)
@@ -86,6 +87,30 @@ def test_cached_trains_the_decoder_on_embeddings_of_three_views_drawn_from_a_cac
     assert cache in owners(get("train#trainer"), Events.STARTED)  # by its `fill`
     steps = [*get("deterministic_transforms"), get("pad_depth")]
     assert [pipeline.transforms[: len(steps)] for pipeline in map(list_of, cache.pipelines)] == [steps] * 3
+
+
+def test_cached_pixels_are_augmented_and_joined(tmp_path: Path) -> None:
+    get = parts("train.json", "networks/detail.yaml", "overlays/cached.yaml", output_dir=tmp_path, **CASES)
+    draw, *augmentation, join = get("train#preprocessing").transforms
+    assert (type(draw), type(join)) == (DrawEmbeddingsd, JoinPixelsd)
+    assert augmentation == get("augmentation")
+    assert draw.with_pixels and get("embedding_cache").with_pixels
+
+
+@pytest.mark.parametrize("overlays", [(), ("overlays/no_encoder.yaml",)])
+def test_detail_stands_beside_the_decoder_s_stages(overlays: tuple[str, ...]) -> None:
+    network = parts("train.json", "networks/detail.yaml", *overlays, modalities=2, **CASES)("network_def")
+    channels = [level.refine.out_channels for level in network.detail.levels]
+    assert (channels, network.detail.levels[0].shrink.in_channels) == ([16, 32, 64, 128], 2)
+    stages, entrance = network.decoder.stages, list(network.decoder.entrance)
+    below = [0 if overlays else 32, *(stage.conv2.out_channels for stage in stages)]
+    expected = [level + low for level, low in zip(channels[::-1], below, strict=False)]
+    assert [stage.conv1.in_channels for stage in stages] == expected
+    assert all(stage.shortcut.kernel_size == (1, 1, 1) for stage in stages)
+    if not overlays:
+        assert (entrance.pop(0).p, entrance.pop().in_channels) == (0.5, 2 * 256)
+    assert entrance == []
+    assert isinstance(network.encoder, NoEncoder if overlays else SAMSliceEncoder)
 
 
 def list_of(pipeline: Any) -> Any:
