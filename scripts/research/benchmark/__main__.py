@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from ...files.atomic_write import atomic_write
 from .decoder import decoder, memory
+from .detail import detail
 from .encoder import attention, encoder
 from .gpu import gpu_compiled, gpu_encoder
 from .network import forward, size, step
@@ -34,6 +35,7 @@ SECTIONS: dict[str, Callable[[Setting], str]] = {
     "forward": forward,
     "step": step,
     "decoder": decoder,
+    "detail": detail,
     "memory": memory,
     "peers": peers,
     "size": size,

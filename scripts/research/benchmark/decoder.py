@@ -65,7 +65,7 @@ def memory(setting: Setting) -> str:
         runs = {name: partial(inferer, volume, network) for name, inferer in inferers.items()}
         logits = {name: run() for name, run in runs.items()}
         difference = relative_difference(logits["streamed"], logits["at once"])
-        streamed_run, warm_up = (partial(inferers["streamed"], v, _without_output(network)) for v in (volume, short))
+        streamed_run, warm_up = (partial(inferers["streamed"], v, without_output(network)) for v in (volume, short))
         streamed = peak_memory(streamed_run, warm_up, setting.device)
         at_once = peak_memory(runs["at once"], partial(inferers["at once"], short, network), setting.device)
         first = first or streamed
@@ -84,7 +84,7 @@ def memory(setting: Setting) -> str:
     )
 
 
-def _without_output(network: SAM3D) -> Any:
+def without_output(network: SAM3D) -> Any:
     """The network for streaming, with a single pixel left of every part of its logits.
 
     The output would outgrow all else, and subtracting it afterwards would hide a peak from before it existed.
@@ -94,7 +94,7 @@ def _without_output(network: SAM3D) -> Any:
         for part in network.stream(*args):
             yield part[:, :, :1, :1]
 
-    return SimpleNamespace(encoder=network.encoder, decoder=network.decoder, stream=stream)
+    return SimpleNamespace(encode=network.encode, decoder=network.decoder, stream=stream)
 
 
 def _features(channels: int, side: int, depth: int) -> torch.Tensor:

@@ -12,7 +12,7 @@ from ...files.atomic_write import write_json
 from ...files.file_digest import file_digest
 from ...run.bundle_command import bundle_words
 from ...run.config_files import CONFIGS, network_configs, short_name
-from .budget import Budget, Options, probe_options
+from .budget import Budget, Options, probe_options, read_pace
 from .bundle_process import run_bundle
 
 TRAINING_ONLY = {"cached.yaml"}  # validation and evaluation run the whole network
@@ -45,7 +45,8 @@ class ComparedNetwork:
     @cached_property
     def request(self) -> dict[str, Any]:
         """All that the command says, config files with the sha256 of their contents."""
-        configs = dict.fromkeys([*self._training_configs(), *self._evaluating_configs()])
+        pace = [self.setting.budget.pace] if self.setting.budget.pace else []
+        configs = dict.fromkeys([*self._training_configs(), *self._evaluating_configs(), *pace])
         return {
             "budget": str(self.setting.budget),
             **{str(path): file_digest(path) for path in configs},
@@ -53,7 +54,9 @@ class ComparedNetwork:
         }
 
     def require_the_same_request(self) -> None:
-        """Raises ValueError where the folder holds weights that another command trained."""
+        """Raises ValueError where the folder holds weights that another command trained, and for an unknown pace."""
+        if self.setting.budget.pace is not None:
+            read_pace(self.setting.budget.pace, self.name)
         if (different := self._different()) and (self.training / "last.pt").exists():
             raise ValueError(
                 f"{self.folder} holds a run of another command (different: {', '.join(different)}); remove that folder, or "
@@ -102,7 +105,7 @@ class ComparedNetwork:
                 preparation = probe["preparation_seconds"]
                 if steps := budget.longer_probe(probe):
                     probe = self._probe(probe_options(steps))
-            write_json(path, {"options": budget.options(probe), "preparation_seconds": preparation})
+            write_json(path, {"options": budget.options(probe, self.name), "preparation_seconds": preparation})
         return json.loads(path.read_text())["options"]
 
     def _probe(self, options: Options) -> dict[str, Any]:

@@ -41,6 +41,14 @@ def compare(
     ],
     minutes: Annotated[float | None, typer.Option(metavar="M", help="Of training, for all.")] = None,
     max_epochs: Annotated[int | None, typer.Option(metavar="N", help="Epochs for all, in place of --minutes.")] = None,
+    pace: Annotated[
+        Path | None,
+        typer.Option(
+            parser=options.file,
+            metavar="CSV",
+            help="comparison.csv of another machine: --minutes are as many steps as it makes in them.",
+        ),
+    ] = None,
     output: Annotated[Path, typer.Option(parser=options.path, metavar="FOLDER", help="Of tables and runs.")] = Path(
         "runs/comparison"
     ),
@@ -78,7 +86,7 @@ def compare(
         setting = Setting(
             output_dir=output,
             preset=preset,
-            budget=Budget(max_epochs, minutes),
+            budget=Budget(max_epochs, minutes, pace),
             options={"dataset_dir": data, "seed": seed, **{key: _from_any_folder(value) for key, value in chosen.items()}},
             last_configs=tuple(config or ()),
             shared={"remember": output / "checked.json", "cache_dir": cache_dir or output / "embeddings"},
