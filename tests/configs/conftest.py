@@ -34,6 +34,17 @@ SETTINGS: dict[str, Any] = {
 Start = Callable[..., ConfigWorkflow]
 
 
+@pytest.fixture(autouse=True)
+def what_a_run_sets(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Is as before after each test: others read the command line too."""
+    for name in ("argv", "excepthook", "unraisablehook"):
+        monkeypatch.setattr(sys, name, getattr(sys, name))
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGALRM)}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
 @pytest.fixture(scope="session")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
     """Initializes `python -m monai.bundle run RUN_ID` with config files, SETTINGS and others laid over them.
@@ -42,23 +53,18 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(ROOT)
-        patch.setattr(sys, "excepthook", sys.excepthook)
-        patch.setattr(sys, "unraisablehook", sys.unraisablehook)
         patch.setattr(sys, "path", [*sys.path])
-        handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGALRM)}
 
         def start(run_id: str, *files: str | Path, **settings: Any) -> ConfigWorkflow:
             overlay = tmp_path_factory.mktemp("settings") / "settings.json"
             overlay.write_text(json.dumps({**SETTINGS, **settings}, default=str))
             paths = [str(CONFIGS / file) for file in (*files, overlay)]
-            patch.setattr(sys, "argv", ["monai.bundle", "run", run_id, "--config_file", str(paths)])
+            sys.argv = ["monai.bundle", "run", run_id, "--config_file", str(paths)]
             workflow = ConfigWorkflow(paths, run_id=run_id, logging_file=False)
             workflow.initialize()
             return workflow
 
         yield start
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

@@ -106,4 +106,4 @@ def test_without_the_laboratory_there_is_no_compare_and_the_others_are_there(tmp
     assert [line.split()[0] for line in listed.splitlines() if line.strip()] == [name for name in COMMANDS if name != "compare"]
     assert "No such command 'compare'" in sam3d("compare").stderr
     assert f"--bundle_root {copy}" in sam3d("train", tmp_path, "--preset", "phantoms", "--dry-run").stdout
-    assert "There are sam3d\n" in sam3d("train", tmp_path, "--preset", "phantoms", "--network", "unet").stderr
+    assert "There are sam3d, detail\n" in sam3d("train", tmp_path, "--preset", "phantoms", "--network", "unet").stderr

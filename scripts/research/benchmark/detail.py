@@ -46,10 +46,10 @@ def detail(setting: Setting) -> str:
     depths = ", ".join(str(depth) for depth in setting.memory_depths[:3])
     return markdown_section(
         "Detail",
-        f"The part that is trained, on what was encoded before: a batch of {BATCH} x 1 x {setting.plane} x {setting.plane} x "
-        f"{setting.depth} for a training step, with loss and optimiser; one volume of that size for decoding without gradients, "
-        f"whose memory is that above weights and embeddings, with the logits. K = {setting.classes}. Streamed: growth of the memory beside "
-        f"the logits over D = {depths}.",
+        f"The part that is trained, on what was encoded before: {BATCH} x 1 x {setting.plane} x {setting.plane} x "
+        f"{setting.depth} for a training step, loss and optimiser too; one such volume for decoding without gradients, "
+        f"with the memory above weights and embeddings. K = {setting.classes}. Streamed: growth of memory beside logits "
+        f"over D = {depths}.",
         [
             "network",
             "trained, M",

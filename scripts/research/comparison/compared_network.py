@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 from ...files.atomic_write import write_json
 from ...files.file_digest import file_digest
 from ...run.bundle_command import bundle_words
-from ...run.config_files import CONFIGS, network_configs, short_name
+from ...run.config_files import CONFIGS, network_configs, read_config, short_name
 from .budget import Budget, Options, probe_options, read_pace
 from .bundle_process import run_bundle
 
@@ -85,13 +85,7 @@ class ComparedNetwork:
             self._train(self.training, plan, resume=resume)
         say("evaluating")
         checkpoint = {"checkpoint": self.training / "model.pt", "output_dir": self.evaluation}
-        # In a file, as of a preset: options of the training run alone would be refused.
-        write_json(
-            self.folder / "options.json", {key: str(v) if isinstance(v, Path) else v for key, v in self.setting.options.items()}
-        )
-        run_bundle(
-            bundle_words("evaluating", [*self._evaluating_configs(), self.folder / "options.json"], checkpoint), self.log
-        )
+        self._run("evaluating", self._evaluating_configs(), checkpoint)
         (self.folder / "finished").touch()
 
     def _plan(self, say: Callable[[str], None]) -> Options:
@@ -118,10 +112,22 @@ class ComparedNetwork:
         return cost
 
     def _train(self, folder: Path, plan: Options, resume: bool) -> None:
-        options = {**self.setting.options, **plan, "cases#remember": self.setting.shared["remember"], "output_dir": folder}
+        options = {**plan, "cases#remember": self.setting.shared["remember"], "output_dir": folder, "resume": resume}
         if any(path.name == "cached.yaml" for path in self.configs):
             options["cache_dir"] = self.setting.shared["cache_dir"]
-        run_bundle(bundle_words("training", self._training_configs(), {**options, "resume": resume}), self.log)
+        self._run("training", self._training_configs(), options)
+
+    def _run(self, run_id: str, configs: Sequence[Path], options: Options) -> None:
+        """The setting's options in a file, as of a preset: those of training alone would be refused on a command line."""
+        there = ids_of(configs)
+        shared = {key: str(v) if isinstance(v, Path) else v for key, v in self.setting.options.items() if root(key) in there}
+        path = self.folder / "options.json"
+        write_json(path, shared)
+        run_bundle(bundle_words(run_id, [*configs, path], options), self.log)
+
+    def has(self, option: str) -> bool:
+        """Whether it means something for this network: `cached_views` does for those with +cached alone."""
+        return root(option) in ids_of(self._training_configs())
 
     def _training_configs(self) -> list[Path]:
         parts = [CONFIGS / "train.json", *self.configs, CONFIGS / "research" / "overlays" / "cost.yaml"]
@@ -130,3 +136,13 @@ class ComparedNetwork:
     def _evaluating_configs(self) -> list[Path]:
         parts = [path for path in self.configs if path.name not in TRAINING_ONLY]
         return [CONFIGS / "train.json", CONFIGS / "evaluate.json", *parts, self.setting.preset, *self.setting.last_configs]
+
+
+def root(identifier: str) -> str:
+    """`train` of `+train#handlers`."""
+    return identifier.lstrip("+").partition("#")[0]
+
+
+def ids_of(configs: Sequence[Path]) -> set[str]:
+    """All at the top of these files."""
+    return {root(identifier) for path in configs for identifier in read_config(path)}

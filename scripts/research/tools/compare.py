@@ -96,6 +96,8 @@ def compare(
             raise ValueError(f"two networks of {networks} would share a folder; name each of them once")
         for network in compared:
             network.require_the_same_request()
+        if nobodys := [key for key in chosen if not any(network.has(key) for network in compared)]:
+            raise ValueError(f"--set {', '.join(nobodys)}: none of {networks} has this option")
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     lock_folder(output)

@@ -11,15 +11,16 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from conftest import NARROW
 from dicom_phantom import write_series
 from raw_nifti import write_nifti
 
 from scripts.data import CaseError, MaskRecords
 from scripts.data.cases.open_case import open_case
-from scripts.networks import SAM3D
+from scripts.networks import SAM3D, SAMSliceEncoder
 
 CPU = torch.device("cpu")
-SLICEWISE = SAM3D(torch.nn.Identity(), torch.nn.Identity())  # has an encoder
+SLICEWISE = SAM3D(SAMSliceEncoder(NARROW), torch.nn.Identity())
 FILES = ("scan.nii", "model.pt", "sam.pth", "out/scan_seg.nii.gz", "out/scan_seg.json")
 
 

@@ -1,4 +1,4 @@
-"""Every network of configs/research/networks does all that the bundle does: training, resume, evaluation, inference, export."""
+"""Every network that has a file does all that the bundle does: training, resume, evaluation, inference, export."""
 
 import json
 from pathlib import Path
@@ -16,6 +16,7 @@ from scripts.run.config_files import network_configs
 
 # The names of overlays, joined by + -> what makes the network narrow enough for the default suite.
 ATTENTION = {"network_def#decoder#width": 16, "network_def#decoder#layers": 3, "network_def#decoder#channels": [8, 8, 4, 4]}
+DETAIL = {"network_def#decoder#channels": [16, 8, 8, 4], "detail_channels": [4, 8, 8, 16]}
 HOST = "network_def#network#host"
 DOUBLE_UNET = {f"{HOST}#channels": [16, 16, 16, 16, 16]}
 UNET = {f"{HOST}#unet#channels": [4, 8, 8, 8, 16]}
@@ -38,6 +39,8 @@ NARROW: dict[str, dict[str, object]] = {
         "network_def#decoder#reduced_channels": 4,
         "network_def#decoder#decoder#channels": [8, 8, 4, 4],
     },
+    "detail": DETAIL,
+    "detail+no_encoder": DETAIL,
     "double_unet": DOUBLE_UNET,
     "double_unet+dca": DOUBLE_UNET,
     "medt": {
