@@ -34,14 +34,18 @@ SETTINGS: dict[str, Any] = {
 Start = Callable[..., ConfigWorkflow]
 
 
+# Of the process, before any run; fixtures of the whole session start one too.
+BEFORE = {name: getattr(sys, name) for name in ("argv", "excepthook", "unraisablehook")}
+HANDLERS = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGALRM)}
+
+
 @pytest.fixture(autouse=True)
-def what_a_run_sets(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def what_a_run_sets() -> Iterator[None]:
     """Is as before after each test: others read the command line too."""
-    for name in ("argv", "excepthook", "unraisablehook"):
-        monkeypatch.setattr(sys, name, getattr(sys, name))
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGALRM)}
     yield
-    for number, handler in handlers.items():
+    for name, value in BEFORE.items():
+        setattr(sys, name, value)
+    for number, handler in HANDLERS.items():
         signal.signal(number, handler)
 
 

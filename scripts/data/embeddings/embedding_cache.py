@@ -76,8 +76,6 @@ class EmbeddingCache:
         if not is_on_embeddings(network):
             raise ValueError("this network has no slice encoder whose embeddings could be cached; omit cached.yaml")
         encoder = network.encoder
-        if not encoder.out_channels:
-            raise ValueError("this network has no encoder whose embeddings could be cached; omit cached.yaml (--cached)")
         if encoder.trainable:
             raise ValueError(
                 "embeddings can be cached only while the encoder is frozen; omit cached.yaml, or what trains it "

@@ -36,7 +36,7 @@ class JoinPixelsd(Transform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         image, embedding = data["image"], data["embedding"]
         moved = torch.as_tensor(image.affine, dtype=torch.float64)
-        if not torch.equal(moved, torch.eye(4, dtype=torch.float64)):
+        if len(embedding) and not torch.equal(moved, torch.eye(4, dtype=torch.float64)):  # without an encoder it is empty
             tokens = MetaTensor(embedding.as_tensor(), affine=TOKEN_AFFINE)
             embedding = self.resample(tokens, dst_affine=moved @ TOKEN_AFFINE, spatial_size=embedding.shape[1:])
         pixels = pixels_to_tokens(image.as_tensor()[None])[0]
