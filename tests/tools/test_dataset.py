@@ -13,6 +13,8 @@ from conftest import ROOT
 from monai.bundle import ConfigParser
 
 from scripts.data import open_image, read_datalist
+from scripts.tools import preset
+from scripts.tools.preset import proposed_network
 
 from .conftest import Shell, Typed
 
@@ -193,11 +195,22 @@ def test_a_preset_that_is_there_is_not_overwritten_and_bad_cases_are_all_named(d
     assert not (data / "other.yaml").exists()
 
 
+def test_the_network_that_is_proposed_needs_no_weights_that_are_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preset, "BUNDLE_ROOT", tmp_path)
+    assert proposed_network()[0] == "detail+no_encoder"
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "sam_vit_b_01ec64.pth").touch()
+    assert proposed_network()[0] == "detail"
+
+
 def test_each_command_names_the_next_one_ready_to_copy(data: Path, shell: Shell) -> None:
     first = shell("sam3d dataset data", cwd=data.parent).stdout.splitlines()[-1].strip()
     assert first == "sam3d preset data"
     second = shell(first, cwd=data.parent).stdout.splitlines()[-1].strip()
-    assert second == "sam3d train data --preset mine.yaml --cached"
+    network, _ = proposed_network()
+    assert second == f"sam3d train data --preset mine.yaml --network {network} --cached"
     line = shell(f"{second} --dry-run", cwd=data.parent).stdout
     assert f"{data.parent / 'mine.yaml'}'] --bundle_root" in line.replace('"', "")
     assert f"--dataset_dir {data} --output_dir {data.parent / 'runs' / 'mine'}" in line
