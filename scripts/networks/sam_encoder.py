@@ -52,9 +52,12 @@ class SAMSliceEncoder(nn.Module):
         blocks: indices of ViT blocks, rising, whose outputs (C channels, before the neck) are given too:
             (B, M * (256 + n * C), h, w, D). Of each modality the neck's channels come first, then the blocks' in this order;
             see `channels`.
+        pixel_mean: of 0..255 RGB, subtracted from what the ViT sees; SAM's by default. MedSAM's ViT-B was trained on pixels
+            in [0, 1] themselves: 0, 0, 0.
+        pixel_std: by which the rest is divided; MedSAM's: 255, 255, 255.
 
     Raises:
-        ValueError: for another variant, memory that is not positive, and blocks that the ViT does not have.
+        ValueError: for another variant, memory or a deviation that is not positive, and blocks that the ViT does not have.
 
     Example:
         >>> import torch
@@ -74,6 +77,8 @@ class SAMSliceEncoder(nn.Module):
         memory: float | None = None,
         trainable: bool = False,
         blocks: Sequence[int] = (),
+        pixel_mean: Sequence[float] = PIXEL_MEAN,
+        pixel_std: Sequence[float] = PIXEL_STD,
     ) -> None:
         super().__init__()
         if isinstance(variant, str) and variant not in VARIANTS:
@@ -94,7 +99,13 @@ class SAMSliceEncoder(nn.Module):
             raise ValueError(f"blocks must be rising indices below {depth}, the ViT's depth, got {list(blocks)}")
         self.memory = memory
         self.trainable = trainable
+        if len(pixel_mean) != 3 or len(pixel_std) != 3 or min(pixel_std) <= 0:
+            raise ValueError(
+                f"pixel_mean and pixel_std must be three numbers each, for red, green and blue, deviations above 0; got "
+                f"{list(pixel_mean)} and {list(pixel_std)}"
+            )
         self.blocks = tuple(blocks)
+        self.pixel_mean, self.pixel_std = tuple(map(float, pixel_mean)), tuple(map(float, pixel_std))
         self.requires_grad_(trainable)
         self.train(self.training)
         self._sha256: torch.Tensor | None = None
@@ -114,7 +125,8 @@ class SAMSliceEncoder(nn.Module):
         return super().train(mode and self.trainable)
 
     def sha256(self) -> torch.Tensor:
-        """Digest of all parameters' names and fp32 bytes, and of the choice of `blocks`, if any: 32 bytes as a uint8 tensor.
+        """Digest of all parameters' names and fp32 bytes, and of the choice of `blocks` and of pixels other than SAM's, if any:
+        32 bytes as a uint8 tensor.
 
         The same on every device.
         """
@@ -125,6 +137,8 @@ class SAMSliceEncoder(nn.Module):
                 digest.update(parameter.detach().cpu().float().contiguous().numpy().tobytes())
             if self.blocks:
                 digest.update(f"blocks {self.blocks}".encode())
+            if (self.pixel_mean, self.pixel_std) != (PIXEL_MEAN, PIXEL_STD):
+                digest.update(f"pixels {self.pixel_mean} {self.pixel_std}".encode())
             self._sha256 = torch.tensor(list(digest.digest()), dtype=torch.uint8)
         return self._sha256
 
@@ -165,8 +179,8 @@ class SAMSliceEncoder(nn.Module):
     def _grey_patch_embedding(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Kernel (C, 1, 16, 16) and bias (C) that do at once: repeat to 3 channels, x 255, - mean, / std, embed patches."""
         projection = self.image_encoder.patch_embed.proj
-        mean = projection.weight.new_tensor(PIXEL_MEAN).view(3, 1, 1)
-        std = projection.weight.new_tensor(PIXEL_STD).view(3, 1, 1)
+        mean = projection.weight.new_tensor(self.pixel_mean).view(3, 1, 1)
+        std = projection.weight.new_tensor(self.pixel_std).view(3, 1, 1)
         kernel = (projection.weight * (255 / std)).sum(1, keepdim=True)
         bias = projection.bias - (projection.weight * (mean / std)).sum((1, 2, 3))
         return kernel, bias

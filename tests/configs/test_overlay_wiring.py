@@ -9,6 +9,7 @@ import ignite.distributed as idist
 import pytest
 import torch
 from ignite.engine import Events
+from monai.bundle import ConfigParser
 from monai.transforms import AdjustContrastd, Affined
 from torch import nn
 
@@ -17,7 +18,7 @@ from scripts.handlers import BeforeTraining, TwoStage
 from scripts.losses import JointDiceCELoss
 from scripts.networks import EmbeddingsToLogits, NoEncoder, SAMSliceEncoder
 
-from .conftest import SETTINGS, Start, names, owners, parts
+from .conftest import CONFIGS, SETTINGS, Start, names, owners, parts
 
 CASE = {"image": "a", "label": "b"}
 CASES: dict[str, Any] = {"cases": {"training": [CASE] * 3, "validation": [CASE]}}
@@ -87,6 +88,16 @@ def test_cached_trains_the_decoder_on_embeddings_of_three_views_drawn_from_a_cac
     assert cache in owners(get("train#trainer"), Events.STARTED)  # by its `fill`
     steps = [*get("deterministic_transforms"), get("pad_depth")]
     assert [pipeline.transforms[: len(steps)] for pipeline in map(list_of, cache.pipelines)] == [steps] * 3
+
+
+def test_medsam_sees_pixels_between_0_and_1_and_has_a_file_of_its_own() -> None:
+    files = ("train.json", "overlays/medsam.yaml")
+    encoder = parts(*files, **CASES)("network_def").encoder
+    assert (encoder.pixel_mean, encoder.pixel_std) == ((0.0, 0.0, 0.0), (255.0, 255.0, 255.0))
+    parser = ConfigParser()
+    parser.read_config([str(CONFIGS / file) for file in files])
+    parser["bundle_root"] = "here"
+    assert parser.get_parsed_content("encoder_weights") == "here/models/medsam_vit_b.pth"
 
 
 def test_cached_pixels_are_augmented_and_joined(tmp_path: Path) -> None:

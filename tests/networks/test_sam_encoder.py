@@ -58,7 +58,15 @@ def published_encoder(dimensions: dict[str, Any]) -> nn.Module:
         )
 
 
-def sam_embeddings(encoder: SAMSliceEncoder, dimensions: dict[str, Any], volume: torch.Tensor) -> torch.Tensor:
+SAM_PIXELS = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
+
+
+def sam_embeddings(
+    encoder: SAMSliceEncoder,
+    dimensions: dict[str, Any],
+    volume: torch.Tensor,
+    pixels: tuple[tuple[float, ...], tuple[float, ...]] = SAM_PIXELS,
+) -> torch.Tensor:
     """(1, 1, H, W, D) -> (1, 256, h, w, D) by segment_anything's own forward with the encoder's parameters, slice by slice.
 
     Sam.preprocess on the slice as a grey RGB image; `pos_embed` is resampled bicubically, since SAM runs at 1024 x 1024 only.
@@ -72,8 +80,8 @@ def sam_embeddings(encoder: SAMSliceEncoder, dimensions: dict[str, Any], volume:
     for index in range(depth):
         image = volume.new_zeros(1, 3, 16 * h, 16 * w)
         image[..., :height, :width] = 255 * volume[..., index]
-        image = image - image.new_tensor([123.675, 116.28, 103.53]).view(3, 1, 1)
-        image = image / image.new_tensor([58.395, 57.12, 57.375]).view(3, 1, 1)
+        image = image - image.new_tensor(pixels[0]).view(3, 1, 1)
+        image = image / image.new_tensor(pixels[1]).view(3, 1, 1)
         embeddings.append(functional_call(published_encoder(dimensions), parameters, image, strict=True))
     return torch.stack(embeddings, -1)
 
@@ -83,6 +91,27 @@ def sam_embeddings(encoder: SAMSliceEncoder, dimensions: dict[str, Any], volume:
 def test_equals_sam(narrow_encoder: SAMSliceEncoder, plane: tuple[int, int], dtype: torch.dtype, tolerance: float) -> None:
     encoder, volume = narrow_encoder.to(dtype), torch.rand(1, 1, *plane, 1, dtype=dtype)
     assert_close(encoder(volume), sam_embeddings(encoder, NARROW, volume), atol=tolerance, rtol=0)
+
+
+@pytest.mark.parametrize("pixels", [((0, 0, 0), (255, 255, 255)), ((100, 50, 25), (10, 20, 40))])
+def test_pixels_are_normalised_as_said(pixels: tuple[tuple[float, ...], tuple[float, ...]]) -> None:
+    """MedSAM's, (0, 255): its encoder sees the volume's numbers in [0, 1] themselves."""
+    encoder, sam = SAMSliceEncoder(NARROW, pixel_mean=pixels[0], pixel_std=pixels[1]), SAMSliceEncoder(NARROW)
+    for network in (encoder, sam):
+        fill_at_random(network, seed=0, std=0.2)
+    volume = torch.rand(1, 1, 40, 52, 2)
+    assert_close(encoder(volume), sam_embeddings(encoder, NARROW, volume, pixels), atol=1e-4, rtol=0)
+    assert not torch.allclose(encoder(volume), sam(volume), atol=1e-2)
+    assert not torch.equal(encoder.sha256(), sam.sha256())
+    encoder.pixel_mean, encoder.pixel_std = sam.pixel_mean, sam.pixel_std
+    encoder._sha256 = None
+    assert torch.equal(encoder.sha256(), sam.sha256())  # what was trained before still fits
+
+
+@pytest.mark.parametrize(("mean", "std"), [((0, 0), (1, 1, 1)), ((0, 0, 0), (1, 0, 1)), ((0, 0, 0), (1,))])
+def test_pixels_that_cannot_be_are_refused_in_words(mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match="three numbers each"):
+        SAMSliceEncoder(NARROW, pixel_mean=mean, pixel_std=std)
 
 
 @pytest.mark.parametrize(
