@@ -114,15 +114,16 @@ class ResidualDecoder(nn.Module):
 
         Args:
             embeddings: (B, C, h, w, D).
-            levels: (B, C', D, h', w') for every stage, coarsest first.
+            levels: (B, C', D, h', w') for every stage, coarsest first; a list is emptied, so that none outlives its stage.
         """
         require_several_positions(embeddings.shape[2:])
         narrow = embeddings.movedim(-1, 2)  # (B, C, D, h, w)
         before: Layer = self.entrance
         heads = [None] * (len(self.stages) - len(self.heads)) + list(self.heads)
         results = []
-        for stage, head, level in zip(self.stages, heads, levels or [None] * len(self.stages), strict=True):
-            narrow, before = stage(narrow, before, level), self._enlarge
+        left = levels if isinstance(levels, list) else [*levels]
+        for stage, head in zip(self.stages, heads, strict=True):
+            narrow, before = stage(narrow, before, left.pop(0) if left else None), self._enlarge
             if head is not None:
                 logits = self._enlarge(head(narrow)) if self.head_before_upsampling else head(self._enlarge(narrow))
                 results.append(logits.movedim(2, -1))
@@ -182,7 +183,7 @@ class ResidualDoubleConv3d(nn.Module):
 
     def forward(self, features: torch.Tensor, before: Layer = unchanged, level: torch.Tensor | None = None) -> torch.Tensor:
         """level: (B, C', D, h, w), the last channels of g."""
-        inner, shortcut = F.instance_norm(self._first([before(features), level], depth_padding=1)).chunk(2, 1)
+        inner, shortcut = self._branches([before(features), level])
         residual = F.instance_norm(conv3d(self.activation(inner), self.conv2.weight, self.conv2.bias, (1, 1, 1)))
         return self.activation(residual + shortcut)
 
@@ -200,48 +201,54 @@ class ResidualDoubleConv3d(nn.Module):
         for both, residual in zip(parts(first, slices), parts(second, slices), strict=True):
             yield self.activation(residual_norm(residual) + norm(both).chunk(2, 1)[1])
 
-    def _first(self, sources: Sequence[torch.Tensor | None], depth_padding: int) -> torch.Tensor:
-        """W1 * g and W0 * g, (B, 2 out, D, h, w), of g = the channels of all sources.
+    def _branches(self, sources: Sequence[torch.Tensor | None]) -> Sequence[torch.Tensor]:
+        """IN(W1 * g) and IN(W0 * g), each (B, out, D, h, w), of g = the channels of all sources.
 
-        It is the sum of what the sources give by themselves: they are never copied into one tensor, the largest of all.
-
-        depth_padding: 1, or 0 to leave out the first and the last slice.
+        Each is the sum of what the sources give by themselves: they are never copied into one tensor, the largest of all.
         """
-        products, channel = [], 0
-        for source in sources:
-            if source is not None and source.shape[1]:  # of no encoder there is nothing
-                products.append(self._product(source, channel, depth_padding))
-                channel += source.shape[1]
-        return sum_of(products)
+        if self.shortcut is None:
+            return F.instance_norm(sum_of_products(self.conv1, sources)).chunk(2, 1)
+        return [F.instance_norm(sum_of_products(convolution, sources)) for convolution in (self.conv1, self.shortcut)]
 
     def _stream_first(self, sources: Sequence[ReadableStore | None], slices: int) -> Iterator[torch.Tensor]:
+        """W1 * g and W0 * g one behind the other, (B, 2 out, d, h, w), part by part."""
         products, channel = [], 0
         for source in sources:
-            if source is not None and (channels := source.read(0, 1).shape[1]):
-                products.append(convolve(source, slices, partial(self._product, channel=channel, depth_padding=0)))
+            if source is not None and (channels := source.read(0, 1).shape[1]):  # of no encoder there are none
+                products.append(convolve(source, slices, partial(self._first, channel=channel)))
                 channel += channels
         return map(sum_of, zip(*products, strict=True))
 
-    def _product(self, source: torch.Tensor, channel: int, depth_padding: int) -> torch.Tensor:
-        """Of the channels of g that begin with number `channel`."""
-        channels = slice(channel, channel + source.shape[1])
-        first = conv3d(source, self.conv1.weight[:, channels], bias_of(self.conv1, channel), (depth_padding, 1, 1))
+    def _first(self, source: torch.Tensor, channel: int) -> torch.Tensor:
+        """Of one source, whose channels begin with number `channel` of g, without its first and its last slice."""
+        first = product(self.conv1, source, channel, depth_padding=0)
         if self.shortcut is None:
             return first
-        same_slices = source[:, :, 1 - depth_padding : source.shape[2] - 1 + depth_padding]
-        shortcut = F.conv3d(same_slices, self.shortcut.weight[:, channels], bias_of(self.shortcut, channel))
-        return torch.cat([first, shortcut], 1)
+        return torch.cat([first, product(self.shortcut, source[:, :, 1:-1], channel, depth_padding=0)], 1)
 
 
-def bias_of(convolution: nn.Conv3d, channel: int) -> torch.Tensor | None:
-    """Only what the first channels of its input give carries the bias."""
-    return convolution.bias if channel == 0 else None
+def sum_of_products(convolution: nn.Conv3d, sources: Sequence[torch.Tensor | None]) -> torch.Tensor:
+    """The convolution of all sources' channels, its depth padded to the same size."""
+    products, channel = [], 0
+    for source in sources:
+        if source is not None and source.shape[1]:  # of no encoder there are no channels
+            products.append(product(convolution, source, channel, depth_padding=convolution.kernel_size[0] // 2))
+            products = [sum_of(products)]
+            channel += source.shape[1]
+    return products[0]
+
+
+def product(convolution: nn.Conv3d, source: torch.Tensor, channel: int, depth_padding: int) -> torch.Tensor:
+    """What the channels of g that begin with number `channel` add to its convolution; the first of them carry the bias."""
+    weight = convolution.weight[:, channel : channel + source.shape[1]]
+    side = convolution.kernel_size[1] // 2
+    return conv3d(source, weight, convolution.bias if channel == 0 else None, (depth_padding, side, side))
 
 
 def sum_of(products: Sequence[torch.Tensor]) -> torch.Tensor:
     total = products[0]
-    for product in products[1:]:
-        total += product  # no gradient needs what a convolution gave
+    for added in products[1:]:
+        total += added  # in place: no gradient needs what a convolution gave
     return total
 
 

@@ -92,8 +92,8 @@ class SAM3D(nn.Module):
     def _decode(self, embeddings: torch.Tensor) -> list[torch.Tensor]:
         if self.detail is None:
             return self.decoder(embeddings)
-        levels = self.detail(self._pixels(embeddings.movedim(-1, 2)))
-        return cast(DetailDecoder, self.decoder)(self._encoded(embeddings), levels)
+        decoder = cast(DetailDecoder, self.decoder)
+        return decoder(self._encoded(embeddings), self.detail(self._pixels(embeddings.movedim(-1, 2))))
 
     def _encoded(self, tokens: torch.Tensor) -> torch.Tensor:
         """(B, C + 256 M, ...) -> (B, C, ...)"""

@@ -136,6 +136,13 @@ def test_embeddings_are_hidden_in_training_alone() -> None:
     assert not torch.allclose(first, second)
 
 
+def test_levels_do_not_outlive_their_stage() -> None:
+    network = build()
+    levels = network.detail(torch.rand(1, 1, 3, 32, 32))
+    network.decoder(network.encoder(torch.rand(1, 1, 32, 32, 3)), levels)
+    assert levels == []
+
+
 def test_gradients_reach_every_parameter() -> None:
     network = build().train()
     sum(level.square().mean() for level in network(torch.rand(1, 1, 32, 48, 4))).backward()

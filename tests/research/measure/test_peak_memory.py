@@ -1,10 +1,13 @@
 """Peaks of memory of runs whose peak is known."""
 
 import os
+from functools import partial
 
 import pytest
 import torch
+from conftest import NARROW
 
+from scripts.networks import SAM3D, DetailPyramid, NoEncoder, ResidualDecoder, SAMSliceEncoder
 from scripts.research.measure import peak_memory
 
 MB = 10**6
@@ -104,3 +107,17 @@ def test_matrix_products_after_others_in_this_process_end() -> None:
 def test_a_run_that_fails_is_an_error(fail, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(RuntimeError, match=r"ended with exit code [13]; its error stands above"):
         peak_memory(fail)
+
+
+@pytest.mark.parametrize("with_detail", [False, True])
+def test_decoding_takes_as_much_as_the_decoder_plans_with(with_detail: bool) -> None:
+    """As wide as train.json and networks/detail.yaml have them, K = 4."""
+    levels = (16, 32, 64, 128) if with_detail else ()
+    options = {"shortcut_kernel": 1, "detail_channels": levels[::-1]} if with_detail else {}
+    decoder = ResidualDecoder(0 if with_detail else 256, 4, **options)
+    encoder = NoEncoder() if with_detail else SAMSliceEncoder({**NARROW, "depth": 1, "global_attn_indexes": ()})
+    network = SAM3D(encoder, decoder, DetailPyramid(1, levels) if with_detail else None).eval()
+    with torch.no_grad():
+        encoded = network.encode(torch.rand(1, 1, 128, 128, 24))
+        taken = peak(partial(network.decode, encoded, (128, 128)))
+    assert 0.8 <= taken / (decoder.bytes_per_voxel * 128 * 128 * 24) <= 1.05
