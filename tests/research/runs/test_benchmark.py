@@ -35,6 +35,7 @@ def test_every_section_has_a_table_and_the_header_says_where_and_when(output: Pa
         "Whole forward",
         "Training step",
         "Decoder",
+        "Detail",
         "Memory in D",
         "Size",
         "Reading while computing",
