@@ -20,8 +20,10 @@ def checkpoint_configs(checkpoint: Path, folder: Path, preset: Path | None, also
     preset: what the user named; without either, nobody knows what the network needs, and BadParameter is raised.
     also: further settings of the training run to take over.
     """
+    from ..data.masks.case_report import is_report
     from ..files.atomic_write import write_json
     from ..files.checkpoint_file import read_about
+    from ..files.own_file import refuse_foreign
     from ..run.settings import CLASSES, network_settings
 
     about = read_about(checkpoint) or {}
@@ -30,6 +32,8 @@ def checkpoint_configs(checkpoint: Path, folder: Path, preset: Path | None, also
     foreign = _foreign_code(settings)
     if settings and not foreign:
         path = folder / "preset.json"
+        refuse_foreign(folder / "report.json", is_report)  # what the run would refuse, before anything is written
+        refuse_foreign(path, _is_preset_of_a_checkpoint)
         write_json(path, settings)
         return [path]
     if preset is None:
@@ -41,6 +45,11 @@ def checkpoint_configs(checkpoint: Path, folder: Path, preset: Path | None, also
         remedy = "name that preset by --preset, and by --network the network if it is not sam3d"
         raise typer.BadParameter(f"{checkpoint} {found}; {remedy}", param_hint="--checkpoint")
     return []
+
+
+def _is_preset_of_a_checkpoint(path: Path) -> bool:
+    """Has the whole network, which a preset that a person wrote leaves to train.json."""
+    return "_target_" in json.loads(path.read_text(encoding="utf-8"))["network_def"]
 
 
 def _with_references(settings: dict[str, Any], about: Mapping[str, Any]) -> dict[str, Any]:

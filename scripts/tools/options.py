@@ -102,7 +102,7 @@ Network = Annotated[
         parser=refusing(network),
         metavar="NAME",
         autocompletion=lambda: [OWN, *networks()],
-        help="A file of configs/**/networks, or a path.",
+        help="detail, detail+no_encoder without SAM's weights, another file of configs/**/networks, or a path.",
     ),
 ]
 OtherNetwork = Annotated[

@@ -106,6 +106,7 @@ def test_cached_pixels_are_augmented_and_joined(tmp_path: Path) -> None:
     assert (type(draw), type(join)) == (DrawEmbeddingsd, JoinPixelsd)
     assert augmentation == get("augmentation")
     assert draw.with_pixels and get("embedding_cache").with_pixels
+    assert get("cached_views") == [[]]  # else a crop would be turned twice
 
 
 @pytest.mark.parametrize("overlays", [(), ("overlays/no_encoder.yaml",)])

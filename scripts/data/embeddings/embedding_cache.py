@@ -74,7 +74,7 @@ class EmbeddingCache:
         num_workers: int = 0,
     ) -> None:
         if not is_on_embeddings(network):
-            raise ValueError("this network has no slice encoder whose embeddings could be cached; omit cached.yaml")
+            raise ValueError("this network has no slice encoder whose embeddings could be cached; omit --cached (cached.yaml)")
         encoder = network.encoder
         if encoder.trainable:
             raise ValueError(

@@ -53,7 +53,7 @@ class CaseReport:
         self.notes: dict[str, Sequence[tuple[str, Note]]] = {}
         self.failed = False
         if idist.get_rank() == 0:
-            refuse_foreign(self.path, _is_report)
+            refuse_foreign(self.path, is_report)
             lock_folder(output_dir)  # two runs would overwrite each other's files
             remove_partials(Path(output_dir))
         self._save()  # an output folder that cannot be written is found before the work starts
@@ -125,6 +125,6 @@ class CaseReport:
             write_json(self.path, self.entries)
 
 
-def _is_report(path: Path) -> bool:
+def is_report(path: Path) -> bool:
     entries = json.loads(path.read_text(encoding="utf-8"))
     return isinstance(entries, list) and all(isinstance(entry, dict) and tuple(entry) == ENTRY for entry in entries)
