@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -171,17 +172,19 @@ def test_options_reach_the_run_by_their_ids(
 def test_a_run_starts_from_a_trained_network_of_other_classes_and_modalities(
     run: subprocess.CompletedProcess[str], shell: Shell, phantoms: Path, own_folder: Path, tmp_path: Path
 ) -> None:
-    lists = json.loads((phantoms / "dataset.json").read_text())
-    for part in ("training", "validation"):
-        for case in lists[part]:
-            image, label = (str(phantoms / case[key]) for key in ("image", "label"))
-            case.update(image=[image, image], label=label)
+    shutil.copytree(phantoms, tmp_path, dirs_exist_ok=True)
+    lists = json.loads((tmp_path / "dataset.json").read_text())
+    for case in (*lists["training"], *lists["validation"]):
+        image = nib.load(tmp_path / case["image"])
+        second = case["image"].replace(".nii", "_second.nii")
+        nib.save(nib.Nifti1Image(np.asarray(image.dataobj)[::-1] * 2, image.affine), tmp_path / second)
+        case["image"] = [case["image"], second]
     lists["labels"] = names = {"0": "background", "1": "tumour", "2": "liver", "3": "vessel"}
-    (tmp_path / "dataset.json").write_text(json.dumps({key: lists[key] for key in ("labels", "training", "validation")}))
+    (tmp_path / "dataset.json").write_text(json.dumps(lists))
     preset = f"{NARROW_CONFIG.read_text()}labels: {json.dumps(names)}\nmodalities: 2\n".replace(NARROW_LABELS, "")
     (tmp_path / "other.yaml").write_text(preset)
     words = f"--preset other --max-epochs 1 --output more --init-from {shlex.quote(str(own_folder / ODD / 'model.pt'))}"
-    result = shell(f"sam3d train . {words}", cwd=tmp_path)
+    result = shell(f"sam3d train . --cached {words}", cwd=tmp_path)
     said = "7 of 8 tensors, 3 rows of the heads by class name (background, liver, vessel); fresh: class tumour, decoder"
     assert said in result.stdout + result.stderr
     assert (tmp_path / "more" / "model.pt").exists()
