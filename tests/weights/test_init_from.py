@@ -255,7 +255,11 @@ def test_a_file_that_is_not_there_damaged_or_no_checkpoint_is_refused(
 @pytest.mark.parametrize("name", [FIRST, "decoder.heads.2.bias"])
 @pytest.mark.parametrize(
     ("spoilt", "words"),
-    [(torch.full((4,), torch.nan), "holds NaN"), (torch.ones(4, dtype=torch.int32), "has the type"), ("x", "of the type str")],
+    [
+        (torch.full((4,), torch.nan), "holds NaN"),
+        (torch.ones(4, dtype=torch.int32), "has the type"),
+        ("x", "is of the type str"),
+    ],
 )
 def test_tensors_that_no_training_gives_are_refused(
     narrow_encoder: SAMSliceEncoder, tmp_path: Path, name: str, spoilt: Any, words: str
