@@ -6,6 +6,11 @@ from typing import Protocol, TypeGuard, runtime_checkable
 import torch
 from torch import nn
 
+# In the state dictionary of an `EmbeddingNetwork`: before the names of its encoder's tensors, and in place of them while they
+# are frozen.
+ENCODER_PREFIX = "encoder."
+DIGEST_KEY = "encoder_sha256"
+
 
 class ReadableStore(Protocol):
     """Consecutive slices, (B, C, d, h, w), kept outside of the memory that is short."""

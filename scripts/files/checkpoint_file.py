@@ -63,7 +63,7 @@ def read_about(path: Path) -> dict[str, Any] | None:
     Archives of others, such as SAM's, have no sha256 but a CRC-32 of every tensor; torch's format from before 2020 has neither.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"no checkpoint at {path}; train one first or give --checkpoint PATH")
+        raise FileNotFoundError(f"no checkpoint at {path}; train one first, or correct the path")
     content = path.read_bytes()
     if not content.startswith(ARCHIVE):
         return None

@@ -99,7 +99,10 @@ def refuse(path: Path, problem: str) -> NoReturn:
 
 
 def refuse_complete(path: Path, state: Mapping[str, Any]) -> NoReturn:
-    raise ValueError(f"{path} belongs to a training run that is complete ({state['epoch']} epochs): nothing to resume")
+    raise ValueError(
+        f"{path} belongs to a training run that is complete ({state['epoch']} epochs): nothing to resume; to train "
+        f"longer, start another output folder from its weights by --init-from {path}"
+    )
 
 
 def _not_finite(thing: Any, name: str = "") -> Iterator[str]:
@@ -138,5 +141,5 @@ def _require_the_same(saved: Mapping[str, Any], now: Mapping[str, Any], path: Pa
     if words := "; ".join(different):
         raise ValueError(
             f"{path} belongs to a training run with other settings: {words}; resume with the same ones, or start anew in "
-            "another output folder"
+            f"another output folder, from these weights by --init-from {path}"
         )

@@ -6,13 +6,10 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from ..basics.contracts import Decoder, DepthStore, Detail, DetailDecoder, NewStore, SliceEncoder
+from ..basics.contracts import DIGEST_KEY, ENCODER_PREFIX, Decoder, DepthStore, Detail, DetailDecoder, NewStore, SliceEncoder
 from ..basics.tokens import pixels_to_tokens, tokens_to_pixels
 from .depth_stream import View
 from .traced_size import require_traced_size
-
-ENCODER_PREFIX = "encoder."
-DIGEST_KEY = "encoder_sha256"
 
 
 class SAM3D(nn.Module):

@@ -10,7 +10,7 @@ from .settings import Changes, changed_by
 
 # What is meant where an option has no effect in a run.
 MEANT = {
-    ("training", "checkpoint"): "a run goes on by --resume true, and a new one starts from --encoder_weights",
+    ("training", "checkpoint"): "a run goes on by --resume true, and a new one starts from its weights by --init_from",
     ("training", "input"): "its cases are those of --dataset_dir",
     ("evaluating", "input"): "its cases are those of --dataset_dir",
     ("inference", "dataset_dir"): "--input says what is segmented",

@@ -5,8 +5,8 @@ from datetime import date, datetime
 from typing import Any
 
 PATHS = (
-    *("input", "dataset_dir", "output_dir", "checkpoint", "encoder_weights", "transformer_weights", "cache_dir"),
-    "bundle_root",
+    *("input", "dataset_dir", "output_dir", "checkpoint", "init_from", "encoder_weights", "transformer_weights"),
+    *("cache_dir", "bundle_root"),
 )
 EVALUATED = ("$", "@", "%")  # MONAI runs, refers to, or copies what begins so
 

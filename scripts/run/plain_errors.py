@@ -38,7 +38,7 @@ def show_plain_errors() -> None:
         >>> code = f"{imports}; show_plain_errors(); load_checkpoint(None, 'model.pt')"
         >>> ended = subprocess.run([sys.executable, "-c", code], cwd=PACKAGE.parent, capture_output=True, text=True)
         >>> ended.returncode, ended.stderr.splitlines()[-2]
-        (1, 'ERROR: no checkpoint at model.pt; train one first or give --checkpoint PATH')
+        (1, 'ERROR: no checkpoint at model.pt; train one first, or correct the path')
     """
     end_on_signals()
     interrupted: list[BaseException] = []

@@ -35,7 +35,7 @@ CLASSES: dict[str, Changes] = {
     **dict.fromkeys(("max_epochs", "epoch_length", "batch_size", "learning_rate", "weight_decay"), Changes.TRAINING),
     **dict.fromkeys(("warmup_fraction", "val_interval", "early_stopping_patience", "early_stopping"), Changes.TRAINING),
     **dict.fromkeys(("encoder_trainable", "trained_module", "network", "loss", "supervision_weights"), Changes.TRAINING),
-    **dict.fromkeys(("optimizer", "lr_scheduler", "checkpointing"), Changes.TRAINING),
+    **dict.fromkeys(("optimizer", "lr_scheduler", "checkpointing", "init_from"), Changes.TRAINING),
     **dict.fromkeys(("frozen_part", "first_stage_epochs", "second_stage_rate", "transformer_weights"), Changes.TRAINING),
     **dict.fromkeys(("nsd_tolerance", "nsd_unit", "spacing_known", "metrics", "part"), Changes.FIGURES),
     **dict.fromkeys(

@@ -7,7 +7,7 @@ import typer
 
 from ..run.config_files import CONFIGS, OWN, network_configs
 from . import options
-from .run_bundle import run_bundle, say_next
+from .run_bundle import run_bundle, say_next, shown
 
 
 def train(
@@ -21,6 +21,10 @@ def train(
         typer.Option(parser=options.path, metavar="FOLDER", help="Of the run.  [default: runs/PRESET]"),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")] = False,
+    init_from: Annotated[
+        Path | None,
+        typer.Option(parser=options.path, metavar="FILE", help="Start from the weights of a trained network that fit."),
+    ] = None,
     encoder_weights: options.EncoderWeights = None,
     max_epochs: Annotated[int | None, typer.Option(min=1, metavar="N", help="In place of the preset's.")] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Omit cases that are refused, instead of not starting.")] = False,
@@ -41,12 +45,15 @@ def train(
     \b
         sam3d train DATA --preset mine --cached --output runs/mine
         sam3d train DATA --preset mine --cached --output runs/mine --resume
+        sam3d train DATA --preset mine --cached --output runs/more --init-from runs/mine/model.pt
         sam3d train DATA --preset mine --overlay two_stage --gpus 2 --set batch_size=4
 
     The best network becomes OUTPUT/model.pt, the last state OUTPUT/last.pt. The preset is laid over everything else.
     """
     if cache_dir and not cached:
         raise typer.BadParameter("it has no effect without --cached", param_hint="--cache-dir")
+    if init_from and not resume and not init_from.is_file():  # what is resumed has its weights
+        raise typer.BadParameter(f"no file {shown(init_from)}", param_hint="--init-from")
     if gpus > 1 and not dry_run:
         _require_gpus(gpus)
     output = output or options.path(f"runs/{preset.stem}")
@@ -62,6 +69,7 @@ def train(
         "dataset_dir": data,
         "output_dir": output,
         "resume": resume or None,
+        "init_from": init_from,
         "encoder_weights": encoder_weights,
         "max_epochs": max_epochs,
         "skip_bad": skip_bad or None,

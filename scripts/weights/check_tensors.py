@@ -25,11 +25,16 @@ def require_values(
     """
     for name, value in tensors.items():
         origin, needed = f"{path}: {prefix}{name}", expected[name]
-        if not isinstance(value, torch.Tensor):
-            raise ValueError(f"{origin} is of the type {type(value).__name__}, it must be a tensor; {remedy}")
+        require_numbers(value, needed, origin, remedy)
         if value.shape != needed.shape:
             raise ValueError(f"{origin} has the shape {tuple(value.shape)}, the network needs {tuple(needed.shape)}; {remedy}")
-        if value.is_floating_point() != needed.is_floating_point() or value.is_complex():
-            raise ValueError(f"{origin} has the type {value.dtype}, the network needs {needed.dtype}; {remedy}")
-        if not torch.isfinite(value.to(needed.dtype)).all():
-            raise ValueError(f"{origin} holds NaN or infinite values; get the file again, or use another")
+
+
+def require_numbers(value: Any, needed: torch.Tensor, origin: str, remedy: str) -> None:
+    """As `require_values`, of one value and of any shape. origin: the file and the name in it."""
+    if not isinstance(value, torch.Tensor):
+        raise ValueError(f"{origin} is of the type {type(value).__name__}, it must be a tensor; {remedy}")
+    if value.is_floating_point() != needed.is_floating_point() or value.is_complex():
+        raise ValueError(f"{origin} has the type {value.dtype}, the network needs {needed.dtype}; {remedy}")
+    if not torch.isfinite(value.to(needed.dtype)).all():
+        raise ValueError(f"{origin} holds NaN or infinite values; get the file again, or use another")

@@ -333,6 +333,36 @@ def test_the_seed_alone_decides_the_first_weights(start: Start, dataset: Path, t
     assert not torch.equal(weights[0], weights[2])
 
 
+def test_the_first_weights_are_those_of_init_from_by_class_before_the_data_is_read(
+    start: Start, checkpoint: Path, tmp_path: Path
+) -> None:
+    named = {"0": "background", "2": "vessel", "7": "liver", "8": "new"}
+    run = start("training", "train.json", dataset_dir="none", output_dir=tmp_path, init_from=checkpoint, labels=named, seed=8)
+    fresh = {name: value.clone() for name, value in run.parser.get_parsed_content("network_def").state_dict().items()}
+    with pytest.raises(RuntimeError) as error:
+        run.run()
+    assert "none/dataset.json" in plain_sentence(error.value)
+    found, trained = run.parser.get_parsed_content("network_def").state_dict(), read_checkpoint(checkpoint)
+    outputs = {name for name in found if ".heads." in name}
+    assert len(outputs) == 8
+    assert all(torch.equal(found[name], trained[name]) for name in found.keys() - outputs)
+    for name in outputs:  # of background, liver, kidney and vessel
+        assert torch.equal(found[name], torch.stack([*trained[name][[0, 3, 1]], fresh[name][3]]))
+
+
+@pytest.mark.parametrize("settings", [{}, {"resume": "True", "init_from": "none.pt"}])
+def test_without_init_from_or_resumed_no_checkpoint_is_read(start: Start, tmp_path: Path, settings: dict[str, Any]) -> None:
+    run = start("training", "train.json", dataset_dir="none", output_dir=tmp_path, **settings)
+    assert run.parser.get_parsed_content("training#2") is None
+
+
+def test_an_init_from_that_is_not_there_is_refused_before_the_data_is_read(start: Start, tmp_path: Path) -> None:
+    run = start("training", "train.json", dataset_dir="none", output_dir=tmp_path, init_from="none.pt")
+    with pytest.raises(RuntimeError) as error:
+        run.run()
+    assert plain_sentence(error.value).startswith("no checkpoint at none.pt")
+
+
 def test_of_several_processes_each_has_its_share_and_the_first_one_shows_it(
     monkeypatch: pytest.MonkeyPatch, phantoms: Path, tmp_path: Path
 ) -> None:

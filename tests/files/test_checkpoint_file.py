@@ -140,7 +140,7 @@ def test_a_copy_under_another_name_is_whole(file: Path, tmp_path: Path) -> None:
 def test_a_missing_file_is_refused_with_what_to_do(tmp_path: Path) -> None:
     for read in (read_checkpoint, read_about):
         with pytest.raises(
-            FileNotFoundError, match=rf"no checkpoint at {tmp_path / 'a.pt'}; train one first or give --checkpoint"
+            FileNotFoundError, match=rf"no checkpoint at {tmp_path / 'a.pt'}; train one first, or correct the path"
         ):
             read(tmp_path / "a.pt")
 

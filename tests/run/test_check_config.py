@@ -391,7 +391,11 @@ def test_the_last_file_that_says_it_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("run", "options", "said"),
     [
-        ("train", {"checkpoint": "m.pt"}, "a run goes on by --resume true, and a new one starts from --encoder_weights"),
+        (
+            "train",
+            {"checkpoint": "m.pt"},
+            "a run goes on by --resume true, and a new one starts from its weights by --init_from",
+        ),
         ("evaluate", {"max_epochs": 3}, "leave it out"),
         ("evaluate", {"learning_rate": 0.1}, "leave it out"),
         ("evaluate", {"resume": "true"}, "leave it out"),

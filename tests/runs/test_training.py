@@ -1,6 +1,8 @@
 """`run training`: what it writes, and that a resumed training is the uninterrupted one."""
 
 import json
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,13 +14,16 @@ import torch
 from conftest import ROOT
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from scripts.files.checkpoint_file import read_about
+
 from .conftest import Command, command_line
 
 
 def stop_after(epochs: int, folder: Path) -> Path:
     """An overlay that ends training early."""
+    steps = json.loads((ROOT / "configs" / "train.json").read_text())["training"]
     stop = f"ignite.engine.Events.EPOCH_COMPLETED(once={epochs}), lambda engine: engine.terminate()"
-    steps = ["$@checkpointing.attach()", f"$@train#trainer.add_event_handler({stop})", "$@train#trainer.run()"]
+    steps.insert(-1, f"$@train#trainer.add_event_handler({stop})")
     overlay = folder / "stop.json"
     overlay.write_text(json.dumps({"training": steps}))
     return overlay
@@ -61,6 +66,40 @@ def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(
     assert torch.load(tmp_path / "parts" / "last.pt", weights_only=True)["epoch"] == 2
     bundle_run("training", ["train.json"], output_dir=tmp_path / "parts", resume=True, **options)
     assert_identical(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_a_run_that_started_from_another_one_is_resumed_to_the_same_weights_without_that_checkpoint(
+    bundle_run: Command, phantoms: Path, trained: Path, tmp_path: Path
+) -> None:
+    first = tmp_path / "first.pt"
+    shutil.copy(trained / "last.pt", first)
+    options = {"dataset_dir": phantoms, "max_epochs": 3, "init_from": first}
+    whole = bundle_run("training", ["train.json"], output_dir=tmp_path / "whole", **options)
+    assert (f"init_from: {first}: 8 of 8 tensors", "fresh: nothing") == re.findall(
+        r"(init_from: .*: 8 of 8 tensors).*(fresh: .*)", whole.stdout + whole.stderr
+    )[0]
+    stop = stop_after(1, tmp_path)
+    bundle_run("training", ["train.json", stop], output_dir=tmp_path / "parts", **options)
+    first.unlink()
+    resumed = bundle_run("training", ["train.json"], output_dir=tmp_path / "parts", resume=True, **options)
+    assert "init_from:" not in resumed.stdout + resumed.stderr
+    for name in ("last.pt", "model.pt"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "parts" / name).read_bytes()
+    other = {**options, "init_from": tmp_path / "other.pt"}
+    refused = bundle_run("training", ["train.json"], fails=True, output_dir=tmp_path / "parts", resume=True, **other)
+    assert f"init_from was {first}, now it is {tmp_path / 'other.pt'}" in refused.stderr
+
+
+def test_a_run_from_a_trained_network_begins_with_its_scores_and_not_at_random(
+    bundle_run: Command, phantoms: Path, trained: Path, tmp_path: Path
+) -> None:
+    options = {"dataset_dir": phantoms, "max_epochs": 1, "learning_rate": 1e-12, "weight_decay": 0}
+    bundle_run("training", ["train.json"], output_dir=tmp_path / "run", init_from=trained / "last.pt", **options)
+    before, after = weights(trained), weights(tmp_path / "run")
+    assert all(torch.allclose(after[name].float(), before[name].float(), atol=1e-6) for name in before)
+    about = read_about(tmp_path / "run" / "model.pt")
+    assert about is not None
+    assert about["init_from"] == str(trained / "last.pt")
 
 
 @pytest.mark.slow  # tests/faults kills training runs by the dozen, without the time to start of each

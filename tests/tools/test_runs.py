@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from scripts.tools.evaluate import MEASURED_WITH
 
 from .conftest import Shell, Typed
 
+NARROW_LABELS = NARROW_CONFIG.read_text().splitlines(keepends=True)[1]
 ODD = "it's 1e5, #2"  # the folder of a run
 
 
@@ -144,6 +146,7 @@ def test_options_reach_the_run_by_their_ids(
                 "joint_dice",
                 "--cached",
             ),
+            *("--init-from", "gone.pt"),  # it is not read, since the run is resumed
             *("--cache-dir", "memory", "--resume", "--skip-bad", "--encoder-weights", "random", "--max-epochs", "3"),
             *("--set", "learning_rate=1e-4", "--set", "network_def#channels=[4, 8]", "--dry-run"),
         )
@@ -156,6 +159,7 @@ def test_options_reach_the_run_by_their_ids(
         "--dataset_dir": str(phantoms),
         "--output_dir": str(tmp_path / "runs" / "phantoms"),
         "--resume": "True",
+        "--init_from": str(tmp_path / "gone.pt"),
         "--encoder_weights": "random",
         "--max_epochs": "3",
         "--skip_bad": "True",
@@ -163,6 +167,27 @@ def test_options_reach_the_run_by_their_ids(
         "--learning_rate": "0.0001",
         "--network_def#channels": "[4, 8]",
     }
+
+
+def test_a_run_starts_from_a_trained_network_of_other_classes_and_modalities(
+    run: subprocess.CompletedProcess[str], shell: Shell, phantoms: Path, own_folder: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(phantoms, tmp_path, dirs_exist_ok=True)
+    lists = json.loads((tmp_path / "dataset.json").read_text())
+    for case in (*lists["training"], *lists["validation"]):
+        image = nib.load(tmp_path / case["image"])
+        second = case["image"].replace(".nii", "_second.nii")
+        nib.save(nib.Nifti1Image(np.asarray(image.dataobj)[::-1] * 2, image.affine), tmp_path / second)
+        case["image"] = [case["image"], second]
+    lists["labels"] = names = {"0": "background", "1": "tumour", "2": "liver", "3": "vessel"}
+    (tmp_path / "dataset.json").write_text(json.dumps(lists))
+    preset = f"{NARROW_CONFIG.read_text()}labels: {json.dumps(names)}\nmodalities: 2\n".replace(NARROW_LABELS, "")
+    (tmp_path / "other.yaml").write_text(preset)
+    words = f"--preset other --max-epochs 1 --output more --init-from {shlex.quote(str(own_folder / ODD / 'model.pt'))}"
+    result = shell(f"sam3d train . --cached {words}", cwd=tmp_path)
+    said = "7 of 8 tensors, 3 rows of the heads by class name (background, liver, vessel); fresh: class tumour, decoder"
+    assert said in result.stdout + result.stderr
+    assert (tmp_path / "more" / "model.pt").exists()
 
 
 def test_options_of_segmenting_reach_the_run_by_their_ids(

@@ -61,6 +61,7 @@ def test_what_is_not_known_is_answered_with_close_names_and_exit_code_2(shell: S
         "sam3d train . --preset mine --network sam3b": "'sam3b' is none of the networks; did you mean sam3d",
         "sam3d train . --preset mine --overlay cache": "'cache' is none of the overlays; did you mean cached",
         "sam3d train . --preset mine --encoder-weights rndom": "no file rndom",
+        "sam3d train . --preset mine --init-from x/model.pt": "no file x/model.pt",
         "sam3d train . --preset mine --output ''": "a path must not be empty",
         "sam3d train . --preset mine --set batch_size": "must be ID=VALUE",
         "sam3d train . --preset mine --set output_dir=x": "output_dir: another option of this command sets it",
