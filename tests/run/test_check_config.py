@@ -222,6 +222,8 @@ OUT_OF_RANGE = {
     "axcodes": ["ras", "RA", "RASA", "RRS", "RLS", "xyz"],
     "spacing": ["[0,1,1]", "[1,1]", "[-2,1,1]", "1", "['1',1,1]"],
     "labels": ["{0: background}", "{0: background, 1: False}", "{1: a, 0: b}", "{0: a, 1: a}", "{0: a, x: b}", "[a, b]"],
+    "ignore_label": ["255", "[a]", "[1.5]", "['3']"],
+    "class_weights": ["1", "[1, -1]", "[a, b]"],
     "val_fraction": ["0", "1", "-0.2", "20"],
     "max_epochs": ["0", "-3", "2.5"],
     "epoch_length": ["0"],
@@ -308,6 +310,19 @@ def test_what_was_evaluated_is_handed_on() -> None:
 def test_each_of_two_stages_needs_an_epoch(options: dict[str, Any], found: str) -> None:
     said = f"first_stage_epochs {found}; each of the two stages needs an epoch"
     assert said in refusal("train.json", "overlays/two_stage.yaml", **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"ignore_label": [255, 1]}, "--ignore_label has 1, which labels names as a class"),
+        ({"class_weights": [1, 2, 3]}, "--class_weights has 3 numbers and labels names 2 classes; give one for each"),
+        ({"class_weights": [0, 0]}, "--class_weights holds zeros alone"),
+    ],
+)
+def test_ignored_values_and_weights_fit_the_classes(options: dict[str, Any], said: str) -> None:
+    assert said in refusal(**options)
+    checked(ignore_label=[255], class_weights=[0, 0.5])
 
 
 def test_nothing_as_a_value_is_refused_where_it_would_be_passed_over() -> None:

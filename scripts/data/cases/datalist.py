@@ -4,7 +4,7 @@ import json
 import logging
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,11 @@ PARTS = ("training", "validation", "test")
 
 
 def read_datalist(
-    dataset_dir: str | Path, val_fraction: float = 0.2, seed: int = 0, labels: Mapping[str, str] | None = None
+    dataset_dir: str | Path,
+    val_fraction: float = 0.2,
+    seed: int = 0,
+    labels: Mapping[str, str] | None = None,
+    ignore_label: Sequence[int] = (),
 ) -> dict[str, Listed[Case]]:
     """Reads `dataset_dir`/dataset.json (Medical Segmentation Decathlon form).
 
@@ -32,6 +36,7 @@ def read_datalist(
             a subject on one side.
         seed: chooses those subjects.
         labels: the preset's, value -> name; those of the file may not contradict them.
+        ignore_label: the preset's; a value that the file calls `ignore` must be among them.
 
     Returns:
         `training` and `validation`, paths made absolute.
@@ -53,7 +58,7 @@ def read_datalist(
     """
     path = Path(dataset_dir).absolute() / "dataset.json"
     content = read_json(path)
-    require_same_names(path, content, labels or {})
+    require_same_names(path, content, labels or {}, ignore_label)
     training = list_cases(path, content, "training", labelled=True)
     if content.get("validation"):
         validation = list_cases(path, content, "validation", labelled=True)

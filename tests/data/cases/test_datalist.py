@@ -352,6 +352,17 @@ def test_label_names_that_contradict_the_preset_are_refused(tmp_path: Path, thei
             read()
 
 
+@pytest.mark.parametrize("theirs", [{"anterior": 1, "ignore": 3}, {"1": "anterior", "3": "Ignore"}])
+def test_a_value_that_dataset_json_ignores_must_be_ignored_by_the_preset(tmp_path: Path, theirs: dict[str, Any]) -> None:
+    path = dataset(tmp_path, training=pairs("a"), validation=pairs("b")) / "dataset.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"labels": theirs, "test": pairs("a")}))
+    assert names(read_datalist(tmp_path, labels=PRESET, ignore_label=[255, 3])["training"]) == ["a"]
+    assert names(read_references(tmp_path, "test", labels=PRESET, ignore_label=[3])) == ["a"]
+    assert names(read_references(tmp_path, "validation", labels=PRESET, ignore_label=[3])) == ["b"]
+    with pytest.raises(CaseError, match=r"is the value 3 there, which the preset does not ignore; write ignore_label: \[3\]"):
+        read_datalist(tmp_path, labels=PRESET, ignore_label=[255])
+
+
 @pytest.mark.parametrize(
     ("theirs", "doubts"),
     [
