@@ -76,7 +76,6 @@ RANGES: dict[str, Range] = {
     "num_classes": whole(2),
     "ignore_index": optional(whole(2)),
     "num_workers": whole(0),
-    "val_fraction": number(" between 0 and 1", lambda x: 0 < x < 1),
     "labels": Range(
         'names by label value, each once and in quotes, rising from the background: {"0": background, "1": liver} (in YAML no, '
         "off, yes and on without quotes are no text)",
@@ -95,7 +94,7 @@ RANGES: dict[str, Range] = {
     "spatial_size": sequence("a list of two whole numbers of at least 1", 2, lambda x: _is_whole(x) and x >= 1),
     **dict.fromkeys(("learning_rate", "second_stage_rate"), ABOVE_0),
     **dict.fromkeys(("weight_decay", "nsd_tolerance", "crop_pos", "crop_neg"), AT_LEAST_0),
-    "warmup_fraction": SHARE,
+    **dict.fromkeys(("val_fraction", "warmup_fraction"), SHARE),
     "supervision_weights": sequence("a list of numbers of at least 0, finest stage first", None, AT_LEAST_0.holds),
     "nsd_unit": word("voxel", "mm"),
     "part": word("validation", "test", "training"),

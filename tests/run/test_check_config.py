@@ -200,7 +200,7 @@ def test_a_switch_takes_no_other_word(word: Any) -> None:
     ("name", "word", "said"),
     [
         ("max_epochs", "five", "a whole number of at least 1, got 'five'"),
-        ("val_fraction", "0,2", "a number between 0 and 1, got (0, 2)"),
+        ("val_fraction", "0,2", "a number from 0 to below 1, got (0, 2)"),
         ("seed", "now", "a whole number from 0 to 4294967295, got 'now'"),
     ],
 )
@@ -224,7 +224,7 @@ OUT_OF_RANGE = {
     "labels": ["{0: background}", "{0: background, 1: False}", "{1: a, 0: b}", "{0: a, 1: a}", "{0: a, x: b}", "[a, b]"],
     "ignore_label": ["255", "[a]", "[1.5]", "['3']"],
     "class_weights": ["1", "[1, -1]", "[a, b]"],
-    "val_fraction": ["0", "1", "-0.2", "20"],
+    "val_fraction": ["1", "-0.2", "20"],
     "max_epochs": ["0", "-3", "2.5"],
     "epoch_length": ["0"],
     "seed": ["-1", "1.5", "4294967296"],

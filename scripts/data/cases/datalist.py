@@ -32,8 +32,8 @@ def read_datalist(
 
     Args:
         dataset_dir: the folder; all files must lie inside it.
-        val_fraction: of the subjects, between 0 and 1; where the file has no validation list, they serve as one, all cases of
-            a subject on one side.
+        val_fraction: of the subjects, from 0 to below 1; where the file has no validation list, they serve as one, all cases of
+            a subject on one side. 0: all cases serve training, those of a validation list too, and none validation.
         seed: chooses those subjects.
         labels: the preset's, value -> name; those of the file may not contradict them.
         ignore_label: the preset's; a value that the file calls `ignore` must be among them.
@@ -62,7 +62,13 @@ def read_datalist(
     training = list_cases(path, content, "training", labelled=True)
     if content.get("validation"):
         validation = list_cases(path, content, "validation", labelled=True)
-        return {"training": _without(path, training, validation), "validation": validation}
+        training = _without(path, training, validation)
+        if val_fraction == 0:
+            both = Listed(training.cases + validation.cases, training.refused + validation.refused)
+            return {"training": both, "validation": Listed([], [])}
+        return {"training": training, "validation": validation}
+    if val_fraction == 0:
+        return {"training": training, "validation": Listed([], [])}
     cases = _with_subjects(training.cases)
     held_out = split_subjects(cases, val_fraction, seed)
     if not 0 < len(held_out) < len(cases):

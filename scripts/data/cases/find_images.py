@@ -90,7 +90,7 @@ def read_references(
     Raises:
         FileNotFoundError: if there is no dataset.json.
         CaseError: for a file that is no such list.
-        ValueError: for another part.
+        ValueError: for another part, and for `validation` with a val_fraction of 0.
 
     Example:
         >>> import tempfile
@@ -111,6 +111,8 @@ def read_references(
         listed = list_cases(path, content, part, labelled=True)
     elif part in ("training", "validation"):
         listed = read_datalist(dataset_dir, val_fraction, seed, labels, ignore_label)[part]
+        if val_fraction == 0 and part == "validation":
+            raise ValueError("with val_fraction 0 there are no cases for validation; evaluate another part, such as test")
     else:
         raise ValueError(f"part must be 'training', 'validation' or 'test', got {part!r}")
     cases: list[Case] = [{"image": case["image"], "reference": case.pop("label")} for case in listed.cases]

@@ -410,3 +410,14 @@ def test_the_dataset_folder_itself_may_be_a_link(tmp_path: Path) -> None:
 def test_unusual_names_reach_the_cases_unchanged(tmp_path: Path, name: str) -> None:
     dataset(tmp_path, training=pairs("a"), validation=pairs(name))
     assert read_datalist(tmp_path)["validation"].cases[0]["image"] == str(tmp_path / "images" / f"{name}.nii.gz")
+
+
+@pytest.mark.parametrize("lists", [{"validation": pairs("b", "c")}, {}], ids=["a list for validation", "none"])
+def test_a_fraction_of_0_gives_all_cases_to_training(tmp_path: Path, lists: dict[str, Any]) -> None:
+    dataset(tmp_path, training=pairs("a", "b"), **lists)
+    listed = read_datalist(tmp_path, val_fraction=0)
+    assert names(listed["training"]) == (["a", "b", "c"] if lists else ["a", "b"])  # each once
+    assert listed["validation"] == ([], [])
+    with pytest.raises(ValueError, match="with val_fraction 0 there are no cases for validation; evaluate another part"):
+        read_references(tmp_path, "validation", val_fraction=0)
+    assert names(read_references(tmp_path, "training", val_fraction=0)) == names(listed["training"])
