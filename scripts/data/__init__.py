@@ -24,7 +24,9 @@ from .masks.mask_records import MaskRecords
 from .masks.save_mask import SaveMaskd
 from .preprocessing.check_contrast import CheckContrastd
 from .preprocessing.check_memory import CheckMemoryd
+from .preprocessing.crop_labelled import RandCropLabelledd
 from .preprocessing.resize_in_plane import ResizeInPlane, ResizeInPlaned
+from .preprocessing.shift_classes import ShiftClassesd
 
 __all__ = [
     "CaseError",
@@ -38,11 +40,13 @@ __all__ = [
     "JoinPixelsd",
     "LogitsToClassesd",
     "MaskRecords",
+    "RandCropLabelledd",
     "ReadAhead",
     "ReadCased",
     "ResizeInPlane",
     "ResizeInPlaned",
     "SaveMaskd",
+    "ShiftClassesd",
     "TriedCases",
     "check_headers",
     "check_split",

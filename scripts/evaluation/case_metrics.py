@@ -3,10 +3,12 @@
 import csv
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
+
+import torch
 
 from ..basics.geometry import spacing_of
 from ..files.atomic_write import atomic_write, write_json
@@ -32,6 +34,7 @@ class CaseMetrics:
         nsd_tolerance: see `segmentation_metrics`.
         nsd_unit: see `segmentation_metrics`.
         spacing_known: False if the headers' spacing means nothing; what would be in mm is then left blank.
+        ignore_label: values of the reference where nothing is measured: mask and reference both count as background there.
 
     Example:
         >>> import torch
@@ -56,12 +59,14 @@ class CaseMetrics:
         nsd_tolerance: float,
         nsd_unit: str,
         spacing_known: bool = True,
+        ignore_label: Sequence[int] = (),
     ) -> None:
         self.folder = Path(output_dir)
         self.labels = {int(value): name for value, name in labels.items() if int(value) > 0}
         self.open_image = open_image
         self.nsd = {"nsd_tolerance": nsd_tolerance, "nsd_unit": nsd_unit}
         self.spacing_known = spacing_known
+        self.ignore_label = list(ignore_label)
         self.rows: list[dict[str, Any]] = []
         self.files: dict[str, dict[str, str]] = {}
 
@@ -100,8 +105,12 @@ class CaseMetrics:
             "mask": str(output["mask"]),
         }
         spacing = spacing_of(reference.affine).tolist() if self.spacing_known else None
+        found, expected = mask[0].as_tensor(), reference[0].as_tensor()
+        if self.ignore_label:
+            ignored = torch.isin(expected, torch.tensor(self.ignore_label, dtype=expected.dtype, device=expected.device))
+            found, expected = found.masked_fill(ignored, 0), expected.masked_fill(ignored, 0)
         for value, name in self.labels.items():
-            metrics = segmentation_metrics(mask[0].as_tensor(), reference[0].as_tensor(), value, spacing, **self.nsd)
+            metrics = segmentation_metrics(found, expected, value, spacing, **self.nsd)
             self.rows.append({"case": case, "class": name, **metrics})
 
     def finish(self) -> None:

@@ -21,6 +21,7 @@ class ClassDice(CumulativeIterationMetric):
     Args:
         names: of the foreground classes; `aggregate` then gives the mean over cases by name, NaN for a class that no case has.
             Without names it gives the mean of the other means, 0 if there is none.
+        ignore_index: the channel of `y` that holds the voxels to be ignored, behind all classes; they count on neither side.
 
     Example:
         >>> import torch
@@ -34,12 +35,16 @@ class ClassDice(CumulativeIterationMetric):
         {'liver': 0.5, 'kidney': 0.0}
     """
 
-    def __init__(self, names: Sequence[str] | None = None) -> None:
+    def __init__(self, names: Sequence[str] | None = None, ignore_index: int | None = None) -> None:
         super().__init__()
         self.names = names
+        self.ignore_index = ignore_index
 
     def _compute_tensor(self, y_pred: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        return class_dice(y_pred[:, 1:], y[:, 1:])
+        found, expected = y_pred[:, 1 : self.ignore_index], y[:, 1 : self.ignore_index]
+        if self.ignore_index is not None:
+            found = found * (1 - y[:, self.ignore_index, None])
+        return class_dice(found, expected)
 
     def aggregate(self) -> float | dict[str, float]:
         buffer = self.get_buffer()

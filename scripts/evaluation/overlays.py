@@ -57,8 +57,8 @@ def draw_overlays(cases: Sequence[Mapping[str, str]], labels: Mapping[int, str],
     panels = figure.subplots(len(ROWS), len(cases), squeeze=False)
     for column, case in zip(panels.T, cases, strict=True):
         image, mask, reference = (_read(open_image(case[key])) for key in ("image", "mask", "reference"))
-        shown = reference if reference.voxels.any() else mask
-        number = int((shown.voxels > 0).sum((0, 1)).argmax())
+        shown, otherwise = (np.isin(volume.voxels, list(labels)) for volume in (reference, mask))  # not what is to be ignored
+        number = int((shown if shown.any() else otherwise).sum((0, 1)).argmax())
         aspect = image.spacing[1] / image.spacing[0]
         picture, found, expected = (_upright(volume.voxels[:, :, number]) for volume in (image, mask, reference))
         low, high = np.percentile(picture, (1, 99))

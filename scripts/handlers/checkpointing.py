@@ -28,6 +28,8 @@ class Checkpointing:
     files of an epoch leaves a `model.pt` that is an epoch ahead of `last.pt`: resuming repeats that epoch and writes the same
     `model.pt` again. Of the first epoch `last.pt` comes first, so that no `model.pt` is ever alone.
 
+    An evaluator without cases measures nothing: then `model.pt` is the network of the last epoch.
+
     A network with NaN or infinite values is never saved.
 
     Args:
@@ -80,6 +82,10 @@ class Checkpointing:
         self.cases = cases
         self.metric_range = metric_range
 
+    @property
+    def _validates(self) -> bool:
+        return self.evaluator.state.epoch_length != 0
+
     def attach(self) -> None:
         """Attach after validation and its handlers, so that their results of the epoch are part of what is saved.
 
@@ -94,15 +100,21 @@ class Checkpointing:
             check_run_folder(self.folder, resume=False)
         if idist.get_rank() == 0:
             remove_partials(self.folder)
-            self.evaluator.add_event_handler(Events.COMPLETED, self._save_if_best)
+            if self._validates:
+                self.evaluator.add_event_handler(Events.COMPLETED, self._save_if_best)
+            else:
+                self.trainer.add_event_handler(Events.EPOCH_COMPLETED, self._save_model)
             self.trainer.add_event_handler(Events.EPOCH_COMPLETED, self._save_last)
             self.trainer.add_event_handler(Events.COMPLETED, self._say_where)
 
     def _save_if_best(self, evaluator: Evaluator) -> None:
         if evaluator.state.best_metric_epoch == evaluator.state.epoch:
-            if not (self.folder / LAST).exists():
-                self._save({**self._state(), "complete": False}, LAST)
-            self._save(self.objects["network"].state_dict(), BEST)
+            self._save_model(evaluator)
+
+    def _save_model(self, engine: Engine) -> None:
+        if not (self.folder / LAST).exists():
+            self._save({**self._state(), "complete": False}, LAST)
+        self._save(self.objects["network"].state_dict(), BEST)
 
     def _save_last(self, trainer: Engine) -> None:
         self._save(self._state(), LAST)
@@ -125,6 +137,9 @@ class Checkpointing:
 
     def _say_where(self, trainer: Engine) -> None:
         best = self.evaluator.state
+        if not self._validates:
+            logger.info("the network of the last epoch, without validation: %s", self.folder / BEST)
+            return
         logger.info(
             "the best network, %s %.4f in epoch %s: %s",
             *(best.key_metric_name, best.best_metric, best.best_metric_epoch, self.folder / BEST),
@@ -151,6 +166,8 @@ class Checkpointing:
                 refuse(path, f"{path}: its {name} does not fit this run ({type(error).__name__}: {error})")
         best.best_metric, best.best_metric_epoch = state["best_metric"], state["best_metric_epoch"]
         self.trainer.state.epoch = state["epoch"]
+        if not self._validates and not (self.folder / BEST).exists() and idist.get_rank() == 0:
+            self._save(self.objects["network"].state_dict(), BEST)
         if best.best_metric_epoch > 0 and not (self.folder / BEST).exists():
             if best.best_metric_epoch < state["epoch"]:
                 logger.warning("%s is gone: the best network will be that of an epoch from now on", self.folder / BEST)

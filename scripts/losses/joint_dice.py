@@ -1,16 +1,24 @@
 """Logits and labels -> cross-entropy + a Dice loss that counts all classes and voxels together."""
 
+from collections.abc import Sequence
+
 import torch
 from monai.losses import DiceLoss
 from monai.networks import one_hot
 from torch.nn.modules.loss import _Loss
 
+from .dice_ce import cross_entropy
+
 
 class JointDiceCELoss(_Loss):
     """`CE + 1 - 2 <Y, P> / (|Y|^2 + |P|^2)`, the scalar products over classes and voxels of a volume together.
 
-    It does not balance classes: missing one that fills 0.5 % of the volume costs about 0.005. The default loss, MONAI's
-    `DiceCELoss`, averages Dice over classes instead.
+    It does not balance classes: missing one that fills 0.5 % of the volume costs about 0.005. The default loss, `DiceCELoss`,
+    averages Dice over classes instead.
+
+    Args:
+        weight: of each class in the cross-entropy, background first; None: all alike. This Dice knows no classes.
+        ignore_index: class of the voxels that do not count, beyond those of the logits.
 
     Example:
         >>> import torch
@@ -21,9 +29,10 @@ class JointDiceCELoss(_Loss):
         0.0
     """
 
-    def __init__(self) -> None:
+    def __init__(self, weight: Sequence[float] | None = None, ignore_index: int | None = None) -> None:
         super().__init__()
-        self.cross_entropy = torch.nn.CrossEntropyLoss()
+        self.weight = weight
+        self.ignore_index = ignore_index
         self.dice = DiceLoss(squared_pred=True)
 
     def forward(self, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
@@ -32,6 +41,10 @@ class JointDiceCELoss(_Loss):
             logits: (B, K, ...).
             label: (B, 1, ...) class indices.
         """
-        probabilities = logits.softmax(1).flatten(1).unsqueeze(1)  # (B, 1, K * voxels): one "class"
-        targets = one_hot(label.long(), logits.shape[1]).flatten(1).unsqueeze(1)
-        return self.cross_entropy(logits, label.squeeze(1).long()) + self.dice(probabilities, targets)
+        probabilities, classes = logits.softmax(1), label.long()
+        counted = torch.ones_like(classes) if self.ignore_index is None else (classes != self.ignore_index).long()
+        targets = one_hot(classes * counted, logits.shape[1])
+        if self.ignore_index is not None:
+            probabilities, targets = probabilities * counted, targets * counted
+        dice = self.dice(*(volume.flatten(1).unsqueeze(1) for volume in (probabilities, targets)))  # one "class" of K * voxels
+        return cross_entropy(logits, label, self.weight, self.ignore_index) + dice

@@ -56,7 +56,7 @@ def check_config(arguments: Sequence[str], values: MutableMapping[str, Any] | No
     check_words(line)
     known = {key: value for name in RUNS for key, value in _load(CONFIGS / name).items()}
     check_files(line)
-    _check_ids(config, known)
+    _check_ids(config, known, {str(Path(file).absolute()) for file in line.files})
     check_effect(line, [file for file in line.files if Path(file).name in RUNS])
     for identifier, node in walk(config):
         if isinstance(node, str) and node.startswith("$"):
@@ -88,12 +88,15 @@ def _said_by(line: CommandLine, identifier: str) -> str:
     return f"--{identifier}" if file is None or any(map(concerns, line.options)) else f"{file}: {identifier}"
 
 
-def _check_ids(config: dict[str, Any], known: dict[str, Any]) -> None:
+def _check_ids(config: dict[str, Any], known: dict[str, Any], given: set[str]) -> None:
+    """given: the config files of the run. What the bundle's have is an option even where another one replaces its use."""
     for identifier, value in config.items():
         if identifier in known or _is_used(identifier, config) or _are_steps(value) or identifier == "finalize":
             continue
-        overlay = next((path for path in sorted(CONFIGS.rglob("*.yaml")) if identifier in _load(path)), None)
-        if overlay is not None:
+        overlays = [path for path in sorted(CONFIGS.rglob("*.yaml")) if identifier in _load(path)]
+        if any(str(path) in given for path in overlays):
+            continue
+        if overlay := next(iter(overlays), None):
             name = overlay.relative_to(CONFIGS.parent)
             raise ValueError(f"'{identifier}' has no effect: it belongs to {name}, which is not among the config files")
         close = did_you_mean(identifier, {**known, **config})

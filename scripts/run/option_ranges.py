@@ -75,12 +75,16 @@ RANGES: dict[str, Range] = {
     "early_stopping_patience": whole(1),
     "first_stage_epochs": Range("a whole number from 1 to below max_epochs", _is_whole),  # the rest: contradictions
     "num_classes": whole(2),
+    "ignore_index": optional(whole(2)),
     "num_workers": whole(0),
-    "val_fraction": number(" between 0 and 1", lambda x: 0 < x < 1),
     "labels": Range(
         'names by label value, each once and in quotes, rising from the background: {"0": background, "1": liver} (in YAML no, '
         "off, yes and on without quotes are no text)",
         _are_labels,
+    ),
+    "ignore_label": sequence("a list of whole numbers, values in your labels, such as [255]", None, _is_whole),
+    "class_weights": optional(
+        sequence("a list of numbers of at least 0, one for each class, background first", None, AT_LEAST_0.holds)
     ),
     "axcodes": Range("three capitals, one each of R or L, A or P, S or I, such as RAS", _are_axcodes),
     "spacing": sequence(
@@ -91,7 +95,7 @@ RANGES: dict[str, Range] = {
     "spatial_size": sequence("a list of two whole numbers of at least 1", 2, lambda x: _is_whole(x) and x >= 1),
     **dict.fromkeys(("learning_rate", "second_stage_rate"), ABOVE_0),
     **dict.fromkeys(("weight_decay", "nsd_tolerance", "crop_pos", "crop_neg"), AT_LEAST_0),
-    "warmup_fraction": SHARE,
+    **dict.fromkeys(("val_fraction", "warmup_fraction"), SHARE),
     "supervision_weights": sequence("a list of numbers of at least 0, finest stage first", None, AT_LEAST_0.holds),
     "nsd_unit": word("voxel", "mm"),
     "part": word("validation", "test", "training"),
@@ -132,6 +136,14 @@ def contradictions(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     labels, classes = config.get("labels"), config.get("num_classes")
     if _is_whole(classes) and isinstance(labels, Mapping) and classes != len(labels):
         yield "num_classes", f"is {classes} and labels names {len(labels)} values; leave num_classes out"
+    known = {str(value) for value in labels} if isinstance(labels, Mapping) else set()
+    ignored, weights = config.get("ignore_label"), config.get("class_weights")
+    if isinstance(ignored, Sequence) and (both := known & set(map(str, ignored))):
+        yield "ignore_label", f"has {min(both)}, which labels names as a class; remove it from one of the two"
+    if known and isinstance(weights, Sequence) and len(weights) != len(known):
+        yield "class_weights", f"has {len(weights)} numbers and labels names {len(known)} classes; give one for each"
+    if isinstance(weights, Sequence) and not any(weights):
+        yield "class_weights", "holds zeros alone; give a number above 0 to the classes that count"
     first, epochs = config.get("first_stage_epochs"), config.get("max_epochs")
     if _is_whole(first) and _is_whole(epochs) and not 0 < first < epochs:
         yield "first_stage_epochs", f"is {first} and max_epochs is {epochs}; each of the two stages needs an epoch, change one"

@@ -15,6 +15,7 @@ MEASURED_WITH = (
     "nsd_unit",
     "spacing_known",
     "empty_labels",
+    "ignore_label",
     "val_fraction",
     "seed",
 )  # the last two: the split

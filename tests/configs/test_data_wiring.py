@@ -18,7 +18,7 @@ PRESETS = sorted((CONFIGS / "datasets").glob("*.yaml"))
 BOTH = ("image", "label")
 STEPS = [
     *("ReadCased", "Orientationd", "CheckMemoryd", "Spacingd", "ScaleIntensityRangePercentilesd"),
-    *("CheckContrastd", "ResizeInPlaned", "SpatialPadd"),
+    *("CheckContrastd", "ResizeInPlaned", "ShiftClassesd", "SpatialPadd", "ShiftClassesd"),
 ]
 # name -> labels, axes, mm, plane, depth, tolerance, its unit, whether spacing is known, and what differs from train.json
 KNOWN: dict[str, tuple[Any, ...]] = {
@@ -36,7 +36,7 @@ def steps(request: pytest.FixtureRequest) -> list[Any]:
 
 def test_a_volume_is_turned_resampled_scaled_fitted_and_padded_in_this_order(steps: list[Any]) -> None:
     assert names(steps) == STEPS
-    read, turn, memory, resample, intensity, _, fit, pad = steps
+    read, turn, memory, resample, intensity, _, fit, _, pad, _ = steps
     assert (read.modalities, read.values) == (2, label_values(SETTINGS["labels"]))
     assert (turn.ornt_transform.axcodes, turn.ornt_transform.labels) == (SETTINGS["axcodes"], None)
     assert memory.spacing == tuple(SETTINGS["spacing"])
@@ -57,10 +57,13 @@ def test_both_loaders_of_a_training_run_begin_with_these_steps_and_only_training
         get(part) for part in ("deterministic_transforms", "train#preprocessing", "validate#preprocessing")
     )
     assert [*validate.transforms] == steps
-    assert [*train.transforms] == steps + get("random_crop") + get("augmentation")
-    pad, crop = get("random_crop")
+    shift, back = get("ignored_to_zero"), get("zero_to_ignored")
+    assert [*train.transforms] == [*steps, *get("random_crop"), shift, *get("augmentation"), back]
+    assert (shift.by, back.by) == (0, 0)
+    first, pad, second, crop = get("random_crop")
+    assert (first, second, crop.ignore_index) == (shift, back, None)
     move, contrast, brightness, noise = get("augmentation")
-    assert names([pad, crop]) == ["SpatialPadd", "RandCropByPosNegLabeld"]
+    assert names([pad, crop]) == ["SpatialPadd", "RandCropLabelledd"]
     assert names([move, contrast, brightness, noise]) == [
         *("RandAffined", "RandAdjustContrastd", "RandScaleIntensityd", "RandGaussianNoised")
     ]
@@ -82,7 +85,7 @@ def test_a_preset_says_all_that_a_run_sees_of_its_data(path: Path, run: str) -> 
     labels, axes, spacing, plane, depth, tolerance, unit, known, training = KNOWN[path.stem]
     files = ["train.json", *([run] if run == "evaluate.json" else [])] if run != "inference.json" else [run]
     get = bare(*files, path)
-    read, turn, memory, resample, intensity, _, fit, pad = get("deterministic_transforms")
+    read, turn, memory, resample, intensity, _, fit, _, pad, _ = get("deterministic_transforms")
     assert (len(read.values), get("num_classes"), read.modalities) == (labels, labels, 1)
     assert (turn.ornt_transform.axcodes, memory.spacing, resample.spacing_transform.pixdim.tolist()) == (
         axes,
@@ -128,3 +131,41 @@ def test_the_steps_in_one() -> None:
     get = parts("inference.json")
     assert isinstance(get("preprocessing"), Compose)
     assert [*get("preprocessing").transforms] == get("deterministic_transforms")
+
+
+def test_voxels_to_be_ignored_reach_all_that_counts_voxels(tmp_path: Path) -> None:
+    settings = {"ignore_label": [255, 9], "class_weights": [1, 2, 3, 4], "output_dir": tmp_path}
+    get = parts("train.json", cases={"training": [0], "validation": [0]}, **settings)
+    loss, read, crop = get("loss").loss, get("deterministic_transforms")[0], get("random_crop")[-1]
+    assert (loss.ignore_index, loss.dice.ignore_index, loss.weight) == (4, 4, [1, 2, 3, 4])
+    assert (read.ignored, crop.ignore_index) == ([9, 255], 4)
+    key, of_class = get("validate#key_metric"), get("validate#additional_metrics")
+    assert [one.metric_fn.ignore_index for one in (*key.values(), *of_class.values())] == [4, 4]
+    case = {"pred": torch.rand(4, 2, 2, 2), "label": torch.full((1, 2, 2, 2), 4)}
+    assert get("validate#postprocessing")(case)["label"].sum((1, 2, 3)).tolist() == [0, 0, 0, 0, 8]
+    cache = parts("train.json", "overlays/cached.yaml", cases={"training": [], "validation": []}, **settings)("embedding_cache")
+    assert cache.ignore_index == 4
+    for pipeline in cache.pipelines:
+        assert sum(step.by for step in pipeline.transforms if type(step).__name__ == "ShiftClassesd") == 0
+    joint = parts("train.json", "overlays/joint_dice.yaml", **settings)("loss").loss
+    assert (joint.ignore_index, joint.weight) == (4, [1, 2, 3, 4])
+    evaluation = parts("train.json", "evaluate.json", **settings)
+    assert evaluation("metrics").ignore_label == [255, 9]
+
+
+@pytest.mark.parametrize(("ignore_label", "outside"), [([], 0), ([255], 4)])
+def test_what_lies_outside_of_the_image_is_ignored_where_anything_is(ignore_label: list[int], outside: int) -> None:
+    """Padding in the plane and along the depth, and what a rotation brings in; the volume is all of one class."""
+    turned = {"augmentation#0#prob": 1, "augmentation#0#scale_range": [0, 0, 0]}
+    get = parts("train.json", cases={"training": [0], "validation": [0]}, ignore_label=ignore_label, **turned)
+    steps = [step for step in get("train#preprocessing").transforms if "label" in getattr(step, "keys", "label")]
+    padded = {"image": torch.ones(1, 32, 40, 5), "label": torch.ones(1, 32, 40, 5)}
+    (first,) = [number for number, name in enumerate(names(steps)) if name == "ResizeInPlaned"]
+    data: Any = Compose(steps[first + 1 :]).set_random_state(seed=0)(padded)
+    (crop,) = data
+    label, image = crop["label"], crop["image"]
+    assert label.shape == image.shape == (1, 32, 48, 8)
+    assert label.unique().tolist() == sorted([1, outside])
+    assert (label[image > 0.99] == 1).all()
+    assert (label[image < 0.01] == outside).all()
+    assert (image < 0.01).float().mean() > 1 - 5 / 8 * 40 / 48  # more than was padded

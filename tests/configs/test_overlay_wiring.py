@@ -86,7 +86,7 @@ def test_cached_trains_the_decoder_on_embeddings_of_three_views_drawn_from_a_cac
     assert get("validate#evaluator").network is network
     assert (type(handlers[-1]), handlers[-1].work, len(handlers)) == (BeforeTraining, cache.fill, 6)
     assert cache in owners(get("train#trainer"), Events.STARTED)  # by its `fill`
-    steps = [*get("deterministic_transforms"), get("pad_depth")]
+    steps = [*get("deterministic_transforms"), get("ignored_to_zero"), get("pad_depth")]
     assert [pipeline.transforms[: len(steps)] for pipeline in map(list_of, cache.pipelines)] == [steps] * 3
 
 
@@ -104,7 +104,7 @@ def test_cached_pixels_are_augmented_and_joined(tmp_path: Path) -> None:
     get = parts("train.json", "networks/detail.yaml", "overlays/cached.yaml", output_dir=tmp_path, **CASES)
     draw, *augmentation, join = get("train#preprocessing").transforms
     assert (type(draw), type(join)) == (DrawEmbeddingsd, JoinPixelsd)
-    assert augmentation == get("augmentation")
+    assert augmentation == [get("ignored_to_zero"), *get("augmentation"), get("zero_to_ignored")]
     assert draw.with_pixels and get("embedding_cache").with_pixels
     assert get("cached_views") == [[]]  # else a crop would be turned twice
 

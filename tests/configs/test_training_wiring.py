@@ -401,3 +401,10 @@ def test_words_for_true_and_false_mean_them(word: object, meant: bool) -> None:
     get = parts("train.json", encoder_trainable=word, empty_labels=word)
     assert get("network_def").encoder.trainable == meant
     assert get("deterministic_transforms")[0].empty_labels == meant
+
+
+def test_without_cases_for_validation_nothing_validates(tmp_path: Path) -> None:
+    get = parts("train.json", cases={"training": [0, 1], "validation": []}, output_dir=tmp_path)
+    assert names(get("train#handlers")) == ["EpochSeed", "StopOnNaN", "LrScheduleHandler", "TensorBoardStatsHandler"]
+    assert len(get("validate#dataloader")) == 0
+    assert not get("checkpointing")._validates

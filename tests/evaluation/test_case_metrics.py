@@ -143,3 +143,21 @@ def test_the_worst_and_the_best_case_are_in_the_picture(tmp_path: Path, count: i
 def test_the_picture_lies_beside_the_tables(tmp_path: Path) -> None:
     measured(tmp_path, [SHIFTED])
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["metrics.csv", "metrics.json", "overlays.png"]
+
+
+def test_what_the_mask_says_where_the_reference_is_to_be_ignored_changes_no_figure(tmp_path: Path) -> None:
+    mask, reference = SHIFTED
+    reference, other = reference.copy(), mask.copy()
+    reference[..., 4:] = 9
+    reference[8:, :3] = 200
+    other[(reference == 9) | (reference == 200)] = 2
+    found = []
+    for name, one in (("one", mask), ("other", other)):
+        (tmp_path / name).mkdir()
+        rows, means = measured(tmp_path / name, [(one, reference)], ignore_label=[9, 200])
+        found.append((rows, means))
+    assert found[0] == found[1]
+    (liver, kidney), labelled = found[0][0], (reference != 9) & (reference != 200)
+    assert [int(row["voxels_reference"]) for row in (liver, kidney)] == [int((reference == k).sum()) for k in (1, 2)]
+    assert int(liver["voxels"]) == int(((mask == 1) & labelled).sum())
+    assert 0 < float(liver["dice"]) < 1

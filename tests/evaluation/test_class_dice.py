@@ -1,6 +1,7 @@
 """Dice by one rule: of masks in training's validation, as its config has it, and in evaluation."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +10,6 @@ from conftest import ROOT
 from ignite.engine import Engine
 from monai.bundle import ConfigParser
 from monai.data import MetaTensor
-from monai.networks import one_hot
 
 from scripts.evaluation import CaseMetrics, ClassDice
 
@@ -31,20 +31,21 @@ def pairs(seed: int, absent: int) -> list[Pair]:
     return [(label_map(), label_map()) for _ in range(6)]
 
 
-def validated(cases: list[Pair]) -> dict[str, float]:
+def validated(cases: list[Pair], **settings: Any) -> dict[str, float]:
     """By the metrics of train.json."""
     parser = ConfigParser()
     parser.read_config(str(ROOT / "configs" / "train.json"))
-    parser["bundle_root"], parser["labels"] = str(ROOT), LABELS
-    engine = Engine(lambda _, pair: [{key: one_hot(torch.tensor(side)[None], 4, dim=0) for key, side in pair.items()}])
+    parser.update({"bundle_root": str(ROOT), "labels": LABELS, **settings})
+    to_onehot = parser.get_parsed_content("validate#postprocessing").transforms[-1]
+    engine = Engine(lambda _, pair: [to_onehot({key: torch.tensor(side)[None] for key, side in pair.items()})])
     for kind in ("key_metric", "additional_metrics"):
         for name, metric in parser.get_parsed_content(f"validate#{kind}").items():
             metric.attach(engine, name)
     return engine.run([{"pred": mask, "label": reference} for mask, reference in cases]).metrics
 
 
-def evaluated(folder: Path, cases: list[Pair]) -> dict[str, float | None]:
-    metrics = CaseMetrics(folder, LABELS, lambda path: None, 1.0, "voxel")
+def evaluated(folder: Path, cases: list[Pair], **options: Any) -> dict[str, float | None]:
+    metrics = CaseMetrics(folder, LABELS, lambda path: None, 1.0, "voxel", **options)
     for number, (mask, reference) in enumerate(cases):
         tensors = {
             key: MetaTensor(torch.tensor(side)[None], meta={"filename_or_obj": key})
@@ -83,3 +84,26 @@ def test_where_no_class_is_anywhere_the_mean_is_0() -> None:
     nothing = torch.zeros(1, 3, 2, 2, 2)
     metric(nothing, nothing)
     assert metric.aggregate() == 0
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_ignored_voxels_count_in_neither_of_the_two(tmp_path: Path, seed: int) -> None:
+    """Both give the Dice of what is left; what the mask says there changes nothing."""
+    generator = np.random.default_rng(seed)
+    cases = pairs(seed, absent=0)
+    ignored = [generator.random(SHAPE) < 0.4 for _ in cases]
+    of_training = [(mask, np.where(away, 4, truth)) for (mask, truth), away in zip(cases, ignored, strict=True)]
+    of_files = [
+        (np.where(away, 3, mask), np.where(away, 255, truth)) for (mask, truth), away in zip(cases, ignored, strict=True)
+    ]
+    left = [(mask[~away], truth[~away]) for (mask, truth), away in zip(cases, ignored, strict=True)]
+    dice = [
+        [2 * ((m == k) & (t == k)).sum() / both if (both := (m == k).sum() + (t == k).sum()) else np.nan for k in (1, 2, 3)]
+        for m, t in left
+    ]
+    means = np.nanmean(dice, axis=0)
+    expected = dict(zip(("val_dice_liver", "val_dice_kidney", "val_dice_vessel"), means, strict=True))
+    expected["val_mean_dice"] = means.mean()
+    in_training, in_evaluation = validated(of_training, ignore_label=[255]), evaluated(tmp_path, of_files, ignore_label=[255])
+    assert {name: in_training[name] for name in expected} == pytest.approx(expected, abs=1e-6)
+    assert in_evaluation == pytest.approx(expected, abs=1e-6)

@@ -44,6 +44,7 @@ def train(
     patience: int = 9,
     settings: Mapping[str, object] = {},
     listed: Mapping[str, Sequence[Case]] = {},
+    validates: bool = True,
 ) -> nn.Module:
     """A training run with the parts of configs/train.json, toy-sized, whose validations have the given scores."""
     torch.manual_seed(int(resume))  # so that whatever is not resumed shows
@@ -56,7 +57,7 @@ def train(
     lr_scheduler = WarmupCosineSchedule(optimizer, warmup_steps=1, t_total=max_epochs * len(loader))
     evaluator = SupervisedEvaluator(
         device=CPU,
-        val_data_loader=DataLoader(Dataset(data[:1]), batch_size=1),
+        val_data_loader=DataLoader(Dataset(data[: int(validates)]), batch_size=1),
         network=network,
         key_val_metric={"score": Average(output_transform=lambda _: float(scores[evaluator.state.epoch - 1]))},
     )
@@ -70,7 +71,7 @@ def train(
         train_handlers=[
             EpochSeed(0, loader),
             LrScheduleHandler(lr_scheduler, print_lr=False, epoch_level=False),
-            ValidationHandler(val_interval, evaluator),
+            *([ValidationHandler(val_interval, evaluator)] if validates else []),
         ],
         decollate=False,
     )
@@ -492,3 +493,18 @@ def test_every_flipped_bit_in_a_checkpoint_is_noticed(tmp_path: Path, name: str,
         (tmp_path / name).write_bytes(whole[:position] + bytes([whole[position] ^ 1 << position % 8]) + whole[position + 1 :])
         with pytest.raises(ValueError, match="damaged"):
             read_checkpoint(tmp_path / name)
+
+
+def test_without_validation_the_last_network_is_the_model_and_a_resumed_one_the_same(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    network = train(tmp_path / "whole", validates=False)
+    assert_identical(load(tmp_path / "whole" / "model.pt"), dict(network.state_dict()))
+    assert f"the network of the last epoch, without validation: {tmp_path / 'whole' / 'model.pt'}" in caplog.messages
+    train_until_killed(tmp_path / "parts", epoch=3, validates=False)
+    assert_identical(load(tmp_path / "parts" / "model.pt"), load(tmp_path / "parts" / "last.pt")["network"])
+    (tmp_path / "parts" / "model.pt").unlink()  # as if killed between the two files
+    train(tmp_path / "parts", resume=True, validates=False)
+    for name in ("model.pt", "last.pt"):
+        assert_identical(load(tmp_path / "parts" / name), load(tmp_path / "whole" / name))

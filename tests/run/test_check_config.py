@@ -200,7 +200,7 @@ def test_a_switch_takes_no_other_word(word: Any) -> None:
     ("name", "word", "said"),
     [
         ("max_epochs", "five", "a whole number of at least 1, got 'five'"),
-        ("val_fraction", "0,2", "a number between 0 and 1, got (0, 2)"),
+        ("val_fraction", "0,2", "a number from 0 to below 1, got (0, 2)"),
         ("seed", "now", "a whole number from 0 to 4294967295, got 'now'"),
     ],
 )
@@ -222,7 +222,9 @@ OUT_OF_RANGE = {
     "axcodes": ["ras", "RA", "RASA", "RRS", "RLS", "xyz"],
     "spacing": ["[0,1,1]", "[1,1]", "[-2,1,1]", "1", "['1',1,1]"],
     "labels": ["{0: background}", "{0: background, 1: False}", "{1: a, 0: b}", "{0: a, 1: a}", "{0: a, x: b}", "[a, b]"],
-    "val_fraction": ["0", "1", "-0.2", "20"],
+    "ignore_label": ["255", "[a]", "[1.5]", "['3']"],
+    "class_weights": ["1", "[1, -1]", "[a, b]"],
+    "val_fraction": ["1", "-0.2", "20"],
     "max_epochs": ["0", "-3", "2.5"],
     "epoch_length": ["0"],
     "seed": ["-1", "1.5", "4294967296"],
@@ -308,6 +310,19 @@ def test_what_was_evaluated_is_handed_on() -> None:
 def test_each_of_two_stages_needs_an_epoch(options: dict[str, Any], found: str) -> None:
     said = f"first_stage_epochs {found}; each of the two stages needs an epoch"
     assert said in refusal("train.json", "overlays/two_stage.yaml", **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"ignore_label": [255, 1]}, "--ignore_label has 1, which labels names as a class"),
+        ({"class_weights": [1, 2, 3]}, "--class_weights has 3 numbers and labels names 2 classes; give one for each"),
+        ({"class_weights": [0, 0]}, "--class_weights holds zeros alone"),
+    ],
+)
+def test_ignored_values_and_weights_fit_the_classes(options: dict[str, Any], said: str) -> None:
+    assert said in refusal(**options)
+    checked(ignore_label=[255], class_weights=[0, 0.5])
 
 
 def test_nothing_as_a_value_is_refused_where_it_would_be_passed_over() -> None:

@@ -118,6 +118,25 @@ def test_a_killed_training_goes_on_exactly(
     assert_identical(tmp_path / "whole", tmp_path / "killed")
 
 
+def test_without_validation_all_cases_are_trained_on_and_the_last_network_is_the_model(
+    bundle_run: Command, phantoms: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    result = bundle_run("training", ["train.json"], dataset_dir=phantoms, output_dir=folder, val_fraction=0, max_epochs=3)
+    assert {key: value.tolist() for key, value in weights(folder, "model.pt").items()} == {
+        key: value.tolist() for key, value in weights(folder).items()
+    }
+    assert "val_mean_dice" not in result.stdout + result.stderr
+    assert "without validation" in result.stdout + result.stderr
+    entries = json.loads((folder / "report.json").read_text())
+    assert len(entries) == 6
+    assert {entry["rule"] for entry in entries} == {"all cases serve training, none validation"}
+    assert entries[0]["reason"].startswith("model.pt holds the weights of the last epoch")
+    options = {"checkpoint": folder / "model.pt", "dataset_dir": phantoms, "output_dir": tmp_path / "evaluation"}
+    result = bundle_run("evaluating", ["train.json", "evaluate.json"], fails=True, val_fraction=0, **options)
+    assert "was trained on all cases, so none are left for validation" in result.stderr
+
+
 def test_a_second_training_does_not_overwrite_the_first(bundle_run: Command, phantoms: Path, trained: Path) -> None:
     result = bundle_run("training", ["train.json"], fails=True, dataset_dir=phantoms, output_dir=trained)
     assert "already holds a training run" in result.stderr

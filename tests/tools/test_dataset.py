@@ -216,12 +216,20 @@ def test_each_command_names_the_next_one_ready_to_copy(data: Path, shell: Shell)
     assert f"--dataset_dir {data} --output_dir {data.parent / 'runs' / 'mine'}" in line
 
 
-@pytest.mark.parametrize(("labels", "said"), [({"all": [3, 7]}, "a region"), ({"ignore": 7}, "to be ignored")])
-def test_what_nnunet_trains_in_another_way_is_refused_until_the_values_are_named(
-    data: Path, typed: Typed, labels: dict[str, object], said: str
-) -> None:
-    (data / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "ball": 3, **labels}}))
-    assert said in typed("dataset", data, "--overwrite", fails=True)
+def test_what_nnunet_ignores_is_ignored(data: Path, typed: Typed) -> None:
+    (data / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "ball": 3, "ignore": 7}}))
+    assert "0 background, 3 ball, 7 ignore" in typed("dataset", data, "--overwrite")
+    text = typed("preset", data, "--output", data / "mine.yaml")
+    proposed = ConfigParser.load_config_file(str(data / "mine.yaml"))
+    assert (proposed["labels"], proposed["ignore_label"]) == ({"0": "background", "3": "ball"}, [7])
+    assert "ignore_label: [7]" in text
+    listed = read_datalist(data, labels=proposed["labels"], ignore_label=proposed["ignore_label"])
+    assert all(part.cases and not part.refused for part in listed.values())
+
+
+def test_regions_of_nnunet_are_refused_until_the_values_are_named(data: Path, typed: Typed) -> None:
+    (data / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "ball": 3, "all": [3, 7]}}))
+    assert "a region" in typed("dataset", data, "--overwrite", fails=True)
     assert not (data / "dataset_original.json").exists()
     typed("dataset", data, "--overwrite", "--label-names", "3=ball,7=box")
     assert json.loads((data / "dataset.json").read_text())["labels"]["7"] == "box"

@@ -22,7 +22,7 @@ def check_split(dataset_dir: str | Path, part: str, checkpoint: str | Path, sett
 
     Raises:
         FileNotFoundError: if there is no dataset.json, or no checkpoint.
-        ValueError: if `seed` or `val_fraction` are others than in training, or a file is damaged.
+        ValueError: if `seed` or `val_fraction` are others than in training, if nothing was held out, or a file is damaged.
 
     Example:
         >>> import tempfile
@@ -38,6 +38,8 @@ def check_split(dataset_dir: str | Path, part: str, checkpoint: str | Path, sett
         ValueError: ...model.pt was trained with another split: seed was 7, now it is 0; give those of the training run...
     """
     trained = read_about(Path(checkpoint)) or {}
+    if part == "validation" and trained.get("val_fraction") == 0:
+        raise ValueError(f"{checkpoint} was trained on all cases, so none are left for validation; evaluate another part, test")
     if part == "test" or read_json(Path(dataset_dir).absolute() / "dataset.json").get("validation"):
         return
     before, now = ({name: told[name] for name in SPLIT if name in trained and name in told} for told in (trained, settings))

@@ -65,7 +65,7 @@ def check_training(
 
     Raises:
         CaseError: when a case is bad, after all of them are in the log and in the report, unless `skip_bad`; and when nothing
-            is left.
+            is left. Without any case for validation the report says what that means.
 
     Example:
         >>> import tempfile
@@ -90,7 +90,7 @@ def check_training(
         remedy = "correct them, or leave them out by --skip-bad"
         raise CaseError(str(report.path), "training starts on good cases alone", f"{bad} of {total} are refused", remedy)
     for part, good in found.items():
-        if not good:
+        if not good and (part == "training" or cases[part].refused or cases[part].cases):
             raise CaseError(str(report.path), f"there must be cases for {part}", "none is in order", "correct them")
     return found
 
@@ -125,6 +125,9 @@ def _check(
         else:
             report.noted(case, [*result.doubts, *next(notes)])
             report.done(case)
+    if "validation" in cases and not any(cases["validation"]):
+        found_none = "model.pt holds the weights of the last epoch, no score chooses them, and nothing stops early"
+        report.doubted("all cases serve training, none validation", found_none)
     # Without those in doubt: what is odd about them is said again.
     write_json(remember, {key: seen.shown for key, seen in sorted(found.items()) if isinstance(seen, Seen) and not seen.doubts})
     return good

@@ -4,7 +4,7 @@ import json
 import logging
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,11 @@ PARTS = ("training", "validation", "test")
 
 
 def read_datalist(
-    dataset_dir: str | Path, val_fraction: float = 0.2, seed: int = 0, labels: Mapping[str, str] | None = None
+    dataset_dir: str | Path,
+    val_fraction: float = 0.2,
+    seed: int = 0,
+    labels: Mapping[str, str] | None = None,
+    ignore_label: Sequence[int] = (),
 ) -> dict[str, Listed[Case]]:
     """Reads `dataset_dir`/dataset.json (Medical Segmentation Decathlon form).
 
@@ -28,10 +32,11 @@ def read_datalist(
 
     Args:
         dataset_dir: the folder; all files must lie inside it.
-        val_fraction: of the subjects, between 0 and 1; where the file has no validation list, they serve as one, all cases of
-            a subject on one side.
+        val_fraction: of the subjects, from 0 to below 1; where the file has no validation list, they serve as one, all cases of
+            a subject on one side. 0: all cases serve training, those of a validation list too, and none validation.
         seed: chooses those subjects.
         labels: the preset's, value -> name; those of the file may not contradict them.
+        ignore_label: the preset's; a value that the file calls `ignore` must be among them.
 
     Returns:
         `training` and `validation`, paths made absolute.
@@ -53,11 +58,17 @@ def read_datalist(
     """
     path = Path(dataset_dir).absolute() / "dataset.json"
     content = read_json(path)
-    require_same_names(path, content, labels or {})
+    require_same_names(path, content, labels or {}, ignore_label)
     training = list_cases(path, content, "training", labelled=True)
     if content.get("validation"):
         validation = list_cases(path, content, "validation", labelled=True)
-        return {"training": _without(path, training, validation), "validation": validation}
+        training = _without(path, training, validation)
+        if val_fraction == 0:
+            both = Listed(training.cases + validation.cases, training.refused + validation.refused)
+            return {"training": both, "validation": Listed([], [])}
+        return {"training": training, "validation": validation}
+    if val_fraction == 0:
+        return {"training": training, "validation": Listed([], [])}
     cases = _with_subjects(training.cases)
     held_out = split_subjects(cases, val_fraction, seed)
     if not 0 < len(held_out) < len(cases):

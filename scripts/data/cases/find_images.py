@@ -3,7 +3,7 @@
 import logging
 import os
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ...basics.case import Case, Listed, NamedCase, Refused, file_of
@@ -67,7 +67,12 @@ def find_images(source: str | Path, output_dir: str | Path) -> Listed[NamedCase]
 
 
 def read_references(
-    dataset_dir: str | Path, part: str, val_fraction: float = 0.2, seed: int = 0, labels: Mapping[str, str] | None = None
+    dataset_dir: str | Path,
+    part: str,
+    val_fraction: float = 0.2,
+    seed: int = 0,
+    labels: Mapping[str, str] | None = None,
+    ignore_label: Sequence[int] = (),
 ) -> Listed[NamedCase]:
     """Reads one part of a dataset.json for evaluation.
 
@@ -77,6 +82,7 @@ def read_references(
         val_fraction: see `read_datalist`.
         seed: see `read_datalist`.
         labels: see `read_datalist`.
+        ignore_label: see `read_datalist`.
 
     Returns:
         The cases, in which the label is called `reference`, since it stays in the file's own space.
@@ -84,7 +90,7 @@ def read_references(
     Raises:
         FileNotFoundError: if there is no dataset.json.
         CaseError: for a file that is no such list.
-        ValueError: for another part.
+        ValueError: for another part, and for `validation` with a val_fraction of 0.
 
     Example:
         >>> import tempfile
@@ -101,10 +107,12 @@ def read_references(
     if part == "test":
         path = folder / "dataset.json"
         content = read_json(path)
-        require_same_names(path, content, labels or {})
+        require_same_names(path, content, labels or {}, ignore_label)
         listed = list_cases(path, content, part, labelled=True)
     elif part in ("training", "validation"):
-        listed = read_datalist(dataset_dir, val_fraction, seed, labels)[part]
+        listed = read_datalist(dataset_dir, val_fraction, seed, labels, ignore_label)[part]
+        if val_fraction == 0 and part == "validation":
+            raise ValueError("with val_fraction 0 there are no cases for validation; evaluate another part, such as test")
     else:
         raise ValueError(f"part must be 'training', 'validation' or 'test', got {part!r}")
     cases: list[Case] = [{"image": case["image"], "reference": case.pop("label")} for case in listed.cases]

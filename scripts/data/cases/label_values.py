@@ -1,7 +1,11 @@
-"""Label values, as a person chose them <-> the network's classes 0, 1, 2, ..."""
+"""Label values, as a person chose them <-> the network's classes 0, 1, 2, ...
+
+A voxel to be ignored, of one of the preset's `ignore_label`, has the number of classes K as its class: `ignore_index` in the
+configs and in the losses. No network predicts it, and what measures or draws crops leaves it out.
+"""
 
 import logging
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +19,7 @@ from .case_error import CaseError
 logger = logging.getLogger(__name__)
 
 LARGEST = 65535  # masks are uint8 or uint16
+IGNORE = "ignore"  # what nnU-Net's dataset.json calls the value of voxels that nobody labelled
 
 
 def label_values(labels: Mapping[str, str]) -> list[int]:
@@ -30,11 +35,27 @@ def label_values(labels: Mapping[str, str]) -> list[int]:
     return values
 
 
-def require_same_names(path: Path, content: Mapping[str, Any], labels: Mapping[str, str]) -> None:
+def ignored_values(ignore_label: Sequence[int], labels: Mapping[str, str]) -> list[int]:
+    """The values to be ignored, each once. Raises ValueError for one that is a class too."""
+    if both := sorted({*ignore_label} & {*label_values(labels)}):
+        raise ValueError(
+            f"a value is a class or ignored, not both, got {both[0]} in labels and in ignore_label; remove it from one of them"
+        )
+    return sorted({*ignore_label})
+
+
+def is_ignored(name: str) -> bool:
+    """By its name in a dataset.json."""
+    return name.casefold() == IGNORE
+
+
+def require_same_names(
+    path: Path, content: Mapping[str, Any], labels: Mapping[str, str], ignore_label: Sequence[int] = ()
+) -> None:
     """The names that a dataset.json gives its values (the Decathlon's {"1": "liver"}, nnU-Net's {"liver": 1}) against `labels`.
 
     Another name for a value goes into the log, as in doubt: people have several words for a thing. Raises CaseError when a name
-    of `labels` stands at another value, and for voxels to be ignored, which would be trained as a class.
+    of `labels` stands at another value, and for voxels to be ignored whose value is not in `ignore_label`.
     """
     named = content.get("labels")
     pairs = named.items() if isinstance(named, Mapping) else ()
@@ -42,9 +63,11 @@ def require_same_names(path: Path, content: Mapping[str, Any], labels: Mapping[s
     ours = {_folded(name): int(value) for value, name in labels.items()}
     rule, remedy = "its label names must be those of the preset", "correct 'labels' there, or those of the preset"
     for value, name in theirs if labels else ():
-        if name.casefold() == "ignore":
-            found = f"{name!r} is the value {value}, and no voxel can be ignored in training"
-            raise CaseError(str(path), rule, found, "give those voxels another value")
+        if is_ignored(name):
+            if value in ignore_label:
+                continue
+            found = f"{name!r} is the value {value} there, which the preset does not ignore"
+            raise CaseError(str(path), rule, found, f"write ignore_label: [{value}] into the preset")
         if isinstance(value, int) and ours.get(_folded(name), value) != value:
             found = f"{name!r} is the value {value} there and {ours[_folded(name)]} in the preset"
             raise CaseError(str(path), rule, found, remedy)
@@ -84,6 +107,9 @@ class ClassesToLabelsd(Transform):
         return {**data, "pred": MetaTensor(values, meta=pred.meta)}
 
 
-def to_classes(label: np.ndarray, values: list[int]) -> np.ndarray:
-    """An array of these values -> of their positions in the list, in the same type."""
-    return np.searchsorted(values, label).astype(label.dtype)
+def to_classes(label: np.ndarray, values: list[int], ignored: Sequence[int] = ()) -> np.ndarray:
+    """An array of these values -> of their positions in the list, in the same type; of those ignored: its length."""
+    classes = np.searchsorted(values, label).astype(label.dtype)
+    if ignored:
+        classes[np.isin(label, ignored)] = len(values)
+    return classes

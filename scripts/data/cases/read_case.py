@@ -1,6 +1,6 @@
 """A case's files -> its volumes with their geometry, every voxel checked: the one way in which voxels are read."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import nibabel as nib
@@ -14,7 +14,7 @@ from ...basics.case import Case, file_of
 from ...basics.geometry import reorientation
 from ..formats.image_file import ImageFile, Note
 from .case_error import CaseError
-from .label_values import label_values, to_classes
+from .label_values import ignored_values, label_values, to_classes
 from .open_case import LABELS, headers_of
 
 DOUBT = "doubt"  # in `meta`: "rule; what was found", a text since batches are made of texts of any length
@@ -24,7 +24,8 @@ WHOLE = 1e-3  # how far a stored label may be from a whole number: scaled intege
 class ReadCased(Transform):
     """`image` -> MetaTensor (M, H, W, D), and `label` or `reference`, where there is one, (1, H, W, D) on the same grid.
 
-    A `label`, for training, holds class numbers 0, 1, ... in place of the values; a `reference`, for evaluation, keeps them.
+    A `label`, for training, holds class numbers 0, 1, ... in place of the values, and where it is to be ignored the number of
+    classes; a `reference`, for evaluation, keeps the values.
     `filename_or_obj` in `meta` is the path, of several modalities the first; `stored_shape` and `stored_affine` are the file's.
     Headers that were `opened` before are not opened again.
 
@@ -32,8 +33,10 @@ class ReadCased(Transform):
         modalities: number of image channels M.
         labels: label value -> name; a label may hold no other value.
         empty_labels: accept labels without any structure. A `reference` may always be empty.
+        ignore_label: further values, of voxels that nobody labelled. A case of such voxels alone is refused.
 
     Raises:
+        ValueError: for a value that is in `labels` and in `ignore_label`.
         CaseError: which names the file, for whatever is wrong in the headers (`open_case`) or among the voxels.
 
     Example:
@@ -48,9 +51,12 @@ class ReadCased(Transform):
         ((1, 16, 14, 8), [0.0, 1.0, 2.0, 3.0])
     """
 
-    def __init__(self, modalities: int, labels: Mapping[str, str], empty_labels: bool = False) -> None:
+    def __init__(
+        self, modalities: int, labels: Mapping[str, str], empty_labels: bool = False, ignore_label: Sequence[int] = ()
+    ) -> None:
         self.modalities = modalities
         self.values = label_values(labels)
+        self.ignored = ignored_values(ignore_label, labels)
         self.empty_labels = empty_labels
 
     def __call__(self, data: Case) -> dict[str, Any]:
@@ -61,7 +67,7 @@ class ReadCased(Transform):
             key = next(key for key in LABELS if data.get(key))
             label = _turned(self._read_label(case.label, key == "reference"), case.label, case.images[0])
             if key == "label":
-                label = to_classes(label, self.values)
+                label = to_classes(label, self.values, self.ignored)
             read[key] = _tensor(label, case.label.path, case.images[0].affine)
         # Without what was for finding and checking: some cases have it and some have not, which no batch may.
         return {key: value for key, value in data.items() if key not in ("opened", "subject")} | read
@@ -87,14 +93,19 @@ class ReadCased(Transform):
             found = f"found {stored.flat[np.abs(stored - label).argmax()]:g}"
             raise CaseError(file.path, "labels must be whole numbers", found, "resample it by nearest neighbours")
         found_values = np.unique(label)
-        wrong = [f"{value:g}" for value in found_values if value not in self.values]
+        wrong = [f"{value:g}" for value in found_values if value not in (*self.values, *self.ignored)]
         if wrong:
-            rule = f"a label may hold the values of the preset, {', '.join(map(str, self.values))}"
+            rule = f"a label may hold the values of the preset, {', '.join(map(str, [*self.values, *self.ignored]))}"
             found = f"found {', '.join(wrong[:5])}{', ...' if len(wrong) > 5 else ''}"
             raise CaseError(file.path, rule, found, "correct the label or the preset's list of labels")
-        if not (may_be_empty or self.empty_labels) and len(found_values) == 1 and found_values[0] == 0:
+        labelled = {*found_values} - {*self.ignored}
+        if not labelled:
+            found = f"every voxel is to be ignored ({', '.join(f'{value:g}' for value in found_values)})"
+            raise CaseError(file.path, "some voxels must be labelled", found, "label it or leave it out")
+        if not (may_be_empty or self.empty_labels) and labelled == {0}:
             remedy = "label it, leave it out, or set empty_labels to true"
-            raise CaseError(file.path, "a label must show a structure", "every voxel is background", remedy)
+            found = f"every voxel is background{' or to be ignored' * (len(found_values) > 1)}"
+            raise CaseError(file.path, "a label must show a structure", found, remedy)
         return label
 
 

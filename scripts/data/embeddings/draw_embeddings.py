@@ -77,5 +77,7 @@ class DrawEmbeddingsd(Randomizable, Transform):
             raise ValueError(f"cached views must keep at least roi_depth ({self.roi_depth}) slices, one has {len(counts)}")
         kind = int(self.R.random() < self.pos_fraction)
         weights = counts[:, kind] if counts[:, kind].any() else counts[:, 1 - kind]
+        if not weights.any():  # in this view all is to be ignored
+            weights = torch.ones_like(weights)
         centre = self.R.choice(len(weights), p=(weights.double() / weights.sum()).numpy())
         return int(min(max(centre - self.roi_depth // 2, 0), len(weights) - self.roi_depth))

@@ -40,6 +40,7 @@ class EmbeddingCache:
         device: where the encoder runs.
         store: where the entries are kept.
         num_workers: processes that read and preprocess.
+        ignore_index: class of the voxels to be ignored, which count neither as labelled nor as background.
 
     Raises:
         ValueError: for a network without a frozen slice encoder, no view, or a view that is not deterministic.
@@ -72,6 +73,7 @@ class EmbeddingCache:
         device: torch.device | str,
         store: EmbeddingStore,
         num_workers: int = 0,
+        ignore_index: int | None = None,
     ) -> None:
         if not is_on_embeddings(network):
             raise ValueError("this network has no slice encoder whose embeddings could be cached; omit --cached (cached.yaml)")
@@ -94,11 +96,12 @@ class EmbeddingCache:
         self.device = torch.device(device)
         self.store = store
         self.num_workers = num_workers
+        self.ignore_index = ignore_index
         self.keys: dict[str, list[str]] = {}  # of each case the key of every view
         self._recipes = [
             digest(
                 self.device.type,
-                f"pixels: {self.with_pixels}",
+                f"pixels: {self.with_pixels}, ignored: {self.ignore_index}",
                 preprocessing_digest(pipeline.transforms, self, *encoder.modules()),
             )
             for pipeline in pipelines
@@ -130,7 +133,8 @@ class EmbeddingCache:
         for done, ((name, view), volume) in enumerate(zip(missing, bar, strict=True)):
             label = _small(volume["label"])
             image = str(self.cases[name]["image"])
-            tensors = {"embedding": self._encode(volume["image"], image), "label": label, "counts": _counts(label)}
+            counts = _counts(label, self.ignore_index)
+            tensors = {"embedding": self._encode(volume["image"], image), "label": label, "counts": counts}
             if self.with_pixels:
                 tensors["image"] = volume["image"].movedim(-1, 0).half().contiguous()
             self.store.check_room(sum(tensor.nbytes for tensor in tensors.values()))
@@ -174,10 +178,11 @@ def _small(label: torch.Tensor) -> torch.Tensor:
     return label[0].movedim(-1, 0).to(torch.uint8 if label.max() <= 255 else torch.int32).contiguous()
 
 
-def _counts(label: torch.Tensor) -> torch.Tensor:
+def _counts(label: torch.Tensor, ignore_index: int | None) -> torch.Tensor:
     """(D, H, W) -> (D, 2): background and labelled voxels of every slice."""
-    labelled = (label > 0).sum((1, 2))
-    return torch.stack([label[0].numel() - labelled, labelled], 1)
+    background = (label == 0).sum((1, 2))
+    ignored = 0 if ignore_index is None else (label == ignore_index).sum((1, 2))
+    return torch.stack([background, label[0].numel() - background - ignored], 1)
 
 
 def name_of(case: Mapping[Any, Any]) -> str:

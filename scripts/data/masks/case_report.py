@@ -74,7 +74,7 @@ class CaseReport:
         self._add(file=file_of(case), status=status, rule=rule, reason=reason, mask=mask)
 
     def doubted(self, rule: str, found: str) -> None:
-        """What is odd about all cases that were written, taken together."""
+        """What is odd about all cases that were not refused, taken together."""
         logger.warning("%s; %s", rule, found)
         for entry in self.entries:
             if entry["status"] != "refused":

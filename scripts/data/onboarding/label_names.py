@@ -43,17 +43,17 @@ def _values_in(label: str) -> set[int]:
 def names_of(content: Mapping[str, Any], given: Mapping[int, str] = {}) -> dict[int, str]:
     """Value -> name by a dataset.json: the Decathlon's {"1": "liver"} or nnU-Net's {"liver": 1}, and as `given`.
 
-    Raises ValueError for what nnU-Net trains in another way, regions and `ignore`, unless names are given.
+    Raises ValueError for nnU-Net's regions, unless names are given.
     """
     labels = content.get("labels")
     pairs = labels.items() if isinstance(labels, Mapping) else ()
     names = {}
     for key, value in pairs:
         value, name = (int(key), str(value)) if str(key).isdecimal() else (value, str(key))
-        is_ignored = name.casefold() == "ignore" and value not in given
-        if is_ignored or (isinstance(value, list) and len(value) > 1 and not given):
-            what = "to be ignored" if is_ignored else "a region"
-            raise ValueError(f"dataset.json says that {name}, {value}, is {what}; name the values themselves by --label-names")
+        if isinstance(value, list) and len(value) > 1 and not given:
+            raise ValueError(
+                f"dataset.json says that {name}, {value}, is a region; name the values themselves by --label-names"
+            )
         if isinstance(value, list) and len(value) == 1:
             value = value[0]
         if isinstance(value, int):

@@ -13,6 +13,7 @@ from ...basics.case import Case, Listed, file_of
 from ...basics.geometry import spacing_of
 from ..cases.case_error import CaseError
 from ..cases.datalist import read_datalist, read_json
+from ..cases.label_values import is_ignored
 from ..cases.open_case import headers_of, open_case
 from ..cases.read_case import ReadCased
 from .label_names import modalities_of, name_values, names_of
@@ -28,6 +29,7 @@ class Measured:
 
     name: str
     labels: dict[str, str]
+    ignore_label: list[int]  # values that dataset.json calls `ignore`
     modalities: list[str]  # a name for each channel
     shapes: np.ndarray
     spacings: np.ndarray
@@ -51,18 +53,21 @@ def measure_dataset(dataset_dir: str | Path, seed: int = 0) -> Measured:
     content = read_json(path)
     try:
         names = names_of(content)
-        labels = name_values(names, names)
+        ignore_label = [value for value, name in names.items() if is_ignored(name)]
+        labels = name_values(names.keys() - {*ignore_label}, names)
     except ValueError as error:
         remedy = "correct it, or let `sam3d dataset` write it"
         raise CaseError(str(path), "'labels' must name the values in the label files", str(error), remedy) from error
     cases = _opened(read_datalist(dataset_dir)["training"])
     shapes, spacings = _grids(cases)
     channels = sum(image.channels for image in headers_of(cases[0]).images)
-    minima, foreground, is_whole = _read_voxels(cases, channels, labels, np.random.default_rng(seed))
+    read = ReadCased(channels, labels, True, ignore_label)
+    minima, foreground, is_whole = _read_voxels(cases, read, np.random.default_rng(seed))
     known = modalities_of(content)
     return Measured(
         name=str(content.get("name") or path.parent.name),
         labels=labels,
+        ignore_label=ignore_label,
         modalities=known if len(known) == channels else ["unknown"] * channels,
         shapes=shapes,
         spacings=spacings,
@@ -105,9 +110,8 @@ def _refuse(errors: Sequence[Exception], count: int) -> None:
 
 
 def _read_voxels(
-    cases: Sequence[Case], channels: int, labels: dict[str, str], generator: np.random.Generator
+    cases: Sequence[Case], read: ReadCased, generator: np.random.Generator
 ) -> tuple[list[float], tuple[float, float], bool]:
-    read = ReadCased(channels, labels, empty_labels=True)
     minima, foreground, is_whole, errors = [], [], True, []
     chosen = generator.permutation(len(cases))[:SAMPLE]
     for position in tqdm(chosen, desc="reading voxels", unit="case", dynamic_ncols=True):
@@ -119,7 +123,7 @@ def _read_voxels(
         image, label = case["image"].numpy(), case["label"].numpy()[0]
         minima.append(float(image.min()))
         is_whole = is_whole and bool((image == np.rint(image)).all())
-        under = image[:, label > 0].ravel()
+        under = image[:, (label > 0) & (label < len(read.values))].ravel()
         foreground.append(generator.choice(under, min(VOXELS, under.size), replace=False))
     _refuse(errors, len(chosen))
     voxels = np.concatenate(foreground)

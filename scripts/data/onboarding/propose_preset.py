@@ -16,6 +16,7 @@ ALIKE = 2.0  # ratio of the distances of slices (5th to 95th percentile) up to w
 SMALLEST = 64  # pixels: 4 tokens across the shorter side
 LARGEST = 224  # pixels: 14 x 14 tokens are one window of SAM and train on any GPU
 DEEPEST = 32  # slices
+IGNORED = "values of voxels that nobody labelled, as dataset.json says: they count in no loss and in no figure"
 
 
 def propose_preset(measured: Measured) -> str:
@@ -32,6 +33,7 @@ def propose_preset(measured: Measured) -> str:
     pixel = float(f"{np.median(spacings[:, :2]):.2g}")
     lines = {
         "labels": Line(measured.labels),
+        **({"ignore_label": Line(measured.ignore_label, IGNORED)} if measured.ignore_label else {}),
         "modalities": Line(len(measured.modalities), printable(", ".join(measured.modalities))),
         "axcodes": Line(axcodes, why_axis),
         "spacing": Line(spacing, why_spacing),

@@ -10,6 +10,7 @@ from typing import Any
 from ...basics.case import as_list
 from ...files.atomic_write import write_json
 from ..cases.datalist import read_json
+from ..cases.label_values import is_ignored
 from ..cases.split_subjects import doubts_about
 from .describe_dataset import describe_dataset
 from .find_cases import MERGED, FoundCases, find_cases
@@ -141,7 +142,8 @@ def _report(content: dict[str, Any], found: FoundCases, values: dict[Path, set[i
     doubtful = [] if subject_is_told else doubts_about([{"image": case["image"]} for case in labelled])
     for doubt in [*found.doubts, *doubtful]:
         lines.append(f"IN DOUBT    {doubt}")
-    empty = [path for path, inside in values.items() if inside == {0}]
+    ignored = {int(value) for value, name in content["labels"].items() if is_ignored(name)}
+    empty = [path for path, inside in values.items() if inside <= {0, *ignored}]
     for what, files in (
         ("belong to no case and are omitted", found.left_out),
         ("show no structure; training refuses them", empty),

@@ -43,3 +43,14 @@ def test_lists_of_their_own_are_not_split(checkpoint: Path) -> None:
 def test_a_checkpoint_of_others_says_nothing_of_its_split(checkpoint: Path) -> None:
     torch.save({}, checkpoint)
     check_split(checkpoint.parent, "validation", checkpoint, {"seed": 0})
+
+
+def test_what_was_trained_on_all_cases_has_none_for_validation(checkpoint: Path) -> None:
+    """A list of its own was trained on too."""
+    write_checkpoint(checkpoint, {}, {**SPLIT, "val_fraction": 0})
+    for content in ({"training": ["a.nii"], "validation": ["b.nii"]}, {"training": ["a.nii"]}):
+        (checkpoint.parent / "dataset.json").write_text(json.dumps(content))
+        for now in (0, 0.4):
+            with pytest.raises(ValueError, match=f"{checkpoint} was trained on all cases, so none are left for validation"):
+                check_split(checkpoint.parent, "validation", checkpoint, {**SPLIT, "val_fraction": now})
+    check_split(checkpoint.parent, "test", checkpoint, {**SPLIT, "val_fraction": 0.4})

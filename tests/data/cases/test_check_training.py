@@ -265,3 +265,10 @@ class Remembers(Transform):
     def __call__(self, data: Mapping[Hashable, Any]) -> Mapping[Hashable, Any]:
         self.seen += 1
         return data
+
+
+def test_without_cases_for_validation_the_report_says_what_that_means(tmp_path: Path, parts: Parts) -> None:
+    found, report = check(tmp_path, {**parts, "validation": []})
+    assert found == {**parts, "validation": []}
+    assert [entry["status"] for entry in report.entries] == ["accepted"] * 2
+    assert {entry["rule"] for entry in report.entries} == {"all cases serve training, none validation"}

@@ -352,6 +352,17 @@ def test_label_names_that_contradict_the_preset_are_refused(tmp_path: Path, thei
             read()
 
 
+@pytest.mark.parametrize("theirs", [{"anterior": 1, "ignore": 3}, {"1": "anterior", "3": "Ignore"}])
+def test_a_value_that_dataset_json_ignores_must_be_ignored_by_the_preset(tmp_path: Path, theirs: dict[str, Any]) -> None:
+    path = dataset(tmp_path, training=pairs("a"), validation=pairs("b")) / "dataset.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"labels": theirs, "test": pairs("a")}))
+    assert names(read_datalist(tmp_path, labels=PRESET, ignore_label=[255, 3])["training"]) == ["a"]
+    assert names(read_references(tmp_path, "test", labels=PRESET, ignore_label=[3])) == ["a"]
+    assert names(read_references(tmp_path, "validation", labels=PRESET, ignore_label=[3])) == ["b"]
+    with pytest.raises(CaseError, match=r"is the value 3 there, which the preset does not ignore; write ignore_label: \[3\]"):
+        read_datalist(tmp_path, labels=PRESET, ignore_label=[255])
+
+
 @pytest.mark.parametrize(
     ("theirs", "doubts"),
     [
@@ -399,3 +410,14 @@ def test_the_dataset_folder_itself_may_be_a_link(tmp_path: Path) -> None:
 def test_unusual_names_reach_the_cases_unchanged(tmp_path: Path, name: str) -> None:
     dataset(tmp_path, training=pairs("a"), validation=pairs(name))
     assert read_datalist(tmp_path)["validation"].cases[0]["image"] == str(tmp_path / "images" / f"{name}.nii.gz")
+
+
+@pytest.mark.parametrize("lists", [{"validation": pairs("b", "c")}, {}], ids=["a list for validation", "none"])
+def test_a_fraction_of_0_gives_all_cases_to_training(tmp_path: Path, lists: dict[str, Any]) -> None:
+    dataset(tmp_path, training=pairs("a", "b"), **lists)
+    listed = read_datalist(tmp_path, val_fraction=0)
+    assert names(listed["training"]) == (["a", "b", "c"] if lists else ["a", "b"])  # each once
+    assert listed["validation"] == ([], [])
+    with pytest.raises(ValueError, match="with val_fraction 0 there are no cases for validation; evaluate another part"):
+        read_references(tmp_path, "validation", val_fraction=0)
+    assert names(read_references(tmp_path, "training", val_fraction=0)) == names(listed["training"])

@@ -8,7 +8,7 @@ import torch
 from monai.data import MetaTensor
 
 from scripts.data import ClassesToLabelsd
-from scripts.data.cases.label_values import LARGEST, label_values, to_classes
+from scripts.data.cases.label_values import LARGEST, ignored_values, label_values, to_classes
 
 PRESETS = {
     "consecutive": {"0": "background", "1": "liver", "2": "kidney"},
@@ -63,3 +63,15 @@ def test_the_mask_keeps_its_place_and_the_prediction_its_classes() -> None:
 def test_a_preset_that_leaves_the_values_open_is_refused_in_words(labels: Any, named: str) -> None:
     with pytest.raises(ValueError, match=named):
         label_values(labels)
+
+
+def test_values_to_be_ignored_become_the_number_of_classes() -> None:
+    values = np.array([0.0, 3, 255, 7, -1, 0], np.float32)
+    classes = to_classes(values, label_values({"0": "background", "3": "liver", "7": "tumour"}), [-1, 255])
+    assert (classes.tolist(), classes.dtype) == ([0, 1, 3, 2, 3, 0], np.float32)
+
+
+def test_a_value_that_is_a_class_and_ignored_is_refused() -> None:
+    with pytest.raises(ValueError, match="got 4 in labels and in ignore_label; remove it from one of them"):
+        ignored_values([9, 4], PRESETS["numbers"])
+    assert ignored_values([255, -1, 255], PRESETS["numbers"]) == [-1, 255]

@@ -243,3 +243,31 @@ def test_labels_that_do_not_rise_from_0_are_refused(labels: Any) -> None:
 
 def test_a_tensor_without_a_file_is_called_so() -> None:
     assert read_from(MetaTensor(torch.zeros(1))) == "a tensor without a file"
+
+
+def test_voxels_to_be_ignored_are_of_no_class_and_keep_their_values_in_a_reference(tmp_path: Path) -> None:
+    values = good_label((0, 3, 7, 255, 9))
+    case = write(tmp_path, good_image(), values)
+    read = ReadCased(1, SPARSE, ignore_label=[255, 9])
+    classes = np.select([values == 3, values == 7, values >= 9], [1, 2, 3], 0)
+    np.testing.assert_array_equal(read(case)["label"][0].numpy(), classes)
+    reference = read({"image": case["image"], "reference": case["label"]})["reference"]
+    np.testing.assert_array_equal(reference[0].numpy(), values)
+    with pytest.raises(CaseError, match="may hold the values of the preset, 0, 3, 7, 255; found 9;"):
+        ReadCased(1, SPARSE, ignore_label=[255])(case)
+    with pytest.raises(ValueError, match="got 7 in labels and in ignore_label"):
+        ReadCased(1, SPARSE, ignore_label=[7])
+
+
+@pytest.mark.parametrize("key", ["label", "reference"])
+def test_a_case_of_which_nobody_labelled_a_voxel_is_refused(tmp_path: Path, key: str) -> None:
+    case = write(tmp_path, good_image(), good_label((255, 9)), key)
+    with pytest.raises(CaseError, match=r"some voxels must be labelled; every voxel is to be ignored \(9, 255\)"):
+        ReadCased(1, LABELS, True, [9, 255])(case)
+
+
+def test_background_alone_among_what_is_ignored_shows_no_structure(tmp_path: Path) -> None:
+    case = write(tmp_path, good_image(), good_label((0, 9)))
+    with pytest.raises(CaseError, match="must show a structure; every voxel is background or to be ignored"):
+        ReadCased(1, LABELS, ignore_label=[9])(case)
+    assert ReadCased(1, LABELS, True, [9])(case)["label"].unique().tolist() == [0, 3]

@@ -126,3 +126,11 @@ def test_the_loss_is_that_of_the_uncached_path(narrow_network: SAM3D, phantoms: 
         labels = cached["label"][None]
         expected = loss(narrow_network(uncached), labels)
         assert abs(loss(trained(cached["image"][None]), labels) - expected) <= 1e-3 * expected
+
+
+def test_where_all_of_a_view_is_to_be_ignored_any_slice_is_drawn() -> None:
+    nothing = NumberedSlices(torch.zeros(DEPTH, dtype=torch.int64))
+    (entry,) = nothing.store._memory.values()
+    entry["counts"][:] = 0
+    drawn = starts(DrawEmbeddingsd(nothing, ROI, pos=2, neg=1), 400)
+    assert {*drawn.tolist()} == {*range(DEPTH - ROI + 1)}

@@ -263,3 +263,16 @@ def test_what_cannot_be_cached_is_refused_in_words(views: Any, trainable: bool, 
     encoder = SAMSliceEncoder(NARROW, trainable=trainable)
     with pytest.raises(ValueError, match=message):
         EmbeddingCache([], preprocessing(), views, SAM3D(encoder, nn.Identity()), torch.device("cpu"), EmbeddingStore("memory"))
+
+
+def test_voxels_to_be_ignored_count_neither_as_labelled_nor_as_background(
+    dataset: list[dict[str, Any]], narrow_encoder: SAMSliceEncoder
+) -> None:
+    """Of the phantom's classes the last one."""
+    network = SAM3D(narrow_encoder, nn.Identity())
+    cache = EmbeddingCache(dataset, preprocessing(), [[]], network, "cpu", EmbeddingStore("memory"), ignore_index=3)
+    cache.fill()
+    key = cache.keys[name_of(dataset[0])][0]
+    label, counts = cache.store.read(key, "label"), cache.store.read(key, "counts")
+    assert (label == 3).any()
+    assert counts.tolist() == [[int((s == 0).sum()), int(((s > 0) & (s < 3)).sum())] for s in label]

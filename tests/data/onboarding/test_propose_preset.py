@@ -14,7 +14,15 @@ MRI = {"modalities": ["T1"], "minimum": 0.0, "foreground": (10.0, 900.0)}
 
 def text_for(shape: tuple = (200, 160, 40), spacing: tuple = (1.0, 1.0, 3.0), **others: Any) -> str:
     """The preset of ten cases, equal but where `shape` or `spacing` is a list of one for each."""
-    values = {"name": "x", "labels": {"0": "background", "1": "liver"}, "sampled": 10, "is_whole": True, **MRI, **others}
+    values = {
+        "name": "x",
+        "labels": {"0": "background", "1": "liver"},
+        "ignore_label": [],
+        "sampled": 10,
+        "is_whole": True,
+        **MRI,
+        **others,
+    }
     shapes, spacings = (np.array(np.broadcast_to(np.asarray(value, dtype=float), (10, 3))) for value in (shape, spacing))
     return propose_preset(Measured(shapes=shapes, spacings=spacings, **values))
 
@@ -135,3 +143,8 @@ def test_many_labels_stand_below_each_other_and_every_line_is_short() -> None:
 def test_every_value_but_the_labels_has_its_reason() -> None:
     lines = text_for().splitlines()
     assert [line for line in lines if line[0].isalpha() and "#" not in line] == ['labels: {"0": background, "1": liver}']
+
+
+def test_values_to_be_ignored_are_taken_over_and_no_line_is_there_without_them() -> None:
+    assert preset(ignore_label=[3, 9])["ignore_label"] == [3, 9]
+    assert "ignore_label" not in preset()
