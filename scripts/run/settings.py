@@ -117,7 +117,7 @@ def differences(before: Any, now: Any, identifier: str = "") -> Iterator[str]:
     """In words, each setting that differs, by its full id. Of two components of different classes only that they are."""
     if not (isinstance(before, Mapping) and isinstance(now, Mapping)):
         if before != now:
-            yield f"{identifier} was {before}, now it is {now}"
+            yield f"{identifier} was {_shown(before)}, now it is {_shown(now)}"
         return
     keys = sorted(before.keys() | now.keys())
     if before.get("_target_") != now.get("_target_"):
@@ -125,3 +125,8 @@ def differences(before: Any, now: Any, identifier: str = "") -> Iterator[str]:
     for key in keys:
         inner = f"{identifier}#{key}" if identifier else key
         yield from differences(before.get(key, "not set"), now.get(key, "not set"), inner)
+
+
+def _shown(value: Any, longest: int = 80) -> str:
+    text = str(value)
+    return text if len(text) <= longest else f"{text[: longest - 3]}..."

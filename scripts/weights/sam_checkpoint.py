@@ -89,7 +89,7 @@ def _how_to_get(path: Path, encoder: nn.Module) -> str:
     name = WIDTHS.get(encoder.state_dict()[f"{PREFIX}pos_embed"].shape[-1], default)
     place = path.with_name(name) if path.name in WIDTHS.values() else path  # never one variant under another's name
     sha256 = next(digest for digest, file in OFFICIAL_SHA256.items() if file == name)
-    command = "Download them once with\n    sam3d download\nor fetch" if name == default else "Fetch"
+    command = "Download them once by `sam3d download`, or fetch" if name == default else "Fetch"
     remedy = "by other means and put it" if name == default else f"(sha256 {sha256}), put it"
     option = "or give --encoder-weights PATH" if place == path else f"and give --encoder-weights {place}"
     return (
