@@ -231,6 +231,18 @@ def test_all_that_changes_the_figures_of_an_evaluation_is_taken_from_the_checkpo
     assert {key for key, changes in CLASSES.items() if changes is Changes.FIGURES} & known <= set(MEASURED_WITH)
 
 
+@pytest.mark.parametrize("name", ["preset.json", "report.json"])
+def test_files_of_others_in_the_output_folder_stay_and_nothing_is_put_beside_them(
+    shell: Shell, phantoms: Path, checkpoint: Path, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / name).write_text('{"my": "own"}')
+    words = shlex.join(["sam3d", "segment", str(phantoms), "--checkpoint", str(checkpoint), "--output", "out"])
+    result = shell(words, cwd=tmp_path, code=1)
+    assert f"{name} is there and was not written by this bundle" in result.stderr
+    assert {path.name: path.read_text() for path in (tmp_path / "out").iterdir()} == {name: '{"my": "own"}'}
+
+
 def test_a_checkpoint_that_says_nothing_needs_a_preset(phantoms: Path, typed: Typed, tmp_path: Path) -> None:
     torch.save({"weight": torch.zeros(1)}, tmp_path / "foreign.pt")
     words = ["segment", phantoms, "--checkpoint", tmp_path / "foreign.pt", "--output", tmp_path / "masks", "--dry-run"]
