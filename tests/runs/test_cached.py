@@ -132,4 +132,6 @@ network_def:
 """)
     folders = {"dataset_dir": phantoms, "output_dir": tmp_path / "run"}
     result = bundle_run("training", CACHED, fails=True, last=[tmp_path / "cnn.yaml"], **folders)
-    assert "ERROR: this network has no slice encoder whose embeddings could be cached; omit --cached (cached.yaml)" in result.stderr
+    assert "ERROR: this network has no slice encoder whose embeddings could be cached; omit --cached (cached.yaml)" in (
+        result.stderr
+    )
