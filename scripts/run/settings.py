@@ -127,6 +127,6 @@ def differences(before: Any, now: Any, identifier: str = "") -> Iterator[str]:
         yield from differences(before.get(key, "not set"), now.get(key, "not set"), inner)
 
 
-def _shown(value: Any, longest: int = 80) -> str:
+def _shown(value: Any, longest: int = 160) -> str:
     text = str(value)
     return text if len(text) <= longest else f"{text[: longest - 3]}..."
