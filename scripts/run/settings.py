@@ -128,5 +128,6 @@ def differences(before: Any, now: Any, identifier: str = "") -> Iterator[str]:
 
 
 def _shown(value: Any, longest: int = 160) -> str:
+    """Paths and names whole, long lists and components from their beginning."""
     text = str(value)
-    return text if len(text) <= longest else f"{text[: longest - 3]}..."
+    return text if isinstance(value, str) or len(text) <= longest else f"{text[: longest - 3]}..."
