@@ -1,6 +1,7 @@
 """The pixels of a volume -> features at every resolution that a decoder of embeddings passes: what 16 x 16 tokens lose."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import cast
 
 import torch
@@ -70,13 +71,13 @@ class DetailLevel(nn.Module):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         for convolution in (self._shrink, self._refine):
-            features = self.activation(F.instance_norm(convolution(features, 1)))
+            features = self.activation(F.instance_norm(convolution(features, depth_padding=1)))
         return features
 
     def stream(self, store: ReadableStore, new_store: NewStore, slices: int) -> ReadableStore:
         for convolution in (self._shrink, self._refine):
             result = new_store()
-            norm = normalise(_without_padding(convolution, store, slices), result)
+            norm = normalise(convolve(store, slices, partial(convolution, depth_padding=0)), result)
             store = View(result, _after(norm, self.activation))
         return store
 
@@ -85,12 +86,6 @@ class DetailLevel(nn.Module):
 
     def _refine(self, features: torch.Tensor, depth_padding: int) -> torch.Tensor:
         return conv3d(features, self.refine.weight, None, (depth_padding, 1, 1))
-
-
-def _without_padding(
-    convolution: Callable[[torch.Tensor, int], torch.Tensor], store: ReadableStore, slices: int
-) -> Iterator[torch.Tensor]:
-    return convolve(store, slices, lambda part: convolution(part, 0))
 
 
 def _after(first: Layer, second: Layer) -> Layer:

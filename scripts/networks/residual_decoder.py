@@ -1,8 +1,9 @@
 """Slice embeddings -> feature maps of rising in-plane resolution -> logits of every supervised stage."""
 
 import math
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial, reduce
+from operator import iadd
 from typing import Any, cast
 
 import torch
@@ -229,13 +230,15 @@ class ResidualDoubleConv3d(nn.Module):
 
 def sum_of_products(convolution: nn.Conv3d, sources: Sequence[torch.Tensor | None]) -> torch.Tensor:
     """The convolution of all sources' channels, its depth padded to the same size."""
-    products, channel = [], 0
-    for source in sources:
-        if source is not None and source.shape[1]:  # of no encoder there are no channels
-            products.append(product(convolution, source, channel, depth_padding=convolution.kernel_size[0] // 2))
-            products = [sum_of(products)]
-            channel += source.shape[1]
-    return products[0]
+
+    def products() -> Iterator[torch.Tensor]:
+        channel = 0
+        for source in sources:
+            if source is not None and source.shape[1]:  # of no encoder there are no channels
+                yield product(convolution, source, channel, depth_padding=convolution.kernel_size[0] // 2)
+                channel += source.shape[1]
+
+    return sum_of(products())
 
 
 def product(convolution: nn.Conv3d, source: torch.Tensor, channel: int, depth_padding: int) -> torch.Tensor:
@@ -245,11 +248,9 @@ def product(convolution: nn.Conv3d, source: torch.Tensor, channel: int, depth_pa
     return conv3d(source, weight, convolution.bias if channel == 0 else None, (depth_padding, side, side))
 
 
-def sum_of(products: Sequence[torch.Tensor]) -> torch.Tensor:
-    total = products[0]
-    for added in products[1:]:
-        total += added  # in place: no gradient needs what a convolution gave
-    return total
+def sum_of(products: Iterable[torch.Tensor]) -> torch.Tensor:
+    """In place, one after the other as they are made: no gradient needs what a convolution gave."""
+    return reduce(iadd, products)
 
 
 def inside(convolution: nn.Conv3d, features: torch.Tensor) -> torch.Tensor:
