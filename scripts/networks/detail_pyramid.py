@@ -10,8 +10,8 @@ from torch.nn import functional as F
 
 from ..basics.contracts import NewStore, ReadableStore
 from ..basics.tokens import PATCH
-from .convolution import conv3d
 from .depth_stream import Layer, View, convolve, normalise
+from .fast_layers import conv3d, instance_norm
 
 
 class DetailPyramid(nn.Module):
@@ -71,7 +71,7 @@ class DetailLevel(nn.Module):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         for convolution in (self._shrink, self._refine):
-            features = self.activation(F.instance_norm(convolution(features, depth_padding=1)))
+            features = self.activation(instance_norm(convolution(features, depth_padding=1)))
         return features
 
     def stream(self, store: ReadableStore, new_store: NewStore, slices: int) -> ReadableStore:

@@ -8,13 +8,12 @@ from typing import Any, cast
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from ..basics.contracts import DepthStore, NewStore, ReadableStore
-from .convolution import conv3d
 from .depth_stream import Layer, View, convolve, keep, normalise, parts, unchanged
+from .fast_layers import conv3d, enlarge, instance_norm
 
-INTERPOLATION = {"linear": "trilinear", "nearest": "nearest-exact"}
+INTERPOLATION = {"linear": "bilinear", "nearest": "nearest-exact"}  # in the plane
 
 
 class ResidualDecoder(nn.Module):
@@ -163,8 +162,7 @@ class ResidualDecoder(nn.Module):
             yield last(activation(norm(part)))
 
     def _enlarge(self, features: torch.Tensor) -> torch.Tensor:
-        """Twice the size in the plane, the same depth."""
-        return F.interpolate(features, scale_factor=(1.0, 2.0, 2.0), mode=INTERPOLATION[self.upsample])
+        return enlarge(features, INTERPOLATION[self.upsample])
 
 
 class ResidualDoubleConv3d(nn.Module):
@@ -185,7 +183,7 @@ class ResidualDoubleConv3d(nn.Module):
     def forward(self, features: torch.Tensor, before: Layer = unchanged, level: torch.Tensor | None = None) -> torch.Tensor:
         """level: (B, C', D, h, w), the last channels of g."""
         inner, shortcut = self._branches([before(features), level])
-        residual = F.instance_norm(conv3d(self.activation(inner), self.conv2.weight, self.conv2.bias, (1, 1, 1)))
+        residual = instance_norm(conv3d(self.activation(inner), self.conv2.weight, self.conv2.bias, (1, 1, 1)))
         return self.activation(residual + shortcut)
 
     def stream(
@@ -208,8 +206,8 @@ class ResidualDoubleConv3d(nn.Module):
         Each is the sum of what the sources give by themselves: they are never copied into one tensor, the largest of all.
         """
         if self.shortcut is None:
-            return F.instance_norm(sum_of_products(self.conv1, sources)).chunk(2, 1)
-        return [F.instance_norm(sum_of_products(convolution, sources)) for convolution in (self.conv1, self.shortcut)]
+            return instance_norm(sum_of_products(self.conv1, sources)).chunk(2, 1)
+        return [instance_norm(sum_of_products(convolution, sources)) for convolution in (self.conv1, self.shortcut)]
 
     def _stream_first(self, sources: Sequence[ReadableStore | None], slices: int) -> Iterator[torch.Tensor]:
         """W1 * g and W0 * g one behind the other, (B, 2 out, d, h, w), part by part."""

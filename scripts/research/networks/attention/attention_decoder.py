@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ....basics.contracts import NewStore, ReadableStore
-from ....networks.convolution import conv3d
+from ....networks.fast_layers import conv3d, enlarge, instance_norm
 from ....networks.residual_decoder import require_several_positions
 from .sinusoidal_positions import sinusoidal_positions
 from .token_mixing import TokenMixing, partition, size_of
@@ -89,9 +89,9 @@ class AttentionDecoder(nn.Module):
         for index, stage in enumerate(self.stages):
             # Convolutions of 1 x 1 x 1 commute with interpolation, and are cheaper before it: the stages' and the heads'.
             narrow = conv3d(features, stage.weight, None, (0, 0, 0))
-            features = F.leaky_relu(F.instance_norm(narrow if index == 0 else _enlarge(narrow)))
+            features = F.leaky_relu(instance_norm(narrow if index == 0 else enlarge(narrow, "bilinear")))
             if index >= unsupervised:
-                levels.append(_enlarge(self.heads[index - unsupervised](features)).movedim(2, -1))
+                levels.append(enlarge(self.heads[index - unsupervised](features), "bilinear").movedim(2, -1))
         return levels[::-1]
 
 
@@ -107,8 +107,3 @@ class TransformerLayer(nn.Module):
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         tokens = tokens + self.mixing(self.norm1(tokens))
         return tokens + self.mlp(self.norm2(tokens))
-
-
-def _enlarge(features: torch.Tensor) -> torch.Tensor:
-    """Twice the size in the plane, the same depth: (B, C, D, h, w) -> (B, C, D, 2 h, 2 w)."""
-    return F.interpolate(features, scale_factor=(1.0, 2.0, 2.0), mode="trilinear")

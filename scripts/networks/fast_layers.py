@@ -1,4 +1,4 @@
-"""torch's 3-D convolution, kept on its fast path."""
+"""torch's layers of features (B, C, D, h, w), kept on the fast paths of a CPU."""
 
 import torch
 from torch.nn import functional as F
@@ -22,3 +22,26 @@ def conv3d(
     halves = torch.cat([padded[:, :, : half + halo], padded[:, :, half:]])  # they share the halo
     result = F.conv3d(halves, weight, bias, padding=(0, *padding[1:]))
     return torch.cat([result[:1], result[1:]], 2)[:, :, :slices]
+
+
+def instance_norm(features: torch.Tensor) -> torch.Tensor:
+    """`F.instance_norm`; on a CPU as groups of one channel each, 3 times faster with its gradient.
+
+    Not on a GPU, where autocast runs group normalisation in fp32.
+    """
+    if features.device.type != "cpu":
+        return F.instance_norm(features)
+    return F.group_norm(features, features.shape[1])
+
+
+def enlarge(features: torch.Tensor, mode: str) -> torch.Tensor:
+    """Twice the size in the plane, the same depth.
+
+    A linear interpolation in 2-D, to which slices are channels, takes half of the time of one in 3-D that keeps D.
+
+    Args:
+        features: (B, C, D, h, w).
+        mode: of torch's interpolation in 2-D.
+    """
+    slices = F.interpolate(features.flatten(0, 1), scale_factor=2.0, mode=mode)  # (B*C, D, 2h, 2w)
+    return slices.unflatten(0, features.shape[:2])
