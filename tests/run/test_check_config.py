@@ -1,6 +1,7 @@
 """What means nothing in a run's configuration is said before any work, in a sentence; what means something passes."""
 
 import itertools
+from ast import literal_eval
 from pathlib import Path
 from typing import Any
 
@@ -345,6 +346,30 @@ def test_nothing_as_a_value_is_refused_where_it_would_be_passed_over() -> None:
 )
 def test_a_refusal_says_the_range(options: dict[str, Any], said: str) -> None:
     assert refusal(**options) == said
+
+
+DETAIL = "networks/detail.yaml"
+WRONG_NETWORKS = {
+    ("network_def#decoder#embedding_dropout", 1): "a number from 0 to below 1",
+    ("network_def#decoder#embedding_dropout", -0.1): "a number from 0 to below 1",
+    ("network_def#decoder#entrance_channels", 0): "a whole number of at least 1, or null",
+    ("network_def#decoder#shortcut_kernel", 2): "1 or 3",
+    ("network_def#decoder#supervised_stages", 0): "a whole number of at least 1",
+    ("network_def#decoder#channels", "[64, 0, 16, 8]"): "a list of whole numbers of at least 1",
+    ("network_def#decoder#channels", 64): "a list of whole numbers of at least 1",
+    ("network_def#decoder#upsample", "cubic"): "linear or nearest",
+    ("network_def#decoder#head", "deep"): "linear or convolutional",
+    ("detail_channels", "[16, 32.5, 64, 128]"): "a list of whole numbers of at least 1",
+    ("network_def#detail#channels", "[0, 1, 2, 3]"): "a list of whole numbers of at least 1",
+    ("network_def#detail#in_channels", 0): "a whole number of at least 1",
+}
+
+
+@pytest.mark.parametrize(("option", "value"), WRONG_NETWORKS, ids=str)
+def test_a_number_that_no_network_has_is_refused_with_its_range(option: str, value: Any) -> None:
+    said = refusal("train.json", DETAIL, **{option: value})
+    shown = literal_eval(value) if str(value).startswith("[") else value
+    assert said == f"--{option} must be {WRONG_NETWORKS[option, value]}, got {shown!r}"
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,12 @@ def test_monais_words_about_words_do_not_reach_the_user(run: subprocess.Complete
 
 def test_what_it_says_at_the_end_can_be_copied(run: subprocess.CompletedProcess[str], own_folder: Path, warm: Shell) -> None:
     evaluate, segment = run.stdout.splitlines()[-2:]
-    assert f"{ODD}/evaluation/metrics.json" in warm(evaluate, cwd=own_folder).stdout.splitlines()[-1]
+    assert warm(evaluate, cwd=own_folder).stdout.splitlines()[-3:] == [
+        f"means: {ODD}/evaluation/metrics.json",
+        f"of each case and class: {ODD}/evaluation/metrics.csv",
+        f"picture: {ODD}/evaluation/overlays.png",
+    ]
+    assert (own_folder / ODD / "evaluation" / "overlays.png").is_file()
     assert warm(segment, cwd=own_folder).stdout.splitlines()[-2:] == [
         "masks: masks",
         "what became of each image: masks/report.json",
@@ -241,6 +246,52 @@ def test_files_of_others_in_the_output_folder_stay_and_nothing_is_put_beside_the
     result = warm(words, cwd=tmp_path, code=1)
     assert f"{name} is there and was not written by this bundle" in result.stderr
     assert {path.name: path.read_text() for path in (tmp_path / "out").iterdir()} == {name: '{"my": "own"}'}
+
+
+REFUSED = {  # a command that is refused at some stage -> what it says
+    "sam3d segment DATA --checkpoint CHECKPOINT --set max_epoch=1 --output x/y": "'max_epoch' is no option",
+    "sam3d segment DATA --checkpoint CHECKPOINT --network unet --output x/y": "knows its network; leave --network out",
+    "sam3d segment DATA --checkpoint CHECKPOINT --set encoder_seed=5 --output x/y": "trained on the encoder with sha256",
+    "sam3d segment EMPTY --checkpoint CHECKPOINT --output x/y": "must hold images",
+    "sam3d evaluate DATA --checkpoint CHECKPOINT --set encoder_seed=5 --output x/y": "trained on the encoder with sha256",
+    "sam3d evaluate EMPTY --checkpoint CHECKPOINT --output x/y": "dataset.json",
+    "sam3d train DATA --preset mine --overlay no_encoder --output x/y": "give --network detail+no_encoder",
+    "sam3d train DATA --preset mine --encoder-weights mine.yaml --output x/y": "mine.yaml",
+    "sam3d train DATA --preset mine --init-from mine.yaml --output x/y": "mine.yaml cannot be read as a checkpoint",
+    "sam3d train EMPTY --preset mine --output x/y": "dataset.json",
+    "sam3d compare DATA --preset mine --networks sam3d,sam3d --minutes 1 --output x/y": "would share a folder",
+    "sam3d preset EMPTY --output x/mine.yaml": "dataset.json",
+    "sam3d dataset EMPTY": "nothing was written",
+    "sam3d cache x": "no folder x",
+}
+
+
+@pytest.mark.parametrize(("line", "said"), list(REFUSED.items()))
+def test_a_run_that_is_refused_leaves_nothing(
+    line: str, said: str, checkpoint: Path, phantoms: Path, tmp_path: Path, warm: Shell
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "mine.yaml").write_text(NARROW_CONFIG.read_text())
+    if "train EMPTY" in line or "evaluate EMPTY" in line or "preset EMPTY" in line:
+        (tmp_path / "empty" / "dataset.json").write_text('{"training": []}')
+    before = sorted(tmp_path.rglob("*"))
+    for word, path in {"DATA": phantoms, "EMPTY": tmp_path / "empty", "CHECKPOINT": checkpoint}.items():
+        line = line.replace(word, shlex.quote(str(path)))
+    result = warm(line, cwd=tmp_path, code=None)
+    assert result.returncode in (1, 2)
+    assert said in " ".join(result.stderr.split())
+    assert "Traceback" not in result.stderr
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_refused_evaluation_leaves_an_earlier_one_as_it_was(
+    checkpoint: Path, phantoms: Path, tmp_path: Path, warm: Shell
+) -> None:
+    words = shlex.join(["sam3d", "evaluate", str(phantoms), "--checkpoint", str(checkpoint), "--output", "done"])
+    warm(words, cwd=tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    warm(f"{words} --set roi_depth=7 --encoder-weights {phantoms}/dataset.json", cwd=tmp_path, code=1)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
 def test_a_checkpoint_that_says_nothing_needs_a_preset(phantoms: Path, typed: Typed, tmp_path: Path) -> None:
