@@ -98,7 +98,7 @@ class CaseMetrics:
         if not difference <= AFFINE_TOLERANCE:
             raise ValueError(f"mask and reference lie on different grids: their affines differ by up to {difference:g}")
         image_file = str(output["image"].meta["filename_or_obj"])
-        case = str(output["name"])
+        case = str(output["name"]).removesuffix("_seg")  # its mask's name
         self.files[case] = {
             "image": image_file,
             "reference": str(reference.meta["filename_or_obj"]),
@@ -157,7 +157,7 @@ class CaseMetrics:
         order = sorted(dice, key=lambda case: dice[case])
         middle = len(order) // 2
         chosen = order if len(order) <= 6 else order[:2] + order[middle - 1 : middle + 1] + order[-2:]
-        return [self.files[case] | {"title": f"{case.removesuffix('_seg')}\nDice {dice[case]:.3f}"} for case in chosen]
+        return [self.files[case] | {"title": f"{case}\nDice {dice[case]:.3f}"} for case in chosen]
 
 
 def _statistics(values: list[float | None]) -> dict[str, float | int | None]:

@@ -48,15 +48,15 @@ class TwoStage:
             close = get_close_matches(str(part), modules, n=3, cutoff=0.75) or upper
             raise ValueError(
                 f"the network has no part {part!r} to freeze in the first stage; did you mean {' or '.join(close)}? "
-                "Name a module of it by frozen_part"
+                "Name a module of it by frozen_part, or leave out --overlay two_stage"
             )
         self.part = part
         self.first_stage_epochs = first_stage_epochs
         self.parameters = [parameter for parameter in modules[part].parameters() if parameter.requires_grad]
         if not self.parameters:
             raise ValueError(
-                f"{part} has nothing to train in the second stage; name another frozen_part, or for the slice encoder set "
-                "encoder_trainable: true"
+                f"{part} has nothing to train in the second stage; name another frozen_part, leave out --overlay two_stage, or "
+                "if it is SAM's encoder set encoder_trainable: true"
             )
         for module in modules[part].modules():  # all, since of some parts only submodules are called
             module.register_forward_pre_hook(self._keep_in_eval)

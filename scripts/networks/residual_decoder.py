@@ -76,6 +76,8 @@ class ResidualDecoder(nn.Module):
             raise ValueError(f"head must be 'linear' or 'convolutional', got {head!r}")
         if shortcut_kernel not in (1, 3):
             raise ValueError(f"shortcut_kernel must be 1 or 3, got {shortcut_kernel}")
+        if not 0 <= embedding_dropout < 1:
+            raise ValueError(f"embedding_dropout must be from 0 to below 1, got {embedding_dropout}")
         if not 1 <= supervised_stages <= len(channels):
             raise ValueError(f"supervised_stages must be between 1 and {len(channels)}, got {supervised_stages}")
         if detail_channels and len(detail_channels) != len(channels):

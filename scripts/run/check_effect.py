@@ -15,21 +15,24 @@ MEANT = {
     ("evaluating", "input"): "its cases are those of --dataset_dir",
     ("inference", "dataset_dir"): "--input says what is segmented",
     ("inference", "resume"): "the same command again makes the masks that are missing",
+    **dict.fromkeys(
+        ((run, "encoder_weights") for run in ("training", "evaluating", "inference")),
+        "this network has no encoder, leave it out",
+    ),
 }
+RECORDS = "records"  # of what a mask is made from; what is noted there alone has no effect
 
 
 def check_effect(line: CommandLine, run_files: list[str]) -> None:
     """A preset serves all runs; what stands on the command line is meant for this one. Raises ValueError where it is not used.
 
-    run_files: those of the files that are a run's own. What they use passes though an overlay does not: all networks of a
-        comparison are given one encoder.
+    run_files: those of the files that are a run's own.
     """
-    alone = ConfigParser(ConfigParser.load_config_files(run_files))
-    alone.update({key: value for key, value in line.options.items() if key in alone})
-    used = used_by(line.run_id, ConfigParser(line.config)) | used_by(line.run_id, alone)
+    own = ConfigParser(ConfigParser.load_config_files(run_files))
+    used = used_by(line.run_id, ConfigParser(line.config))
     for option, value in line.options.items():
         identifier = option.lstrip("+").replace("::", "#")
-        written = "training" in used and changed_by(identifier) is Changes.FIGURES and identifier in alone
+        written = "training" in used and changed_by(identifier) is Changes.FIGURES and identifier in own
         if not (
             written or any(f"{key}#".startswith(f"{identifier}#") or f"{identifier}#".startswith(f"{key}#") for key in used)
         ):
@@ -48,7 +51,7 @@ def used_by(run_id: str, parser: ConfigParser) -> set[str]:
         identifier = waiting.pop()
         if identifier not in found and identifier in parser:
             found.add(identifier)
-            for _, node in walk(parser[identifier]):
+            for _, node in walk(parser[identifier]) if identifier != RECORDS else ():
                 references = ReferenceResolver.match_refs_pattern(node) if isinstance(node, str) else ()
                 waiting += [reference.replace(ID_SEP_KEY, "#") for reference in references]
     return found

@@ -12,16 +12,22 @@ from .config_files import read_config
 from .config_walk import walk
 
 NO_PLACE = "leads to no place of the configuration; correct it, or give the whole of what it is to be in"
+NEEDS = "_needs_"  # in an overlay: ids that must be there, each with how a refusal goes on where it is not
 
 
 def merge_configs(files: Sequence[str], options: Mapping[str, Any]) -> tuple[ConfigParser, dict[str, str]]:
     """And by id who had the last word: `FILE: ` or `--`. Raises ValueError that names it, and the entry."""
     parser = ConfigParser({})
     said_by: dict[str, str] = {}
+    needs: dict[str, dict[str, str]] = {}
     for file in files:
-        read_config(Path(file))
+        needs[file] = read_config(Path(file)).get(NEEDS, {})
         for key, value in ConfigParser.load_config_file(file).items():
-            _put(parser, key, value, f"{file}: {key}")
+            try:
+                _put(parser, key, value, f"{file}: {key}")
+            except ValueError:
+                _require(needs[file], parser, file)
+                raise
             said_by[key.removeprefix("+").replace("::", "#")] = f"{file}: "
     for key, value in options.items():
         try:
@@ -29,7 +35,15 @@ def merge_configs(files: Sequence[str], options: Mapping[str, Any]) -> tuple[Con
         except Exception as error:
             raise ValueError(f"--{key} {NO_PLACE}") from error
         said_by[key.replace("::", "#")] = "--"
+    for file in files:
+        _require(needs[file], parser, file)  # also where every entry found a place: it may have no effect
     return parser, said_by
+
+
+def _require(needs: Mapping[str, str], parser: ConfigParser, file: str) -> None:
+    for identifier, otherwise in needs.items():
+        if identifier not in parser or parser[identifier] is None:
+            raise ValueError(f"{Path(file).stem} does not fit this run: {otherwise}")
 
 
 def replace_macros(parser: ConfigParser, said_by: Mapping[str, str]) -> None:

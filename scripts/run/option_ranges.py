@@ -62,6 +62,7 @@ AT_LEAST_0 = number(" of at least 0", lambda x: x >= 0)
 ABOVE_0 = number(" above 0", lambda x: x > 0)
 SHARE = number(" from 0 to below 1", lambda x: 0 <= x < 1)
 PERCENT = number(" from 0 to 100", lambda x: 0 <= x <= 100)
+WIDTHS = sequence("a list of whole numbers of at least 1", None, lambda x: _is_whole(x) and x >= 1)
 SEED = whole(0, 2**32 - 1)
 SWITCH = Range("true or false", lambda value: str(value).lower() in ("true", "false"))
 PATH = Range("a path, in quotes where it looks like a number", lambda value: isinstance(value, str))
@@ -93,6 +94,7 @@ RANGES: dict[str, Range] = {
         lambda x: _is_number(x) and (x > 0 or x == -1),
     ),
     "spatial_size": sequence("a list of two whole numbers of at least 1", 2, lambda x: _is_whole(x) and x >= 1),
+    "detail_channels": WIDTHS,
     **dict.fromkeys(("learning_rate", "second_stage_rate"), ABOVE_0),
     **dict.fromkeys(("weight_decay", "nsd_tolerance", "crop_pos", "crop_neg"), AT_LEAST_0),
     **dict.fromkeys(("val_fraction", "warmup_fraction"), SHARE),
@@ -123,6 +125,17 @@ ARGUMENTS: dict[str, dict[str, Range]] = {
         "memory": optional(AT_LEAST_0),
     },
     "scripts.networks.SAMSliceEncoder": {"memory": optional(ABOVE_0)},
+    "scripts.networks.ResidualDecoder": {
+        "channels": WIDTHS,
+        "shortcut_kernel": Range("1 or 3", lambda value: _is_whole(value) and value in (1, 3)),
+        "upsample": word("linear", "nearest"),
+        "supervised_stages": whole(1),
+        "head": word("linear", "convolutional"),
+        "detail_channels": WIDTHS,
+        "entrance_channels": optional(whole(1)),
+        "embedding_dropout": SHARE,
+    },
+    "scripts.networks.DetailPyramid": {"in_channels": whole(1), "channels": WIDTHS},
     "ScaleIntensityRanged": _WINDOW,
     "ScaleIntensityRangePercentilesd": _PERCENTILES,
     "DataLoader": {"batch_size": whole(1), "num_workers": whole(0)},
@@ -147,6 +160,9 @@ def contradictions(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     first, epochs = config.get("first_stage_epochs"), config.get("max_epochs")
     if _is_whole(first) and _is_whole(epochs) and not 0 < first < epochs:
         yield "first_stage_epochs", f"is {first} and max_epochs is {epochs}; each of the two stages needs an epoch, change one"
+    if "embedding_cache" in config and str(config.get("encoder_trainable")).lower() == "true":
+        remedy = "leave out --cached, or the overlay that trains it (train_encoder, two_stage)"
+        yield "encoder_trainable", f"is true, and an encoder that changes has no embeddings to keep; {remedy}"
     if config.get("crop_pos") == config.get("crop_neg") == 0:
         yield "crop_pos", "and crop_neg are both 0; crops must be drawn around labelled voxels, others, or both"
     if str(config.get("spacing_known")).lower() == "false":

@@ -1,4 +1,4 @@
-"""Arguments of `python -m monai.bundle` -> a process that runs it, forked from one that has imported everything.
+"""Arguments of `python -m MODULE` -> a process that runs it, forked from one that has imported everything.
 
 Such a process starts in a fraction of a second: for whoever starts, and kills, many of them.
 """
@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import runpy
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -21,25 +21,39 @@ _forking = multiprocessing.get_context("forkserver")
 _forking.set_forkserver_preload(list(IMPORTED_ONCE))
 
 
-def start_bundle(arguments: Sequence[object], log: Path, errors: Path | None = None) -> BaseProcess:
-    """Runs in the bundle's folder; stdout is appended to `log`, stderr to `errors`, or to `log` too if that is None.
+def start_bundle(
+    arguments: Sequence[object],
+    log: Path,
+    errors: Path | None = None,
+    module: str = "monai.bundle",
+    folder: Path = BUNDLE_ROOT,
+    variables: Mapping[str, str] = {},
+) -> BaseProcess:
+    """Its exit code is that of the command.
 
-    Its exit code is that of the command.
+    Args:
+        arguments: after `python -m MODULE`.
+        log: gets stdout at its end.
+        errors: gets stderr; None: `log` does.
+        module: that is run.
+        folder: in which it runs.
+        variables: of its environment, beside those of this process.
     """
-    words = [str(argument) for argument in arguments]
-    process = _forking.Process(target=_run, args=(words, log.absolute(), (errors or log).absolute()))
+    words = [module, *map(str, arguments)]
+    process = _forking.Process(target=_run, args=(words, log.absolute(), (errors or log).absolute(), folder, dict(variables)))
     process.start()
     return process
 
 
-def _run(arguments: list[str], log: Path, errors: Path) -> None:
-    os.chdir(BUNDLE_ROOT)
+def _run(words: list[str], log: Path, errors: Path, folder: Path, variables: dict[str, str]) -> None:
+    os.chdir(folder)
+    os.environ.update(variables)
     for descriptor, path in ((1, log), (2, errors)):
         with path.open("a") as file:
             os.dup2(file.fileno(), descriptor)
-    sys.argv = ["monai.bundle", *arguments]
+    sys.argv = words
     try:
-        runpy.run_module("monai.bundle", run_name="__main__")
+        runpy.run_module(words[0], run_name="__main__")
     except Exception as error:
         sys.excepthook(type(error), error, error.__traceback__)
         sys.exit(1)

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,16 @@ COMPONENT = "_target_ "
 CHOSEN = ("encoder_weights", "encoder_seed", "inferer")  # with these the training run was validated
 
 
-def checkpoint_configs(checkpoint: Path, folder: Path, preset: Path | None, also: Iterable[str] = ()) -> list[Path]:
-    """`folder`/preset.json, written now; none if the checkpoint says nothing, or more than data may say.
+@contextmanager
+def checkpoint_configs(
+    checkpoint: Path, folder: Path, preset: Path | None, network: str | None, also: Iterable[str] = ()
+) -> Iterator[list[Path]]:
+    """`folder`/preset.json for a run; none if the checkpoint says nothing, or more than data may say.
 
-    preset: what the user named; without either, nobody knows what the network needs, and BadParameter is raised.
+    A run that is refused before it has changed the report leaves the folder as it was.
+
+    preset, network: what the user named. Without a preset of either, nobody knows what the network needs, and BadParameter is
+        raised; so it is for a network beside the checkpoint's own.
     also: further settings of the training run to take over.
     """
     from ..data.masks.case_report import is_report
@@ -31,11 +38,15 @@ def checkpoint_configs(checkpoint: Path, folder: Path, preset: Path | None, also
     settings = _with_references({key: about[key] for key in ids if key in about}, about)
     foreign = _foreign_code(settings)
     if settings and not foreign:
-        path = folder / "preset.json"
-        refuse_foreign(folder / "report.json", is_report)  # what the run would refuse, before anything is written
+        if network is not None:
+            raise typer.BadParameter(f"{checkpoint} knows its network; leave --network out", param_hint="--network")
+        path, report = folder / "preset.json", folder / "report.json"
+        refuse_foreign(report, is_report)  # what the run would refuse, before anything is written
         refuse_foreign(path, _is_preset_of_a_checkpoint)
-        write_json(path, settings)
-        return [path]
+        with _as_before_unless_changed(report, path):
+            write_json(path, settings)
+            yield [path]
+        return
     if preset is None:
         found = (
             f"would run {foreign}, which is no part of this bundle"
@@ -44,7 +55,26 @@ def checkpoint_configs(checkpoint: Path, folder: Path, preset: Path | None, also
         )
         remedy = "name that preset by --preset, and by --network the network if it is not sam3d"
         raise typer.BadParameter(f"{checkpoint} {found}; {remedy}", param_hint="--checkpoint")
-    return []
+    yield []
+
+
+@contextmanager
+def _as_before_unless_changed(report: Path, path: Path) -> Iterator[None]:
+    """Where an error leaves this context with the same report as before, `path` and its folders are put back."""
+    missing = [folder for folder in path.parents if not folder.exists()]
+    content, reported = (file.read_bytes() if file.exists() else None for file in (path, report))
+    try:
+        yield
+    except BaseException:
+        if (report.read_bytes() if report.exists() else None) == reported:
+            if content is None:
+                path.unlink(missing_ok=True)
+            else:
+                path.write_bytes(content)
+            for folder in missing:
+                with suppress(OSError):  # something lies in it
+                    folder.rmdir()
+        raise
 
 
 def _is_preset_of_a_checkpoint(path: Path) -> bool:

@@ -42,24 +42,27 @@ def evaluate(
         sam3d evaluate DATA --checkpoint runs/mine/model.pt
         sam3d evaluate DATA --checkpoint runs/mine/model.pt --part test --output runs/mine/test
 
-    OUTPUT/metrics.csv holds Dice, HD95 and NSD of each case and class, OUTPUT/metrics.json their means. There is a picture too.
-    What the checkpoint says of its preset and network is written to OUTPUT/preset.json.
+    OUTPUT/metrics.csv holds Dice, HD95 and NSD of each case and class, OUTPUT/metrics.json their means, OUTPUT/overlays.png a
+    picture of some cases. What the checkpoint says of its preset and network is written to OUTPUT/preset.json.
     """
     output = output or checkpoint.parent / "evaluation"
-    configs = [
-        CONFIGS / "train.json",
-        CONFIGS / "evaluate.json",
-        *checkpoint_configs(checkpoint, output, preset, MEASURED_WITH),
-        *network_configs(network or OWN),
-        *(overlay or ()),
-        *([preset] if preset else ()),
-    ]
-    chosen = {
-        "dataset_dir": data,
-        "checkpoint": checkpoint,
-        "output_dir": output,
-        "part": part,
-        "encoder_weights": encoder_weights,
-    }
-    if run_bundle("evaluating", configs, chosen, settings, dry_run):
-        print(f"\nmeans: {shown(output / 'metrics.json')}, of each case and class: {shown(output / 'metrics.csv')}")
+    with checkpoint_configs(checkpoint, output, preset, network, MEASURED_WITH) as known:
+        configs = [
+            CONFIGS / "train.json",
+            CONFIGS / "evaluate.json",
+            *known,
+            *network_configs(network or OWN),
+            *(overlay or ()),
+            *([preset] if preset else ()),
+        ]
+        chosen = {
+            "dataset_dir": data,
+            "checkpoint": checkpoint,
+            "output_dir": output,
+            "part": part,
+            "encoder_weights": encoder_weights,
+        }
+        if run_bundle("evaluating", configs, chosen, settings, dry_run):
+            print(f"\nmeans: {shown(output / 'metrics.json')}\nof each case and class: {shown(output / 'metrics.csv')}")
+            if (picture := output / "overlays.png").is_file():  # not where no case shows any class
+                print(f"picture: {shown(picture)}")

@@ -112,7 +112,7 @@ OtherNetwork = Annotated[
         parser=refusing(network),
         metavar="NAME",
         autocompletion=lambda: [OWN, *networks()],
-        help="As --preset.",
+        help="Of a checkpoint that does not say it; the others know theirs.",
     ),
 ]
 Overlays = Annotated[

@@ -33,10 +33,10 @@ def preset(
     from ..data.onboarding.propose_preset import propose_preset
     from ..files.atomic_write import atomic_write
 
-    text = propose_preset(measure_dataset(data))
+    network, reason = proposed_network()
+    text = propose_preset(measure_dataset(data), network)
     with atomic_write(output) as temporary:
         temporary.write_text(text, encoding="utf-8")
-    network, reason = proposed_network()
     print(f"{text}\nwrote {shown(output)}; read it and change what you know better\n--network {network}: {reason}")
     say_next(("train", data, "--preset", output, "--network", network, "--cached"))
 

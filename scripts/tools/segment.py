@@ -43,21 +43,22 @@ def segment(
     The mask of SCANS/a.nii.gz is OUTPUT/a_seg.nii.gz; OUTPUT/report.json says what became of each image. The same command again
     makes only the masks that are missing. What the checkpoint says of its preset and network is written to OUTPUT/preset.json.
     """
-    configs = [
-        CONFIGS / "inference.json",
-        *checkpoint_configs(checkpoint, output, preset),
-        *network_configs(network or OWN),
-        *(overlay or ()),
-        *([CONFIGS / "overlays" / "dicom_seg.yaml"] if dicom_seg else ()),
-        *([preset] if preset else ()),
-    ]
-    chosen = {
-        "input": scans,
-        "checkpoint": checkpoint,
-        "output_dir": output,
-        "encoder_weights": encoder_weights,
-        "inferer#mode": "whole" if whole else None,
-        "inferer#memory": memory,
-    }
-    if run_bundle("inference", configs, chosen, settings, dry_run):
-        print(f"\nmasks: {shown(output)}\nwhat became of each image: {shown(output / 'report.json')}")
+    with checkpoint_configs(checkpoint, output, preset, network) as known:
+        configs = [
+            CONFIGS / "inference.json",
+            *known,
+            *network_configs(network or OWN),
+            *(overlay or ()),
+            *([CONFIGS / "overlays" / "dicom_seg.yaml"] if dicom_seg else ()),
+            *([preset] if preset else ()),
+        ]
+        chosen = {
+            "input": scans,
+            "checkpoint": checkpoint,
+            "output_dir": output,
+            "encoder_weights": encoder_weights,
+            "inferer#mode": "whole" if whole else None,
+            "inferer#memory": memory,
+        }
+        if run_bundle("inference", configs, chosen, settings, dry_run):
+            print(f"\nmasks: {shown(output)}\nwhat became of each image: {shown(output / 'report.json')}")

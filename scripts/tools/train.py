@@ -43,9 +43,10 @@ def train(
     """Train a network on the cases of a dataset.
 
     \b
-        sam3d train DATA --preset mine --cached --output runs/mine
-        sam3d train DATA --preset mine --cached --output runs/mine --resume
-        sam3d train DATA --preset mine --cached --output runs/more --init-from runs/mine/model.pt
+        sam3d train DATA --preset mine --network detail --cached --output runs/mine
+        sam3d train DATA --preset mine --network detail+no_encoder --cached --output runs/no_weights
+        sam3d train DATA --preset mine --network detail --cached --output runs/mine --resume
+        sam3d train DATA --preset mine --network detail --cached --output runs/more --init-from runs/mine/model.pt
         sam3d train DATA --preset mine --overlay two_stage --gpus 2 --set batch_size=4
 
     The best network becomes OUTPUT/model.pt, the last state OUTPUT/last.pt. The preset is laid over everything else.

@@ -2,12 +2,11 @@
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from runs.conftest import assert_lies_on_its_image, command_line
+from runs.conftest import assert_lies_on_its_image, command_line, run_forked
 
 from .nifti import PLAIN, put
 
@@ -26,11 +25,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def inference(world: Path, trained: Path, environment: dict[str, str]) -> Inference:
+def inference(world: Path, trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Inference:
     def run(*words: str) -> subprocess.CompletedProcess[str]:
-        command = [*command_line("inference", ["inference.json"], {"checkpoint": trained / "model.pt"}), *words]
-        env = {**environment, "HOME": str(world / "home")}
-        return subprocess.run([sys.executable, *command], cwd=world, env=env, capture_output=True, text=True, timeout=300)
+        command = [*command_line("inference", ["inference.json"], {"checkpoint": trained / "model.pt"})[2:], *words]
+        return run_forked(
+            command, tmp_path_factory.mktemp("output"), folder=world, variables={"HOME": str(world / "home")}
+        )  # after -m monai.bundle
 
     return run
 

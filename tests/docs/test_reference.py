@@ -21,9 +21,10 @@ PLACES = [(identifier, name) for identifier, name, _ in DEFAULTS]
 
 
 def ids_of(config: dict[str, Any]) -> set[str]:
-    """Those at the top, of the groups `train` and `validate` their members instead."""
+    """Those at the top, of the groups `train` and `validate` their members instead. What begins with _ is no setting."""
     groups = {group for group in ("train", "validate") if group in config}
-    return (config.keys() - groups) | {f"{group}#{member}" for group in groups for member in config[group]}
+    members = {f"{group}#{member}" for group in groups for member in config[group]}
+    return {key for key in config.keys() - groups if not key.startswith("_")} | members
 
 
 def value_of(config: dict[str, Any], identifier: str) -> Any:

@@ -1,6 +1,7 @@
 """What means nothing in a run's configuration is said before any work, in a sentence; what means something passes."""
 
 import itertools
+from ast import literal_eval
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ OVERLAYS = sorted(path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob
 ONLY_TRAIN = ("cached", "cost", "multi_gpu", "joint_dice", "two_stage")
 SERVES = {**dict.fromkeys(ONLY_TRAIN, "train"), "dicom_seg": "inference", "rollout": "inference"}  # the others: all runs
 OVER = {
+    "no_encoder": "networks/detail.yaml",
     "dca": "research/networks/unet.yaml",
     "skip_control": "research/networks/unet.yaml",
     "rollout": "research/networks/transunet.yaml",
@@ -73,7 +75,9 @@ def test_every_overlay_passes_where_it_is_documented(run: str, overlay: str) -> 
 
 def test_the_overlays_of_one_training_pass_together() -> None:
     overlays = {Path(overlay).stem: overlay for overlay in OVERLAYS}
-    together = [overlay for name, overlay in overlays.items() if SERVES.get(name, "train") == "train" and name not in OVER]
+    trains_the_encoder = {"train_encoder", "two_stage"}  # beside cached.yaml
+    for_training = {name for name in overlays if SERVES.get(name, "train") == "train"} - trains_the_encoder - OVER.keys()
+    together = [overlays[name] for name in for_training]
     checked("train.json", *together, "datasets/custom.yaml")
 
 
@@ -344,6 +348,30 @@ def test_a_refusal_says_the_range(options: dict[str, Any], said: str) -> None:
     assert refusal(**options) == said
 
 
+DETAIL = "networks/detail.yaml"
+WRONG_NETWORKS = {
+    ("network_def#decoder#embedding_dropout", 1): "a number from 0 to below 1",
+    ("network_def#decoder#embedding_dropout", -0.1): "a number from 0 to below 1",
+    ("network_def#decoder#entrance_channels", 0): "a whole number of at least 1, or null",
+    ("network_def#decoder#shortcut_kernel", 2): "1 or 3",
+    ("network_def#decoder#supervised_stages", 0): "a whole number of at least 1",
+    ("network_def#decoder#channels", "[64, 0, 16, 8]"): "a list of whole numbers of at least 1",
+    ("network_def#decoder#channels", 64): "a list of whole numbers of at least 1",
+    ("network_def#decoder#upsample", "cubic"): "linear or nearest",
+    ("network_def#decoder#head", "deep"): "linear or convolutional",
+    ("detail_channels", "[16, 32.5, 64, 128]"): "a list of whole numbers of at least 1",
+    ("network_def#detail#channels", "[0, 1, 2, 3]"): "a list of whole numbers of at least 1",
+    ("network_def#detail#in_channels", 0): "a whole number of at least 1",
+}
+
+
+@pytest.mark.parametrize(("option", "value"), WRONG_NETWORKS, ids=str)
+def test_a_number_that_no_network_has_is_refused_with_its_range(option: str, value: Any) -> None:
+    said = refusal("train.json", DETAIL, **{option: value})
+    shown = literal_eval(value) if str(value).startswith("[") else value
+    assert said == f"--{option} must be {WRONG_NETWORKS[option, value]}, got {shown!r}"
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -423,11 +451,20 @@ def test_an_option_that_changes_nothing_is_refused_with_what_is_meant(run: str, 
     assert refusal(*RUNS[run], **options) == f"--{next(iter(options))} has no effect in this run; {said}"
 
 
+@pytest.mark.parametrize("run", RUNS)
+@pytest.mark.parametrize("files", [["networks/detail.yaml", "overlays/no_encoder.yaml"], ["research/networks/unet.yaml"]])
+def test_encoder_weights_have_no_effect_on_a_network_without_an_encoder(run: str, files: list[str], tmp_path: Path) -> None:
+    files = [*RUNS[run], *files]
+    said = "--encoder_weights has no effect in this run; this network has no encoder, leave it out"
+    assert refusal(*files, encoder_weights="random") == said
+    assert "--encoder_seed has no effect in this run" in refusal(*files, encoder_seed=3)
+    checked(*files, preset(tmp_path, "encoder_weights: random\n"))  # a preset serves all networks
+
+
 @pytest.mark.parametrize(
     ("files", "options"),
     [
         (["train.json"], {"nsd_tolerance": 2}),  # written into the checkpoint, for its evaluation
-        (["train.json", "research/networks/unet.yaml"], {"encoder_weights": "random"}),  # one command for all networks
         (["train.json"], {"train#dataloader#num_workers": 0, "train#trainer": {"_target_": "SupervisedTrainer"}}),
     ],
 )

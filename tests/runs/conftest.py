@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -45,8 +46,8 @@ def environment() -> dict[str, str]:
 def bundle_run(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Command:
     """Runs one command; with `fails=True` it must end with a non-zero exit code, else with 0. A Python warning fails the test.
 
-    In a process forked from one that has imported everything, which saves most of its time; `as_a_user=True`, a launcher or
-    another folder than the bundle's start Python anew. Both run `python -m monai.bundle` with the same arguments.
+    In a process forked from one that has imported everything, which saves most of its time; `as_a_user=True` or a launcher
+    start Python anew. Both run `python -m monai.bundle` with the same arguments.
     """
 
     def run(
@@ -60,11 +61,12 @@ def bundle_run(environment: dict[str, str], tmp_path_factory: pytest.TempPathFac
         **options: object,
     ) -> subprocess.CompletedProcess[str]:
         command = command_line(run_id, configs, options, last)
-        if as_a_user or launcher or cwd != ROOT:
+        if as_a_user or launcher:
             words = [sys.executable, *launcher, *command]
             result = subprocess.run(words, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300)
         else:
-            result = run_forked(command[2:], tmp_path_factory.mktemp("output"))  # after -m monai.bundle
+            words = command[2:]  # after -m monai.bundle
+            result = run_forked(words, tmp_path_factory.mktemp("output"), folder=cwd)
         assert (result.returncode != 0) == fails, result.stdout[-3000:] + result.stderr[-3000:]
         assert not warnings_in(result.stderr)
         return result
@@ -78,13 +80,15 @@ def warnings_in(stderr: str) -> list[str]:
     return [line for line in lines if "parsing config_file" not in line]
 
 
-def run_forked(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    log, errors = folder / "stdout", folder / "stderr"
-    process = start_bundle(words, log, errors)
+def run_forked(words: Sequence[str], output: Path, **how: Any) -> subprocess.CompletedProcess[str]:
+    """output: a folder for what it prints. how: of `start_bundle`."""
+    log, errors = output / "stdout", output / "stderr"
+    process = start_bundle(words, log, errors, **how)
     process.join(300)
     if process.is_alive():
         process.kill()
         pytest.fail(f"still running after 5 minutes: {log.read_text()[-3000:]}")
+    assert process.exitcode is not None
     return subprocess.CompletedProcess(words, process.exitcode, log.read_text(), errors.read_text())
 
 

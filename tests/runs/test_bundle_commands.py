@@ -15,7 +15,7 @@ from monai.data import load_net_with_metadata
 
 from scripts.networks import SAM3D
 
-from .conftest import NARROW_CONFIG
+from .conftest import NARROW_CONFIG, run_forked
 
 
 @pytest.fixture(scope="module", params=["bundle folder", "another folder"])
@@ -23,9 +23,13 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return ROOT if request.param == "bundle folder" else tmp_path_factory.mktemp("elsewhere")
 
 
-def bundle_command(environment: dict[str, str], folder: Path, *words: object) -> str:
-    command = [sys.executable, "-m", "monai.bundle", *map(str, words)]
-    result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+def bundle_command(environment: dict[str, str], folder: Path, output: Path, *words: object) -> str:
+    """From another folder in a Python that knows nothing of this bundle yet."""
+    if folder == ROOT:
+        result = run_forked([str(word) for word in words], output)
+    else:
+        command = [sys.executable, "-m", "monai.bundle", *map(str, words)]
+        result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
     return result.stdout
 
@@ -36,10 +40,11 @@ def narrow_network_def() -> SAM3D:
     return parser.get_parsed_content("network_def").eval()
 
 
-def test_verify_net_in_out(environment: dict[str, str], folder: Path) -> None:
+def test_verify_net_in_out(environment: dict[str, str], folder: Path, tmp_path: Path) -> None:
     output = bundle_command(
         environment,
         folder,
+        tmp_path,
         "verify_net_in_out",
         "network_def",
         *("--meta_file", ROOT / "configs" / "metadata.json"),
@@ -57,6 +62,7 @@ def test_the_exported_torchscript_equals_the_network(
     bundle_command(
         environment,
         folder,
+        tmp_path,
         "ckpt_export",
         "network_def",
         *("--filepath", tmp_path / "model.ts"),

@@ -34,11 +34,11 @@ def evaluation(bundle_run: Command, phantoms: Path, trained: Path, tmp_path_fact
 
 def test_the_reported_dice_is_that_of_the_written_masks_and_the_original_labels(evaluation: Path, phantoms: Path) -> None:
     rows = list(csv.DictReader((evaluation / "metrics.csv").read_text().splitlines()))
-    assert {row["case"] for row in rows} == {"phantom_006_seg", "phantom_007_seg"}
+    assert {row["case"] for row in rows} == {"phantom_006", "phantom_007"}
     for row in rows:
         value = ["background", "liver", "kidney", "vessel"].index(row["class"])
         mask = np.asanyarray(nib.load(evaluation / "masks" / f"{row['case']}.nii.gz").dataobj) == value
-        label = phantoms / "labels" / f"{row['case'].removesuffix('_seg')}.nii.gz"
+        label = phantoms / "labels" / f"{row['case']}.nii.gz"
         reference = np.asanyarray(nib.load(label).dataobj) == value
         assert int(row["voxels"]) == mask.sum()
         assert int(row["voxels_reference"]) == reference.sum()

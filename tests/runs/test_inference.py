@@ -23,6 +23,7 @@ def masks(bundle_run: Command, phantoms: Path, trained: Path, tmp_path_factory: 
     bundle_run(
         "inference",
         ["inference.json"],
+        as_a_user=True,
         cwd=folder,
         input=phantoms / "images",
         output_dir=folder / "out",

@@ -1,6 +1,7 @@
 """The command `sam3d`, as a user runs it and, where only its answer matters, in this process."""
 
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
-from runs.conftest import bundle_run, environment
+from runs.conftest import bundle_run, environment, run_forked
 from typer.main import get_command
 
 from scripts.__main__ import app
@@ -35,6 +36,23 @@ def shell(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory)
         env = {**environment, "PATH": path, **variables}
         result = subprocess.run(["bash", "-c", line], cwd=cwd, env=env, capture_output=True, text=True, timeout=300)
         assert result.returncode == code, result.stdout[-3000:] + result.stderr[-3000:]
+        return result
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Shell:
+    """As `shell`, for the line of one `sam3d`, which a process runs that is forked from one that has imported everything.
+
+    code: None: any.
+    """
+
+    def run(line: str, cwd: Path, code: int | None = 0) -> subprocess.CompletedProcess[str]:
+        name, *words = shlex.split(line)
+        assert name == "sam3d"
+        result = run_forked(words, tmp_path_factory.mktemp("output"), module="scripts", folder=cwd)
+        assert code is None or result.returncode == code, result.stdout[-3000:] + result.stderr[-3000:]
         return result
 
     return run

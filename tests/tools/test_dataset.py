@@ -205,13 +205,13 @@ def test_the_network_that_is_proposed_needs_no_weights_that_are_not_there(
     assert proposed_network()[0] == "detail"
 
 
-def test_each_command_names_the_next_one_ready_to_copy(data: Path, shell: Shell) -> None:
-    first = shell("sam3d dataset data", cwd=data.parent).stdout.splitlines()[-1].strip()
+def test_each_command_names_the_next_one_ready_to_copy(data: Path, warm: Shell) -> None:
+    first = warm("sam3d dataset data", cwd=data.parent).stdout.splitlines()[-1].strip()
     assert first == "sam3d preset data"
-    second = shell(first, cwd=data.parent).stdout.splitlines()[-1].strip()
+    second = warm(first, cwd=data.parent).stdout.splitlines()[-1].strip()
     network, _ = proposed_network()
     assert second == f"sam3d train data --preset mine.yaml --network {network} --cached"
-    line = shell(f"{second} --dry-run", cwd=data.parent).stdout
+    line = warm(f"{second} --dry-run", cwd=data.parent).stdout
     assert f"{data.parent / 'mine.yaml'}'] --bundle_root" in line.replace('"', "")
     assert f"--dataset_dir {data} --output_dir {data.parent / 'runs' / 'mine'}" in line
 

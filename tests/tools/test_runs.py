@@ -71,10 +71,15 @@ def test_monais_words_about_words_do_not_reach_the_user(run: subprocess.Complete
     assert "Not all config files are in" not in said
 
 
-def test_what_it_says_at_the_end_can_be_copied(run: subprocess.CompletedProcess[str], own_folder: Path, shell: Shell) -> None:
+def test_what_it_says_at_the_end_can_be_copied(run: subprocess.CompletedProcess[str], own_folder: Path, warm: Shell) -> None:
     evaluate, segment = run.stdout.splitlines()[-2:]
-    assert f"{ODD}/evaluation/metrics.json" in shell(evaluate, cwd=own_folder).stdout.splitlines()[-1]
-    assert shell(segment, cwd=own_folder).stdout.splitlines()[-2:] == [
+    assert warm(evaluate, cwd=own_folder).stdout.splitlines()[-3:] == [
+        f"means: {ODD}/evaluation/metrics.json",
+        f"of each case and class: {ODD}/evaluation/metrics.csv",
+        f"picture: {ODD}/evaluation/overlays.png",
+    ]
+    assert (own_folder / ODD / "evaluation" / "overlays.png").is_file()
+    assert warm(segment, cwd=own_folder).stdout.splitlines()[-2:] == [
         "masks: masks",
         "what became of each image: masks/report.json",
     ]
@@ -85,9 +90,9 @@ def test_what_it_says_at_the_end_can_be_copied(run: subprocess.CompletedProcess[
 
 
 def test_the_checkpoint_alone_gives_what_its_preset_named_gives(
-    checkpoint: Path, bundle_run: Command, own_folder: Path, phantoms: Path, tmp_path: Path, shell: Shell
+    checkpoint: Path, bundle_run: Command, own_folder: Path, phantoms: Path, tmp_path: Path, warm: Shell
 ) -> None:
-    shell(f"sam3d evaluate {phantoms} --checkpoint model.pt --output {tmp_path}/alone", cwd=checkpoint.parent)
+    warm(f"sam3d evaluate {phantoms} --checkpoint model.pt --output {tmp_path}/alone", cwd=checkpoint.parent)
     bundle_run(
         "evaluating",
         ["train.json", "evaluate.json"],
@@ -121,8 +126,8 @@ def test_the_line_of_a_dry_run_does_in_any_folder_what_the_command_does(
     assert all(torch.equal(first[key], second[key]) for key in first)
 
 
-def test_a_run_that_fails_is_one_sentence_and_exit_code_1(shell: Shell, phantoms: Path, own_folder: Path) -> None:
-    result = shell(f"sam3d train {phantoms} --preset mine --set max_epoch=1 --output new", cwd=own_folder, code=1)
+def test_a_run_that_fails_is_one_sentence_and_exit_code_1(warm: Shell, phantoms: Path, own_folder: Path) -> None:
+    result = warm(f"sam3d train {phantoms} --preset mine --set max_epoch=1 --output new", cwd=own_folder, code=1)
     assert "'max_epoch' is no option of this bundle and no id of its configs; did you mean max_epochs" in result.stderr
     assert "Traceback" not in result.stderr
     assert "next:" not in result.stdout
@@ -170,7 +175,7 @@ def test_options_reach_the_run_by_their_ids(
 
 
 def test_a_run_starts_from_a_trained_network_of_other_classes_and_modalities(
-    run: subprocess.CompletedProcess[str], shell: Shell, phantoms: Path, own_folder: Path, tmp_path: Path
+    run: subprocess.CompletedProcess[str], warm: Shell, phantoms: Path, own_folder: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(phantoms, tmp_path, dirs_exist_ok=True)
     lists = json.loads((tmp_path / "dataset.json").read_text())
@@ -184,7 +189,7 @@ def test_a_run_starts_from_a_trained_network_of_other_classes_and_modalities(
     preset = f"{NARROW_CONFIG.read_text()}labels: {json.dumps(names)}\nmodalities: 2\n".replace(NARROW_LABELS, "")
     (tmp_path / "other.yaml").write_text(preset)
     words = f"--preset other --max-epochs 1 --output more --init-from {shlex.quote(str(own_folder / ODD / 'model.pt'))}"
-    result = shell(f"sam3d train . --cached {words}", cwd=tmp_path)
+    result = warm(f"sam3d train . --cached {words}", cwd=tmp_path)
     said = "7 of 8 tensors, 3 rows of the heads by class name (background, liver, vessel); fresh: class tumour, decoder"
     assert said in result.stdout + result.stderr
     assert (tmp_path / "more" / "model.pt").exists()
@@ -233,14 +238,60 @@ def test_all_that_changes_the_figures_of_an_evaluation_is_taken_from_the_checkpo
 
 @pytest.mark.parametrize("name", ["preset.json", "report.json"])
 def test_files_of_others_in_the_output_folder_stay_and_nothing_is_put_beside_them(
-    shell: Shell, phantoms: Path, checkpoint: Path, tmp_path: Path, name: str
+    warm: Shell, phantoms: Path, checkpoint: Path, tmp_path: Path, name: str
 ) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / name).write_text('{"my": "own"}')
     words = shlex.join(["sam3d", "segment", str(phantoms), "--checkpoint", str(checkpoint), "--output", "out"])
-    result = shell(words, cwd=tmp_path, code=1)
+    result = warm(words, cwd=tmp_path, code=1)
     assert f"{name} is there and was not written by this bundle" in result.stderr
     assert {path.name: path.read_text() for path in (tmp_path / "out").iterdir()} == {name: '{"my": "own"}'}
+
+
+REFUSED = {  # a command that is refused at some stage -> what it says
+    "sam3d segment DATA --checkpoint CHECKPOINT --set max_epoch=1 --output x/y": "'max_epoch' is no option",
+    "sam3d segment DATA --checkpoint CHECKPOINT --network unet --output x/y": "knows its network; leave --network out",
+    "sam3d segment DATA --checkpoint CHECKPOINT --set encoder_seed=5 --output x/y": "trained on the encoder with sha256",
+    "sam3d segment EMPTY --checkpoint CHECKPOINT --output x/y": "must hold images",
+    "sam3d evaluate DATA --checkpoint CHECKPOINT --set encoder_seed=5 --output x/y": "trained on the encoder with sha256",
+    "sam3d evaluate EMPTY --checkpoint CHECKPOINT --output x/y": "dataset.json",
+    "sam3d train DATA --preset mine --overlay no_encoder --output x/y": "give --network detail+no_encoder",
+    "sam3d train DATA --preset mine --encoder-weights mine.yaml --output x/y": "mine.yaml",
+    "sam3d train DATA --preset mine --init-from mine.yaml --output x/y": "mine.yaml cannot be read as a checkpoint",
+    "sam3d train EMPTY --preset mine --output x/y": "dataset.json",
+    "sam3d compare DATA --preset mine --networks sam3d,sam3d --minutes 1 --output x/y": "would share a folder",
+    "sam3d preset EMPTY --output x/mine.yaml": "dataset.json",
+    "sam3d dataset EMPTY": "nothing was written",
+    "sam3d cache x": "no folder x",
+}
+
+
+@pytest.mark.parametrize(("line", "said"), list(REFUSED.items()))
+def test_a_run_that_is_refused_leaves_nothing(
+    line: str, said: str, checkpoint: Path, phantoms: Path, tmp_path: Path, warm: Shell
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "mine.yaml").write_text(NARROW_CONFIG.read_text())
+    if "train EMPTY" in line or "evaluate EMPTY" in line or "preset EMPTY" in line:
+        (tmp_path / "empty" / "dataset.json").write_text('{"training": []}')
+    before = sorted(tmp_path.rglob("*"))
+    for word, path in {"DATA": phantoms, "EMPTY": tmp_path / "empty", "CHECKPOINT": checkpoint}.items():
+        line = line.replace(word, shlex.quote(str(path)))
+    result = warm(line, cwd=tmp_path, code=None)
+    assert result.returncode in (1, 2)
+    assert said in " ".join(result.stderr.split())
+    assert "Traceback" not in result.stderr
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_refused_evaluation_leaves_an_earlier_one_as_it_was(
+    checkpoint: Path, phantoms: Path, tmp_path: Path, warm: Shell
+) -> None:
+    words = shlex.join(["sam3d", "evaluate", str(phantoms), "--checkpoint", str(checkpoint), "--output", "done"])
+    warm(words, cwd=tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    warm(f"{words} --set roi_depth=7 --encoder-weights {phantoms}/dataset.json", cwd=tmp_path, code=1)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
 def test_a_checkpoint_that_says_nothing_needs_a_preset(phantoms: Path, typed: Typed, tmp_path: Path) -> None:
@@ -315,11 +366,11 @@ def test_a_checkpoint_is_data_and_runs_no_code(
     assert not (tmp_path / "masks").exists()
 
 
-def test_what_monai_could_not_read_is_said_in_a_sentence(shell: Shell, phantoms: Path, own_folder: Path) -> None:
+def test_what_monai_could_not_read_is_said_in_a_sentence(warm: Shell, phantoms: Path, own_folder: Path) -> None:
     """More of that: tests/run/test_merge_configs.py."""
     (own_folder / "deep.yaml").write_text("loss#loss#x#y: 1")
     line = f"sam3d train {phantoms} --preset mine --overlay deep.yaml --output refused"
-    result = shell(line, cwd=own_folder, code=1)
+    result = warm(line, cwd=own_folder, code=1)
     assert f"ERROR: {own_folder}/deep.yaml: loss#loss#x#y leads to no place of the configuration" in result.stderr
     assert "Traceback" not in result.stdout + result.stderr
     assert not (own_folder / "refused").exists()

@@ -51,7 +51,7 @@ def test_the_shell_completes_commands_options_and_names(shell: Shell, tmp_path: 
     assert completed("sam3d train DATA --network sam") == ["sam3d"]
 
 
-def test_what_is_not_known_is_answered_with_close_names_and_exit_code_2(shell: Shell, tmp_path: Path) -> None:
+def test_what_is_not_known_is_answered_with_close_names_and_exit_code_2(warm: Shell, tmp_path: Path) -> None:
     (tmp_path / "dataset.json").write_text("{}")
     (tmp_path / "mine.yaml").write_text("modalities: 1\n")
     for line, words in {
@@ -75,13 +75,13 @@ def test_what_is_not_known_is_answered_with_close_names_and_exit_code_2(shell: S
         "sam3d evaluate . --checkpoint mine.yaml --part tests": "'tests' is not one of",
         "sam3d download --only x": "lists no x, only sam_vit_b_01ec64.pth",
     }.items():
-        assert words in " ".join(shell(line, cwd=tmp_path, code=2).stderr.split()), line
+        assert words in " ".join(warm(line, cwd=tmp_path, code=2).stderr.split()), line
     assert {path.name for path in tmp_path.iterdir()} == {"dataset.json", "mine.yaml"}
 
 
-def test_an_error_is_one_sentence_and_exit_code_1(shell: Shell, tmp_path: Path) -> None:
+def test_an_error_is_one_sentence_and_exit_code_1(warm: Shell, tmp_path: Path) -> None:
     (tmp_path / "dataset.json").write_text("no JSON")
-    error = shell("sam3d preset .", cwd=tmp_path, code=1).stderr
+    error = warm("sam3d preset .", cwd=tmp_path, code=1).stderr
     assert "must be JSON" in error
     assert "Traceback" not in error
 

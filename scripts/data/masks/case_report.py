@@ -29,7 +29,8 @@ class CaseReport:
     Of several processes the first one writes the report.
 
     Args:
-        output_dir: locked for this process, and made if it is not there.
+        output_dir: locked for this process, and made if it is not there: one that cannot be written is found before the work
+            starts.
 
     Raises:
         FileExistsError: for a report.json that does not look like this.
@@ -56,7 +57,6 @@ class CaseReport:
             refuse_foreign(self.path, is_report)
             lock_folder(output_dir)  # two runs would overwrite each other's files
             remove_partials(Path(output_dir))
-        self._save()  # an output folder that cannot be written is found before the work starts
 
     def noted(self, case: Case, notes: Sequence[tuple[str, Note]]) -> None:
         """What is odd about a case that goes on; it becomes part of its entry, and the log says it at once."""
@@ -105,6 +105,7 @@ class CaseReport:
 
     def finish(self) -> None:
         """Logs every case that has something to say, and the counts; exit code 1 if anything was refused."""
+        self._save()  # also of no case
         for entry in self.entries:
             if entry["rule"]:
                 level = logging.ERROR if entry["status"] == "refused" else logging.WARNING

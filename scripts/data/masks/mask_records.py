@@ -44,6 +44,8 @@ class MaskRecords:
         settings: of this run; those that change a mask count.
         reuse: whether a mask whose record says that it would come out the same counts as done.
 
+    Masks in the folder that another checkpoint made are named in one warning, so that they are not taken for this one's.
+
     Example:
         >>> import tempfile
         >>> from pathlib import Path
@@ -82,6 +84,13 @@ class MaskRecords:
             "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
             "device": str(device) if device.type == "cpu" else torch.cuda.get_device_name(device),
         }
+        if others := [mask for mask in sorted(self.folder.rglob("*_seg.nii.gz")) if self._is_of_another(mask)]:
+            record = _record_of(others[0])
+            logger.warning(
+                "%s holds %d masks that another checkpoint made, or this one with other settings, such as %s by %s; those of "
+                "this run's images are made anew, the others stay",
+                *(self.folder, len(others), printable(others[0].name), printable(record["checkpoint"]["file"])),
+            )
 
     def begin(self, case: NamedCase) -> dict[str, Any]:
         """What the mask of this case is going to be made from: the image as it is now.
@@ -127,6 +136,13 @@ class MaskRecords:
             self._mask(case).unlink(missing_ok=True)
             self._path(case).unlink()
 
+    def _is_of_another(self, mask: Path) -> bool:
+        try:
+            record = _record_of(mask)
+            return record["software"] == SOFTWARE and _makers(record) != _makers(self.made_by)
+        except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError):
+            return False
+
     def _mask(self, case: NamedCase) -> Path:
         return self.folder / f"{case['name']}.nii.gz"
 
@@ -140,6 +156,12 @@ def has_own_record(mask: Path) -> bool:
         return _record_of(mask)["software"] == SOFTWARE
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False
+
+
+def _makers(record: Mapping[str, Any]) -> list[Any]:
+    """What it was made by and not where that lies: checkpoint, encoder and settings."""
+    files = (record["checkpoint"], record["encoder_weights"])
+    return [*(file.get("sha256") if isinstance(file, dict) else file for file in files), record["config_sha256"]]
 
 
 def _record_of(mask: Path) -> Any:

@@ -19,8 +19,11 @@ DEEPEST = 32  # slices
 IGNORED = "values of voxels that nobody labelled, as dataset.json says: they count in no loss and in no figure"
 
 
-def propose_preset(measured: Measured) -> str:
-    """The text of a YAML file. Raises ValueError if a name of a label cannot be written."""
+def propose_preset(measured: Measured, network: str) -> str:
+    """The text of a YAML file. Raises ValueError if a name of a label cannot be written.
+
+    network: the one that is proposed beside it, `detail` or `detail+no_encoder`, whose cost is estimated.
+    """
     axis, why_axis = _slice_axis(measured)
     axcodes = AXCODES[axis]
     order = ["RAS".index(letter) for letter in axcodes]
@@ -48,7 +51,7 @@ def propose_preset(measured: Measured) -> str:
     shapes = " x ".join(_range(side) for side in measured.shapes.T)
     origin = f"from {len(seen)} training cases of {shapes} voxels (RAS)"
     title = f"{printable(measured.name)}: proposed by sam3d preset {origin}. Change what you know better."
-    cost = estimate_cost(size, roi_depth, seen[:, 2], len(measured.modalities), len(measured.labels))
+    cost = estimate_cost(network, size, roi_depth, seen[:, 2], len(measured.modalities), len(measured.labels))
     return preset_yaml([title, cost], lines)
 
 

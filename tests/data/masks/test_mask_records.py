@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,34 @@ def test_the_record_of_a_network_without_an_encoder_names_none(tmp_path: Path, c
     assert json.loads((tmp_path / "out" / "scan_seg.json").read_text())["encoder_weights"] is None
     assert finished(tmp_path, case, encoder_weights="random", encoder_seed=4, network=torch.nn.Identity())
     assert not finished(tmp_path, case)
+
+
+def said(folder: Path, caplog: pytest.LogCaptureFixture, **options: Any) -> list[str]:
+    caplog.clear()
+    records(folder, **options)
+    return caplog.messages
+
+
+def test_masks_of_another_checkpoint_or_other_settings_in_the_folder_are_named_once(
+    tmp_path: Path, case: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    write_mask(tmp_path, case | {"name": "second_seg"})
+    write_nifti(tmp_path / "out" / "theirs_seg.nii.gz")  # without a record
+    assert said(tmp_path, caplog) == []
+    assert said(tmp_path, caplog, reuse=False) == []
+    words = (
+        f"{tmp_path}/out holds 2 masks that another checkpoint made, or this one with other settings, such as scan_seg.nii.gz"
+    )
+    (sentence,) = said(tmp_path, caplog, settings={"roi_depth": 4})
+    assert sentence.startswith(words)
+    assert sentence.endswith("those of this run's images are made anew, the others stay")
+    shutil.copy(tmp_path / "model.pt", tmp_path / "renamed.pt")
+    (tmp_path / "model.pt").write_bytes(b"other weights")
+    (sentence,) = said(tmp_path, caplog)
+    assert f"by {tmp_path}/model.pt; " in sentence
+    shutil.copy(tmp_path / "renamed.pt", tmp_path / "model.pt")
+    (tmp_path / "sam.pth").rename(tmp_path / "moved.pth")
+    assert said(tmp_path, caplog, encoder_weights=tmp_path / "moved.pth") == []
 
 
 def flip(path: Path, position: int = -1) -> None:

@@ -15,6 +15,7 @@ MRI = {"modalities": ["T1"], "minimum": 0.0, "foreground": (10.0, 900.0)}
 def text_for(shape: tuple = (200, 160, 40), spacing: tuple = (1.0, 1.0, 3.0), **others: Any) -> str:
     """The preset of ten cases, equal but where `shape` or `spacing` is a list of one for each."""
     values = {
+        "network": "detail",
         "name": "x",
         "labels": {"0": "background", "1": "liver"},
         "ignore_label": [],
@@ -24,7 +25,8 @@ def text_for(shape: tuple = (200, 160, 40), spacing: tuple = (1.0, 1.0, 3.0), **
         **others,
     }
     shapes, spacings = (np.array(np.broadcast_to(np.asarray(value, dtype=float), (10, 3))) for value in (shape, spacing))
-    return propose_preset(Measured(shapes=shapes, spacings=spacings, **values))
+    network = values.pop("network")
+    return propose_preset(Measured(shapes=shapes, spacings=spacings, **values), network)
 
 
 def preset(*arguments: Any, **others: Any) -> dict[str, Any]:
@@ -148,3 +150,12 @@ def test_every_value_but_the_labels_has_its_reason() -> None:
 def test_values_to_be_ignored_are_taken_over_and_no_line_is_there_without_them() -> None:
     assert preset(ignore_label=[3, 9])["ignore_label"] == [3, 9]
     assert "ignore_label" not in preset()
+
+
+def test_the_cost_is_that_of_the_network_that_is_proposed() -> None:
+    with_encoder, without = (text_for(network=network).splitlines() for network in ("detail", "detail+no_encoder"))
+    heads = [" ".join(line for line in lines if line.startswith("#")) for lines in (with_encoder, without)]
+    assert all(words in heads[0] for words in ("--network detail:", "beside the encoder", "GB of embeddings and pixels"))
+    assert "--network detail+no_encoder:" in heads[1] and "GB of pixels" in heads[1]
+    assert "beside the encoder" not in heads[1] and "embeddings" not in heads[1]
+    assert [line for line in with_encoder if not line.startswith("#")] == [line for line in without if not line.startswith("#")]

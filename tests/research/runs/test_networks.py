@@ -12,7 +12,7 @@ from monai.bundle import ConfigParser
 from runs.conftest import NARROW_CONFIG, Command, assert_lies_on_its_image, run_forked
 from runs.test_training import assert_identical, stop_after
 
-from scripts.run.config_files import network_configs
+from scripts.run.config_files import network_configs, read_config
 
 # The names of overlays, joined by + -> what makes the network narrow enough for the default suite.
 ATTENTION = {"network_def#decoder#width": 16, "network_def#decoder#layers": 3, "network_def#decoder#channels": [8, 8, 4, 4]}
@@ -81,7 +81,14 @@ NARROW: dict[str, dict[str, object]] = {
     "vnet": {f"{HOST}#vnet#spatial_dims": 2, "network_def#multiple": [16, 16], "network_def#minimum": [32, 32]},
 }
 ALIKE = {"attention_macs", "double_unet+dca", "unet+skip_control"}  # narrow, they show what others do: in `make test-all`
-FULL = {"encoder_variant": "vit_b", "spatial_size": [64, 64], "roi_depth": 16}
+FULL: dict[str, object] = {"spatial_size": [64, 64], "roi_depth": 16}
+
+
+def full(name: str) -> dict[str, object]:
+    """A network without an encoder refuses an option of one."""
+    files = network_configs(name)
+    on_its_own = any({"network_def", "network_def#encoder"} & read_config(file).keys() for file in files)
+    return FULL if on_its_own else {**FULL, "encoder_variant": "vit_b"}
 
 
 def test_every_network_is_tested() -> None:
@@ -106,7 +113,7 @@ def thin_and_long(tmp_path_factory: pytest.TempPathFactory) -> Path:
             pytest.param(name, options, id=name, marks=pytest.mark.slow if name in ALIKE else ())
             for name, options in NARROW.items()
         ),
-        *(pytest.param(name, FULL, id=f"{name}-full", marks=pytest.mark.slow) for name in NARROW),
+        *(pytest.param(name, full(name), id=f"{name}-full", marks=pytest.mark.slow) for name in NARROW),
     ],
 )
 def test_a_network_trains_resumes_evaluates_segments_and_is_exported(
