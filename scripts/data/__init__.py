@@ -10,7 +10,7 @@ from .cases.check_split import check_split
 from .cases.check_training import check_training
 from .cases.datalist import read_datalist
 from .cases.find_images import find_images, read_references
-from .cases.label_values import ClassesToLabelsd
+from .cases.label_values import ClassesToLabelsd, open_label
 from .cases.read_case import ReadCased
 from .cases.tried_cases import ReadAhead, TriedCases
 from .embeddings.draw_embeddings import DrawEmbeddingsd
@@ -53,6 +53,7 @@ __all__ = [
     "check_training",
     "find_images",
     "open_image",
+    "open_label",
     "read_datalist",
     "read_references",
 ]

@@ -52,7 +52,8 @@ def test_a_volume_is_turned_resampled_scaled_fitted_and_padded_in_this_order(ste
 
 
 def test_both_loaders_of_a_training_run_begin_with_these_steps_and_only_training_goes_on_at_random() -> None:
-    get = parts("train.json", cases={"training": [0], "validation": [0]}, crop_pos=5, crop_neg=3)
+    given = {"crop_pos": 5, "crop_neg": 3, "crop_classes": "balanced"}
+    get = parts("train.json", cases={"training": [0], "validation": [0]}, **given)
     steps, train, validate = (
         get(part) for part in ("deterministic_transforms", "train#preprocessing", "validate#preprocessing")
     )
@@ -61,7 +62,7 @@ def test_both_loaders_of_a_training_run_begin_with_these_steps_and_only_training
     assert [*train.transforms] == [*steps, *get("random_crop"), shift, *get("augmentation"), back]
     assert (shift.by, back.by) == (0, 0)
     first, pad, second, crop = get("random_crop")
-    assert (first, second, crop.ignore_index) == (shift, back, None)
+    assert (first, second, crop.ignore_index, crop.crop_classes) == (shift, back, None, "balanced")
     move, contrast, brightness, noise = get("augmentation")
     assert names([pad, crop]) == ["SpatialPadd", "RandCropLabelledd"]
     assert names([move, contrast, brightness, noise]) == [
@@ -131,6 +132,30 @@ def test_the_steps_in_one() -> None:
     get = parts("inference.json")
     assert isinstance(get("preprocessing"), Compose)
     assert [*get("preprocessing").transforms] == get("deterministic_transforms")
+
+
+def test_the_merged_classes_reach_all_that_counts_or_names_classes(phantoms: Path, tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"merge_labels": {"abdomen": ["vessel", "liver"], "kidney": [2]}, "output_dir": tmp_path}
+    classes = {"0": "background", "1": "abdomen", "2": "kidney"}
+    cases = {"training": [0], "validation": [0]}
+    for files, given in ((["train.json"], {"cases": cases}), (["train.json", "evaluate.json"], {}), (["inference.json"], {})):
+        get = parts(*files, **settings, **given)
+        assert (get("classes"), get("num_classes")) == (classes, 3)
+        read = get("deterministic_transforms")[0]
+        assert (read.stored, read.values, read.merged) == ([0, 1, 2, 3], [0, 1, 2], {3: 1})
+        assert get("network_def").decoder.heads[0].out_channels == 3
+    assert [one.values.tolist() for one in get("postprocessing").transforms if hasattr(one, "values")] == [[0, 1, 2]]
+    get = parts("train.json", "evaluate.json", **settings)
+    assert get("metrics").labels == {1: "abdomen", 2: "kidney"}
+    label = get("metrics").open_reference(str(phantoms / "labels" / "phantom_000.nii.gz"))
+    assert np.unique(label.read()).tolist() == [0, 1, 2]
+    shown = get("validate#postprocessing").transforms
+    assert [one.values.tolist() for one in shown if hasattr(one, "values")] == [[0, 1, 2]]
+    get = parts("train.json", cases=cases, **settings)
+    (of_class,) = get("validate#additional_metrics").values()
+    assert of_class.metric_fn.names == ["val_dice_abdomen", "val_dice_kidney"]
+    dicom = parts("inference.json", "overlays/dicom_seg.yaml", **settings)("postprocessing").transforms[-1]
+    assert dicom.names == {1: "abdomen", 2: "kidney"}
 
 
 def test_voxels_to_be_ignored_reach_all_that_counts_voxels(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """What means nothing in a run's configuration is said before any work, in a sentence; what means something passes."""
 
-import itertools
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ CONFIGS = ROOT / "configs"
 RUNS = {"train": ("train.json",), "evaluate": ("train.json", "evaluate.json"), "inference": ("inference.json",)}
 RUN_IDS = {"evaluate.json": "evaluating", "inference.json": "inference"}
 PRESETS = sorted(path.relative_to(CONFIGS).as_posix() for path in (CONFIGS / "datasets").glob("*.yaml"))
+WITH_NETWORK = "datasets/custom.yaml"
 NETWORKS = sorted(path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob("networks/*.yaml"))
 OVERLAYS = sorted(path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob("overlays/*.yaml"))
 ONLY_TRAIN = ("cached", "cost", "multi_gpu", "joint_dice", "two_stage")
@@ -56,7 +56,7 @@ def preset(folder: Path, text: str) -> Path:
 
 
 @pytest.mark.parametrize("run", RUNS)
-@pytest.mark.parametrize("names", [(), *((name,) for name in PRESETS), *itertools.product(NETWORKS, PRESETS)], ids=str)
+@pytest.mark.parametrize("names", [(), *((name,) for name in PRESETS), *((name, WITH_NETWORK) for name in NETWORKS)], ids=str)
 def test_every_preset_and_network_passes_in_every_run(run: str, names: tuple[str, ...]) -> None:
     checked(*RUNS[run], *names)
 
@@ -222,8 +222,19 @@ OUT_OF_RANGE = {
     "axcodes": ["ras", "RA", "RASA", "RRS", "RLS", "xyz"],
     "spacing": ["[0,1,1]", "[1,1]", "[-2,1,1]", "1", "['1',1,1]"],
     "labels": ["{0: background}", "{0: background, 1: False}", "{1: a, 0: b}", "{0: a, 1: a}", "{0: a, x: b}", "[a, b]"],
+    "merge_labels": [
+        "[1]",
+        "{lung: 1}",
+        "{lung: []}",
+        "{lung: lung}",
+        "{lung: [1.5]}",
+        "{'a:b': [1]}",
+        "{$a: [1]}",
+        "{1: [1]}",
+    ],
     "ignore_label": ["255", "[a]", "[1.5]", "['3']"],
     "class_weights": ["1", "[1, -1]", "[a, b]"],
+    "crop_classes": ["1", "[1, -1]", "[a, b]", "balance"],
     "val_fraction": ["1", "-0.2", "20"],
     "max_epochs": ["0", "-3", "2.5"],
     "epoch_length": ["0"],
@@ -318,11 +329,26 @@ def test_each_of_two_stages_needs_an_epoch(options: dict[str, Any], found: str) 
         ({"ignore_label": [255, 1]}, "--ignore_label has 1, which labels names as a class"),
         ({"class_weights": [1, 2, 3]}, "--class_weights has 3 numbers and labels names 2 classes; give one for each"),
         ({"class_weights": [0, 0]}, "--class_weights holds zeros alone"),
+        ({"crop_classes": [1, 2, 3]}, "--crop_classes has 3 numbers and labels names 2 classes; give one for each"),
+        ({"crop_classes": [0, 0]}, "--crop_classes holds zeros alone"),
+        ({"merge_labels": {"organ": ["foregrounds"]}}, "--merge_labels names 'foregrounds' for 'organ', which labels does not"),
+        ({"merge_labels": {"organ": [1]}, "class_weights": [1, 2, 3]}, "merge_labels makes, with the background, 2 classes"),
+        ({"merge_labels": {"organ": [1]}, "num_classes": 3}, "merge_labels makes, with the background, 2 values"),
     ],
 )
 def test_ignored_values_and_weights_fit_the_classes(options: dict[str, Any], said: str) -> None:
     assert said in refusal(**options)
-    checked(ignore_label=[255], class_weights=[0, 0.5])
+    checked(ignore_label=[255], class_weights=[0, 0.5], merge_labels={"organ": ["foreground"]}, crop_classes=[0, 1])
+    checked(crop_classes="balanced")
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_the_weights_fit_the_classes_that_are_trained(tmp_path: Path, run: str) -> None:
+    labels = 'labels: {"0": background, "1": left lung, "2": right lung, "3": lesion}\n'
+    merged = f"{labels}merge_labels: {{lung: [left lung, 2], lesion: [lesion]}}\nclass_weights: [1, 1, 5]\n"
+    checked(*RUNS[run], preset(tmp_path, merged))
+    file = preset(tmp_path, f"{labels}class_weights: [1, 1, 5]\n")
+    assert f"{file}: class_weights has 3 numbers and labels names 4 classes" in refusal(*RUNS[run], file)
 
 
 def test_nothing_as_a_value_is_refused_where_it_would_be_passed_over() -> None:
