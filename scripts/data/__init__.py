@@ -25,6 +25,7 @@ from .masks.save_mask import SaveMaskd
 from .preprocessing.check_contrast import CheckContrastd
 from .preprocessing.check_memory import CheckMemoryd
 from .preprocessing.crop_labelled import RandCropLabelledd
+from .preprocessing.per_channel import PerChanneld, per_channel
 from .preprocessing.resize_in_plane import ResizeInPlane, ResizeInPlaned
 from .preprocessing.shift_classes import ShiftClassesd
 
@@ -40,6 +41,7 @@ __all__ = [
     "JoinPixelsd",
     "LogitsToClassesd",
     "MaskRecords",
+    "PerChanneld",
     "RandCropLabelledd",
     "ReadAhead",
     "ReadCased",
@@ -54,6 +56,7 @@ __all__ = [
     "find_images",
     "open_image",
     "open_label",
+    "per_channel",
     "read_datalist",
     "read_references",
 ]

@@ -191,9 +191,14 @@ def contradictions(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         spacing = config.get("spacing")
         if isinstance(spacing, Sequence) and any(_is_number(x) and x > 0 for x in spacing):
             yield "spacing", f"is {spacing} mm and spacing_known is false, so nothing can be resampled by it; set -1 or true"
-    intensity = config.get("intensity")
-    if isinstance(intensity, Mapping) and intensity.get("_target_") in ARGUMENTS:
-        for low, high in RISING:
-            first, second = intensity.get(low, 0), intensity.get(high, 1)
-            if _is_number(first) and _is_number(second) and first >= second:
-                yield f"intensity#{low}", f"is {first} and {high} is {second}; {low} must be below {high}"
+    intensity, modalities = config.get("intensity"), config.get("modalities")
+    by_channel = isinstance(intensity, list | tuple)
+    if by_channel and _is_whole(modalities) and len(intensity) != modalities:
+        yield "intensity", f"has {len(intensity)} transforms and modalities is {modalities}; give one for all, or one for each"
+    scaled = {f"intensity#{number}": one for number, one in enumerate(intensity)} if by_channel else {"intensity": intensity}
+    for identifier, transform in scaled.items():
+        if isinstance(transform, Mapping) and transform.get("_target_") in ARGUMENTS:
+            for low, high in RISING:
+                first, second = transform.get(low, 0), transform.get(high, 1)
+                if _is_number(first) and _is_number(second) and first >= second:
+                    yield f"{identifier}#{low}", f"is {first} and {high} is {second}; {low} must be below {high}"

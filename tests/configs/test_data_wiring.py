@@ -80,6 +80,14 @@ def test_both_loaders_of_a_training_run_begin_with_these_steps_and_only_training
     assert (noise.keys, noise.prob, noise.rand_gaussian_noise.std) == (("image",), 0.2, 0.05)
 
 
+@pytest.mark.parametrize("run", RUNS)
+def test_intensity_may_be_a_transform_for_each_modality(run: str) -> None:
+    window = {"_target_": "ScaleIntensityRanged", "keys": "image", "a_min": -100, "a_max": 300, "b_min": 0, "b_max": 1}
+    step = parts(run, modalities=2, intensity=[window, {"_target_": "ScaleIntensityd", "keys": "image"}])
+    by_channel = step("deterministic_transforms")[4]
+    assert names([by_channel, *by_channel.transforms]) == ["PerChanneld", "ScaleIntensityRanged", "ScaleIntensityd"]
+
+
 @pytest.mark.parametrize("run", [*RUNS, "evaluate.json"])
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
 def test_a_preset_says_all_that_a_run_sees_of_its_data(path: Path, run: str) -> None:

@@ -393,6 +393,7 @@ def test_every_plain_value_of_the_run_configs_and_overlays_has_a_range() -> None
     assert plain - RANGES.keys() - parts == set()
 
 
+WINDOW = "{{_target_: ScaleIntensityRanged, keys: image, a_min: {}, a_max: 240, b_min: 0, b_max: 1}}"
 PRESET_FAULTS = {
     "batch_size: 0": "batch_size must be a whole number of at least 1, got 0",
     "labels: {0: background, 1: no}": "labels must be names by label value",
@@ -404,6 +405,10 @@ PRESET_FAULTS = {
     "intensity: {_target_: ScaleIntensityRanged, keys: image, a_min: 240, a_max: -160, b_min: 0, b_max: 1}": (
         "intensity#a_min is 240 and a_max is -160; a_min must be below a_max"
     ),
+    f"modalities: 2\nintensity: [{WINDOW.format(-160)}]": "intensity has 1 transforms and modalities is 2; give one for",
+    f"modalities: 1\nintensity: [{WINDOW.format(0)}, {WINDOW.format(0)}]": "intensity has 2 transforms and modalities is 1;",
+    f"modalities: 2\nintensity: [{WINDOW.format(0)}, {WINDOW.format(300)}]": "intensity#1#a_min is 300 and a_max is 240; a_min",
+    f"modalities: 1\nintensity: [{WINDOW.format('low')}]": "intensity#0#a_min must be a number, got",
     "intensity: {_target_: ScaleIntensityRanged, keys: image, a_min: low, a_max: 1}": "intensity#a_min must be a number, got",
     "inferer: {_target_: scripts.inferers.VolumeInferer, roi_depth: '@roi_depth', overlap: 2}": "inferer#overlap must be",
     "resume: nope": "resume must be true or false, got 'nope'",
