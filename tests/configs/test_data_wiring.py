@@ -23,10 +23,17 @@ STEPS = [
 # name -> labels, axes, mm, plane, depth, tolerance, its unit, whether spacing is known, and what differs from train.json
 KNOWN: dict[str, tuple[Any, ...]] = {
     "acdc": (4, "RAS", [-1] * 3, (192, 192), 10, 1.0, "voxel", False, {}),
+    "brats": (4, "RAS", [-1] * 3, (224, 224), 32, 5.0, "mm", True, {"batch_size": 1}),
     "custom": (3, "RAS", [-1] * 3, (224, 224), 32, 2.0, "mm", True, {"max_epochs": 100}),
     "hippocampus": (3, "RAS", [-1] * 3, (64, 96), 24, 1.0, "mm", True, {"max_epochs": 10, "val_interval": 5}),
+    "left_atrium": (2, "RAS", [-1] * 3, (224, 224), 32, 4.0, "mm", True, {}),
+    "lung": (2, "RAS", [-1] * 3, (224, 224), 32, 2.0, "mm", True, {}),
+    "synapse": (9, "RAS", [-1] * 3, (224, 224), 32, 2.0, "mm", True, {"crop_classes": "balanced"}),
     "phantoms": (4, "RAS", [-1] * 3, (96, 96), 16, 1.2, "mm", True, {"max_epochs": 8, "batch_size": 1, "val_interval": 4}),
 }
+
+WINDOWS = {"custom": (-160, 240), "lung": (-1000, 400), "synapse": (-125, 275)}  # HU; the others scale by percentiles
+MODALITIES = {"brats": 4}  # the others have one
 
 
 @pytest.fixture(params=RUNS)
@@ -95,7 +102,7 @@ def test_a_preset_says_all_that_a_run_sees_of_its_data(path: Path, run: str) -> 
     files = ["train.json", *([run] if run == "evaluate.json" else [])] if run != "inference.json" else [run]
     get = bare(*files, path)
     read, turn, memory, resample, intensity, _, fit, _, pad, _ = get("deterministic_transforms")
-    assert (len(read.values), get("num_classes"), read.modalities) == (labels, labels, 1)
+    assert (len(read.values), get("num_classes"), read.modalities) == (labels, labels, MODALITIES.get(path.stem, 1))
     assert (turn.ornt_transform.axcodes, memory.spacing, resample.spacing_transform.pixdim.tolist()) == (
         axes,
         tuple(spacing),
@@ -106,7 +113,7 @@ def test_a_preset_says_all_that_a_run_sees_of_its_data(path: Path, run: str) -> 
     assert_scaled_to_0_and_1(intensity, path.stem)
     if run != "inference.json":
         assert [get(name) for name in ("nsd_tolerance", "nsd_unit", "spacing_known")] == [tolerance, unit, known]
-        defaults = {"max_epochs": 100, "batch_size": 2, "val_interval": 2}
+        defaults = {"max_epochs": 100, "batch_size": 2, "val_interval": 2, "crop_pos": 2, "crop_neg": 1, "crop_classes": None}
         assert {name: get(name) for name in defaults} == {**defaults, **training}
 
 
@@ -119,8 +126,9 @@ def assert_scaled_to_0_and_1(intensity: Any, preset: str) -> None:
     image = torch.from_numpy(np.random.default_rng(0).normal(scale=500, size=(2, 9, 8, 7)).astype("float32"))
     image[1] += 900
     scaled = intensity({"image": image.clone(), "label": image})
-    if preset == "custom":
-        expected = [(channel + 160) / 400 for channel in image]
+    if preset in WINDOWS:
+        low, high = WINDOWS[preset]
+        expected = [(channel - low) / (high - low) for channel in image]
     else:
         bounds = [np.percentile(channel, (0.5, 99.5)) for channel in image]
         expected = [(channel - low) / (high - low) for channel, (low, high) in zip(image, bounds, strict=True)]

@@ -347,6 +347,8 @@ def test_the_weights_fit_the_classes_that_are_trained(tmp_path: Path, run: str) 
     labels = 'labels: {"0": background, "1": left lung, "2": right lung, "3": lesion}\n'
     merged = f"{labels}merge_labels: {{lung: [left lung, 2], lesion: [lesion]}}\nclass_weights: [1, 1, 5]\n"
     checked(*RUNS[run], preset(tmp_path, merged))
+    checked(*RUNS[run], "datasets/synapse.yaml", preset(tmp_path, f"class_weights: {[1] * 9}\n"))
+    checked(*RUNS[run], "datasets/synapse.yaml", preset(tmp_path, f"merge_labels: {{}}\nclass_weights: {[1] * 14}\n"))
     file = preset(tmp_path, f"{labels}class_weights: [1, 1, 5]\n")
     assert f"{file}: class_weights has 3 numbers and labels names 4 classes" in refusal(*RUNS[run], file)
 
