@@ -10,7 +10,7 @@ from .cases.check_split import check_split
 from .cases.check_training import check_training
 from .cases.datalist import read_datalist
 from .cases.find_images import find_images, read_references
-from .cases.label_values import ClassesToLabelsd
+from .cases.label_values import ClassesToLabelsd, open_label
 from .cases.read_case import ReadCased
 from .cases.tried_cases import ReadAhead, TriedCases
 from .embeddings.draw_embeddings import DrawEmbeddingsd
@@ -25,6 +25,7 @@ from .masks.save_mask import SaveMaskd
 from .preprocessing.check_contrast import CheckContrastd
 from .preprocessing.check_memory import CheckMemoryd
 from .preprocessing.crop_labelled import RandCropLabelledd
+from .preprocessing.per_channel import PerChanneld, per_channel
 from .preprocessing.resize_in_plane import ResizeInPlane, ResizeInPlaned
 from .preprocessing.shift_classes import ShiftClassesd
 
@@ -40,6 +41,7 @@ __all__ = [
     "JoinPixelsd",
     "LogitsToClassesd",
     "MaskRecords",
+    "PerChanneld",
     "RandCropLabelledd",
     "ReadAhead",
     "ReadCased",
@@ -53,6 +55,8 @@ __all__ = [
     "check_training",
     "find_images",
     "open_image",
+    "open_label",
+    "per_channel",
     "read_datalist",
     "read_references",
 ]

@@ -35,6 +35,7 @@ class CaseMetrics:
         nsd_unit: see `segmentation_metrics`.
         spacing_known: False if the headers' spacing means nothing; what would be in mm is then left blank.
         ignore_label: values of the reference where nothing is measured: mask and reference both count as background there.
+        open_reference: reads references, with the values that masks have; None: as `open_image` does.
 
     Example:
         >>> import torch
@@ -60,10 +61,12 @@ class CaseMetrics:
         nsd_unit: str,
         spacing_known: bool = True,
         ignore_label: Sequence[int] = (),
+        open_reference: OpenImage | None = None,
     ) -> None:
         self.folder = Path(output_dir)
         self.labels = {int(value): name for value, name in labels.items() if int(value) > 0}
         self.open_image = open_image
+        self.open_reference = open_reference
         self.nsd = {"nsd_tolerance": nsd_tolerance, "nsd_unit": nsd_unit}
         self.spacing_known = spacing_known
         self.ignore_label = list(ignore_label)
@@ -129,7 +132,7 @@ class CaseMetrics:
             logger.info("%s: %s", name, shown)
         mean = "undefined, no class is there" if summary["mean_dice"] is None else f"{summary['mean_dice']:.4f}"
         logger.info("mean Dice %s over %d cases; %s", mean, summary["cases"], self.folder)
-        draw_overlays(self._examples(), self.labels, picture, self.open_image)
+        draw_overlays(self._examples(), self.labels, picture, self.open_image, self.open_reference)
 
     def summary(self) -> dict[str, Any]:
         """Per class and measure: mean, median, and how many cases count; per class, how many had it on no side (excluded)."""

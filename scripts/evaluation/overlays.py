@@ -26,7 +26,13 @@ class OpenedImage(Protocol):
 OpenImage = Callable[[str], OpenedImage]
 
 
-def draw_overlays(cases: Sequence[Mapping[str, str]], labels: Mapping[int, str], path: Path, open_image: OpenImage) -> None:
+def draw_overlays(
+    cases: Sequence[Mapping[str, str]],
+    labels: Mapping[int, str],
+    path: Path,
+    open_image: OpenImage,
+    open_reference: OpenImage | None = None,
+) -> None:
     """Draws a column for each case: the slice with most of the reference's voxels, or the mask's where the reference is empty.
 
     Slices are taken along the last axis in RAS order and shown as radiologists do: front up, the patient's right at the left.
@@ -36,6 +42,7 @@ def draw_overlays(cases: Sequence[Mapping[str, str]], labels: Mapping[int, str],
         labels: label value -> name, without the background.
         path: of the picture.
         open_image: opens those files.
+        open_reference: opens references, with the values that masks have; None: as other images.
 
     Example:
         >>> import tempfile
@@ -56,7 +63,8 @@ def draw_overlays(cases: Sequence[Mapping[str, str]], labels: Mapping[int, str],
     figure = new_figure(2 * len(cases) + 0.4, 2.3 * len(ROWS) + 0.8)
     panels = figure.subplots(len(ROWS), len(cases), squeeze=False)
     for column, case in zip(panels.T, cases, strict=True):
-        image, mask, reference = (_read(open_image(case[key])) for key in ("image", "mask", "reference"))
+        image, mask = (_read(open_image(case[key])) for key in ("image", "mask"))
+        reference = _read((open_reference or open_image)(case["reference"]))
         shown, otherwise = (np.isin(volume.voxels, list(labels)) for volume in (reference, mask))  # not what is to be ignored
         number = int((shown if shown.any() else otherwise).sum((0, 1)).argmax())
         aspect = image.spacing[1] / image.spacing[0]

@@ -9,6 +9,7 @@ import fire
 from fire.decorators import SetParseFn
 from monai.bundle.scripts import update_kwargs
 
+from .config_walk import walk
 from .merge_configs import merge_configs, replace_macros
 from .paths import EVALUATED, PATHS, meant_path, path_of_value, path_of_word
 
@@ -94,7 +95,8 @@ def _as_written(config: Mapping[str, Any]) -> dict[str, Any]:
                 found[key] = meant_path(value)
             except ValueError as error:
                 raise ValueError(f"{key}: {error}") from error
-    names = config.get("labels")
-    if isinstance(names, Mapping) and not any(str(name).startswith(EVALUATED) for name in names.values()):
-        found["labels"] = deepcopy(dict(names))
+    for key in ("labels", "merge_labels"):
+        named = config.get(key)
+        if isinstance(named, Mapping) and not any(str(node).startswith(EVALUATED) for _, node in walk(dict(named))):
+            found[key] = deepcopy(dict(named))
     return found

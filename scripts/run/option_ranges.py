@@ -1,9 +1,11 @@
 """Every option of the configs -> the values that it may have; those that contradict each other."""
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeGuard
 
+from ..basics.classes import classes_of
 from .paths import PATHS
 
 
@@ -54,6 +56,17 @@ def _are_labels(value: Any) -> bool:
     return named and len(keys) > 1 and keys[0] == 0 and keys == sorted(set(keys)) and keys[-1] < 2**16
 
 
+def _are_merged(value: Any) -> bool:
+    """Which labels there are is for `contradictions` to say. A name with a # or a : would be an id of MONAI's."""
+    names = list(value) if isinstance(value, Mapping) else [""]
+    if not all(isinstance(name, str) and name.strip() and not re.search("[#:]|^[$@%_]", name) for name in names):
+        return False
+    return all(
+        isinstance(members, list | tuple) and members and all(isinstance(one, str) or _is_whole(one) for one in members)
+        for members in value.values()
+    )
+
+
 def _are_axcodes(value: Any) -> bool:
     return isinstance(value, str) and sorted("RAS".find({"L": "R", "P": "A", "I": "S"}.get(c, c)) for c in value) == [0, 1, 2]
 
@@ -83,9 +96,18 @@ RANGES: dict[str, Range] = {
         "off, yes and on without quotes are no text)",
         _are_labels,
     ),
+    "merge_labels": Range(
+        "names of classes, each with a list of labels by name or value: {lung: [left lung, right lung], lesion: [4]} (without "
+        "# and :, and in YAML no, off, yes and on in quotes)",
+        _are_merged,
+    ),
     "ignore_label": sequence("a list of whole numbers, values in your labels, such as [255]", None, _is_whole),
     "class_weights": optional(
         sequence("a list of numbers of at least 0, one for each class, background first", None, AT_LEAST_0.holds)
+    ),
+    "crop_classes": Range(
+        "balanced, or a list of numbers of at least 0, one for each class, background first, or null",
+        lambda value: value in (None, "balanced") or (isinstance(value, list | tuple) and all(map(AT_LEAST_0.holds, value))),
     ),
     "axcodes": Range("three capitals, one each of R or L, A or P, S or I, such as RAS", _are_axcodes),
     "spacing": sequence(
@@ -144,19 +166,33 @@ ARGUMENTS: dict[str, dict[str, Range]] = {
 RISING = (("lower", "upper"), ("a_min", "a_max"), ("b_min", "b_max"))
 
 
+def _named_by(merged: Mapping[str, Any]) -> str:
+    return "merge_labels makes, with the background," if merged else "labels names"
+
+
 def contradictions(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """(id, what is wrong with it) where settings that are fine by themselves cannot go together."""
-    labels, classes = config.get("labels"), config.get("num_classes")
-    if _is_whole(classes) and isinstance(labels, Mapping) and classes != len(labels):
-        yield "num_classes", f"is {classes} and labels names {len(labels)} values; leave num_classes out"
-    known = {str(value) for value in labels} if isinstance(labels, Mapping) else set()
-    ignored, weights = config.get("ignore_label"), config.get("class_weights")
+    labels, merged = (given if isinstance(given := config.get(key), Mapping) else {} for key in ("labels", "merge_labels"))
+    try:
+        count = len(classes_of(labels, merged)) if labels else 0
+    except ValueError as error:
+        yield "merge_labels", str(error).removeprefix("merge_labels ")
+        return
+    classes = config.get("num_classes")
+    if labels and _is_whole(classes) and classes != count:
+        yield "num_classes", f"is {classes} and {_named_by(merged)} {count} values; leave num_classes out"
+    known = {str(value) for value in labels}
+    ignored = config.get("ignore_label")
     if isinstance(ignored, Sequence) and (both := known & set(map(str, ignored))):
         yield "ignore_label", f"has {min(both)}, which labels names as a class; remove it from one of the two"
-    if known and isinstance(weights, Sequence) and len(weights) != len(known):
-        yield "class_weights", f"has {len(weights)} numbers and labels names {len(known)} classes; give one for each"
-    if isinstance(weights, Sequence) and not any(weights):
-        yield "class_weights", "holds zeros alone; give a number above 0 to the classes that count"
+    for key in ("class_weights", "crop_classes"):
+        numbers = config.get(key)
+        if not isinstance(numbers, list | tuple):
+            continue
+        if known and len(numbers) != count:
+            yield key, f"has {len(numbers)} numbers and {_named_by(merged)} {count} classes; give one for each"
+        if not any(numbers):
+            yield key, "holds zeros alone; give a number above 0 to the classes that count"
     first, epochs = config.get("first_stage_epochs"), config.get("max_epochs")
     if _is_whole(first) and _is_whole(epochs) and not 0 < first < epochs:
         yield "first_stage_epochs", f"is {first} and max_epochs is {epochs}; each of the two stages needs an epoch, change one"
@@ -171,9 +207,14 @@ def contradictions(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         spacing = config.get("spacing")
         if isinstance(spacing, Sequence) and any(_is_number(x) and x > 0 for x in spacing):
             yield "spacing", f"is {spacing} mm and spacing_known is false, so nothing can be resampled by it; set -1 or true"
-    intensity = config.get("intensity")
-    if isinstance(intensity, Mapping) and intensity.get("_target_") in ARGUMENTS:
-        for low, high in RISING:
-            first, second = intensity.get(low, 0), intensity.get(high, 1)
-            if _is_number(first) and _is_number(second) and first >= second:
-                yield f"intensity#{low}", f"is {first} and {high} is {second}; {low} must be below {high}"
+    intensity, modalities = config.get("intensity"), config.get("modalities")
+    by_channel = isinstance(intensity, list | tuple)
+    if by_channel and _is_whole(modalities) and len(intensity) != modalities:
+        yield "intensity", f"has {len(intensity)} transforms and modalities is {modalities}; give one for all, or one for each"
+    scaled = {f"intensity#{number}": one for number, one in enumerate(intensity)} if by_channel else {"intensity": intensity}
+    for identifier, transform in scaled.items():
+        if isinstance(transform, Mapping) and transform.get("_target_") in ARGUMENTS:
+            for low, high in RISING:
+                first, second = transform.get(low, 0), transform.get(high, 1)
+                if _is_number(first) and _is_number(second) and first >= second:
+                    yield f"{identifier}#{low}", f"is {first} and {high} is {second}; {low} must be below {high}"

@@ -19,10 +19,8 @@ class Changes(StrEnum):
 # Ids of the configs; a longer id overrules the one that it begins with. An id that is not here, of a user's own overlay, may
 # change anything: it counts as NETWORK.
 CLASSES: dict[str, Changes] = {
-    **dict.fromkeys(
-        ("labels", "num_classes", "modalities", "axcodes", "spacing", "intensity", "spatial_size", "roi_depth"),
-        Changes.NETWORK,
-    ),
+    **dict.fromkeys(("labels", "merge_labels", "classes", "num_classes", "modalities"), Changes.NETWORK),
+    **dict.fromkeys(("axcodes", "spacing", "intensity", "spatial_size", "roi_depth"), Changes.NETWORK),
     **dict.fromkeys(("encoder_variant", "network_def", "deterministic_transforms"), Changes.NETWORK),
     **dict.fromkeys(
         ("inferer", "preprocessing", "postprocessing", "evaluator", "handlers", "amp", "encoder_seed"), Changes.MASK
@@ -31,7 +29,7 @@ CLASSES: dict[str, Changes] = {
     **dict.fromkeys(("seed", "val_fraction", "empty_labels", "cases"), Changes.TRAINING),
     **dict.fromkeys(("ignore_label", "ignore_index", "ignored_to_zero", "zero_to_ignored", "class_weights"), Changes.TRAINING),
     **dict.fromkeys(("cached_views", "turned_views", "embedding_cache", "draw_embeddings", "join_pixels"), Changes.TRAINING),
-    **dict.fromkeys(("crop_pos", "crop_neg", "pad_depth", "random_crop", "augmentation"), Changes.TRAINING),
+    **dict.fromkeys(("crop_pos", "crop_neg", "crop_classes", "pad_depth", "random_crop", "augmentation"), Changes.TRAINING),
     **dict.fromkeys(("train", "validate"), Changes.TRAINING),
     **dict.fromkeys(("max_epochs", "epoch_length", "batch_size", "learning_rate", "weight_decay"), Changes.TRAINING),
     **dict.fromkeys(("warmup_fraction", "val_interval", "early_stopping_patience", "early_stopping"), Changes.TRAINING),

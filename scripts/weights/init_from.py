@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..basics.classes import classes_of
 from ..basics.contracts import DIGEST_KEY, ENCODER_PREFIX, is_on_embeddings
 from ..files.checkpoint_file import read_about
 from .check_tensors import require_numbers
@@ -121,7 +122,7 @@ def _classes(path: Path) -> list[str]:
     """Their names in the order of the outputs; [] where the file does not say."""
     about = {} if path.suffix == ".safetensors" else read_about(path) or {}
     labels = about.get("labels")
-    return [str(name) for name in labels.values()] if isinstance(labels, dict) else []
+    return [*classes_of(labels, about.get("merge_labels", {})).values()] if isinstance(labels, dict) else []
 
 
 def _has_rows(state: Mapping[str, torch.Tensor], own: Mapping[str, torch.Tensor], name: str, before: Sequence[str]) -> bool:

@@ -23,10 +23,17 @@ STEPS = [
 # name -> labels, axes, mm, plane, depth, tolerance, its unit, whether spacing is known, and what differs from train.json
 KNOWN: dict[str, tuple[Any, ...]] = {
     "acdc": (4, "RAS", [-1] * 3, (192, 192), 10, 1.0, "voxel", False, {}),
+    "brats": (4, "RAS", [-1] * 3, (224, 224), 32, 5.0, "mm", True, {"batch_size": 1}),
     "custom": (3, "RAS", [-1] * 3, (224, 224), 32, 2.0, "mm", True, {"max_epochs": 100}),
     "hippocampus": (3, "RAS", [-1] * 3, (64, 96), 24, 1.0, "mm", True, {"max_epochs": 10, "val_interval": 5}),
+    "left_atrium": (2, "RAS", [-1] * 3, (224, 224), 32, 4.0, "mm", True, {}),
+    "lung": (2, "RAS", [-1] * 3, (224, 224), 32, 2.0, "mm", True, {}),
+    "synapse": (9, "RAS", [-1] * 3, (224, 224), 32, 2.0, "mm", True, {"crop_classes": "balanced"}),
     "phantoms": (4, "RAS", [-1] * 3, (96, 96), 16, 1.2, "mm", True, {"max_epochs": 8, "batch_size": 1, "val_interval": 4}),
 }
+
+WINDOWS = {"custom": (-160, 240), "lung": (-1000, 400), "synapse": (-125, 275)}  # HU; the others scale by percentiles
+MODALITIES = {"brats": 4}  # the others have one
 
 
 @pytest.fixture(params=RUNS)
@@ -52,7 +59,8 @@ def test_a_volume_is_turned_resampled_scaled_fitted_and_padded_in_this_order(ste
 
 
 def test_both_loaders_of_a_training_run_begin_with_these_steps_and_only_training_goes_on_at_random() -> None:
-    get = parts("train.json", cases={"training": [0], "validation": [0]}, crop_pos=5, crop_neg=3)
+    given = {"crop_pos": 5, "crop_neg": 3, "crop_classes": "balanced"}
+    get = parts("train.json", cases={"training": [0], "validation": [0]}, **given)
     steps, train, validate = (
         get(part) for part in ("deterministic_transforms", "train#preprocessing", "validate#preprocessing")
     )
@@ -61,7 +69,7 @@ def test_both_loaders_of_a_training_run_begin_with_these_steps_and_only_training
     assert [*train.transforms] == [*steps, *get("random_crop"), shift, *get("augmentation"), back]
     assert (shift.by, back.by) == (0, 0)
     first, pad, second, crop = get("random_crop")
-    assert (first, second, crop.ignore_index) == (shift, back, None)
+    assert (first, second, crop.ignore_index, crop.crop_classes) == (shift, back, None, "balanced")
     move, contrast, brightness, noise = get("augmentation")
     assert names([pad, crop]) == ["SpatialPadd", "RandCropLabelledd"]
     assert names([move, contrast, brightness, noise]) == [
@@ -79,6 +87,14 @@ def test_both_loaders_of_a_training_run_begin_with_these_steps_and_only_training
     assert (noise.keys, noise.prob, noise.rand_gaussian_noise.std) == (("image",), 0.2, 0.05)
 
 
+@pytest.mark.parametrize("run", RUNS)
+def test_intensity_may_be_a_transform_for_each_modality(run: str) -> None:
+    window = {"_target_": "ScaleIntensityRanged", "keys": "image", "a_min": -100, "a_max": 300, "b_min": 0, "b_max": 1}
+    step = parts(run, modalities=2, intensity=[window, {"_target_": "ScaleIntensityd", "keys": "image"}])
+    by_channel = step("deterministic_transforms")[4]
+    assert names([by_channel, *by_channel.transforms]) == ["PerChanneld", "ScaleIntensityRanged", "ScaleIntensityd"]
+
+
 @pytest.mark.parametrize("run", [*RUNS, "evaluate.json"])
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
 def test_a_preset_says_all_that_a_run_sees_of_its_data(path: Path, run: str) -> None:
@@ -86,7 +102,7 @@ def test_a_preset_says_all_that_a_run_sees_of_its_data(path: Path, run: str) -> 
     files = ["train.json", *([run] if run == "evaluate.json" else [])] if run != "inference.json" else [run]
     get = bare(*files, path)
     read, turn, memory, resample, intensity, _, fit, _, pad, _ = get("deterministic_transforms")
-    assert (len(read.values), get("num_classes"), read.modalities) == (labels, labels, 1)
+    assert (len(read.values), get("num_classes"), read.modalities) == (labels, labels, MODALITIES.get(path.stem, 1))
     assert (turn.ornt_transform.axcodes, memory.spacing, resample.spacing_transform.pixdim.tolist()) == (
         axes,
         tuple(spacing),
@@ -97,7 +113,7 @@ def test_a_preset_says_all_that_a_run_sees_of_its_data(path: Path, run: str) -> 
     assert_scaled_to_0_and_1(intensity, path.stem)
     if run != "inference.json":
         assert [get(name) for name in ("nsd_tolerance", "nsd_unit", "spacing_known")] == [tolerance, unit, known]
-        defaults = {"max_epochs": 100, "batch_size": 2, "val_interval": 2}
+        defaults = {"max_epochs": 100, "batch_size": 2, "val_interval": 2, "crop_pos": 2, "crop_neg": 1, "crop_classes": None}
         assert {name: get(name) for name in defaults} == {**defaults, **training}
 
 
@@ -110,8 +126,9 @@ def assert_scaled_to_0_and_1(intensity: Any, preset: str) -> None:
     image = torch.from_numpy(np.random.default_rng(0).normal(scale=500, size=(2, 9, 8, 7)).astype("float32"))
     image[1] += 900
     scaled = intensity({"image": image.clone(), "label": image})
-    if preset == "custom":
-        expected = [(channel + 160) / 400 for channel in image]
+    if preset in WINDOWS:
+        low, high = WINDOWS[preset]
+        expected = [(channel - low) / (high - low) for channel in image]
     else:
         bounds = [np.percentile(channel, (0.5, 99.5)) for channel in image]
         expected = [(channel - low) / (high - low) for channel, (low, high) in zip(image, bounds, strict=True)]
@@ -131,6 +148,30 @@ def test_the_steps_in_one() -> None:
     get = parts("inference.json")
     assert isinstance(get("preprocessing"), Compose)
     assert [*get("preprocessing").transforms] == get("deterministic_transforms")
+
+
+def test_the_merged_classes_reach_all_that_counts_or_names_classes(phantoms: Path, tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"merge_labels": {"abdomen": ["vessel", "liver"], "kidney": [2]}, "output_dir": tmp_path}
+    classes = {"0": "background", "1": "abdomen", "2": "kidney"}
+    cases = {"training": [0], "validation": [0]}
+    for files, given in ((["train.json"], {"cases": cases}), (["train.json", "evaluate.json"], {}), (["inference.json"], {})):
+        get = parts(*files, **settings, **given)
+        assert (get("classes"), get("num_classes")) == (classes, 3)
+        read = get("deterministic_transforms")[0]
+        assert (read.stored, read.values, read.merged) == ([0, 1, 2, 3], [0, 1, 2], {3: 1})
+        assert get("network_def").decoder.heads[0].out_channels == 3
+    assert [one.values.tolist() for one in get("postprocessing").transforms if hasattr(one, "values")] == [[0, 1, 2]]
+    get = parts("train.json", "evaluate.json", **settings)
+    assert get("metrics").labels == {1: "abdomen", 2: "kidney"}
+    label = get("metrics").open_reference(str(phantoms / "labels" / "phantom_000.nii.gz"))
+    assert np.unique(label.read()).tolist() == [0, 1, 2]
+    shown = get("validate#postprocessing").transforms
+    assert [one.values.tolist() for one in shown if hasattr(one, "values")] == [[0, 1, 2]]
+    get = parts("train.json", cases=cases, **settings)
+    (of_class,) = get("validate#additional_metrics").values()
+    assert of_class.metric_fn.names == ["val_dice_abdomen", "val_dice_kidney"]
+    dicom = parts("inference.json", "overlays/dicom_seg.yaml", **settings)("postprocessing").transforms[-1]
+    assert dicom.names == {1: "abdomen", 2: "kidney"}
 
 
 def test_voxels_to_be_ignored_reach_all_that_counts_voxels(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def rise_and_fall(steps: int) -> list[float]:
 
 
 def test_cached_trains_the_decoder_on_embeddings_of_three_views_drawn_from_a_cache(tmp_path: Path) -> None:
-    get = with_overlay("cached", output_dir=tmp_path, cache_limit=5, crop_pos=5, crop_neg=3)
+    get = with_overlay("cached", output_dir=tmp_path, cache_limit=5, crop_pos=5, crop_neg=3, crop_classes=[1, 2, 3, 4])
     cache, network = get("embedding_cache"), get("network_def")
     (draw,) = get("train#preprocessing").transforms
     assert (type(cache), type(draw)) == (EmbeddingCache, DrawEmbeddingsd)
@@ -79,6 +79,7 @@ def test_cached_trains_the_decoder_on_embeddings_of_three_views_drawn_from_a_cac
     assert (cache.encoder, cache.device, cache.num_workers) == (network.encoder, torch.device("cpu"), 1)
     assert (cache.store.folder, cache.store.limit) == (tmp_path / "embeddings", 5)
     assert (draw.store, draw.keys, draw.roi_depth, draw.pos_fraction) == (cache.store, cache.keys, 8, 5 / 8)
+    assert draw.crop_classes == [1, 2, 3, 4]
     trained, handlers = get("trained_module"), get("train#handlers")
     assert isinstance(trained, EmbeddingsToLogits)
     assert get("train#trainer").network is trained

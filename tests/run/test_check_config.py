@@ -1,6 +1,5 @@
 """What means nothing in a run's configuration is said before any work, in a sentence; what means something passes."""
 
-import itertools
 from ast import literal_eval
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ CONFIGS = ROOT / "configs"
 RUNS = {"train": ("train.json",), "evaluate": ("train.json", "evaluate.json"), "inference": ("inference.json",)}
 RUN_IDS = {"evaluate.json": "evaluating", "inference.json": "inference"}
 PRESETS = sorted(path.relative_to(CONFIGS).as_posix() for path in (CONFIGS / "datasets").glob("*.yaml"))
+WITH_NETWORK = "datasets/custom.yaml"
 NETWORKS = sorted(path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob("networks/*.yaml"))
 OVERLAYS = sorted(path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob("overlays/*.yaml"))
 ONLY_TRAIN = ("cached", "cost", "multi_gpu", "joint_dice", "two_stage")
@@ -58,7 +58,7 @@ def preset(folder: Path, text: str) -> Path:
 
 
 @pytest.mark.parametrize("run", RUNS)
-@pytest.mark.parametrize("names", [(), *((name,) for name in PRESETS), *itertools.product(NETWORKS, PRESETS)], ids=str)
+@pytest.mark.parametrize("names", [(), *((name,) for name in PRESETS), *((name, WITH_NETWORK) for name in NETWORKS)], ids=str)
 def test_every_preset_and_network_passes_in_every_run(run: str, names: tuple[str, ...]) -> None:
     checked(*RUNS[run], *names)
 
@@ -226,8 +226,19 @@ OUT_OF_RANGE = {
     "axcodes": ["ras", "RA", "RASA", "RRS", "RLS", "xyz"],
     "spacing": ["[0,1,1]", "[1,1]", "[-2,1,1]", "1", "['1',1,1]"],
     "labels": ["{0: background}", "{0: background, 1: False}", "{1: a, 0: b}", "{0: a, 1: a}", "{0: a, x: b}", "[a, b]"],
+    "merge_labels": [
+        "[1]",
+        "{lung: 1}",
+        "{lung: []}",
+        "{lung: lung}",
+        "{lung: [1.5]}",
+        "{'a:b': [1]}",
+        "{$a: [1]}",
+        "{1: [1]}",
+    ],
     "ignore_label": ["255", "[a]", "[1.5]", "['3']"],
     "class_weights": ["1", "[1, -1]", "[a, b]"],
+    "crop_classes": ["1", "[1, -1]", "[a, b]", "balance"],
     "val_fraction": ["1", "-0.2", "20"],
     "max_epochs": ["0", "-3", "2.5"],
     "epoch_length": ["0"],
@@ -322,11 +333,28 @@ def test_each_of_two_stages_needs_an_epoch(options: dict[str, Any], found: str) 
         ({"ignore_label": [255, 1]}, "--ignore_label has 1, which labels names as a class"),
         ({"class_weights": [1, 2, 3]}, "--class_weights has 3 numbers and labels names 2 classes; give one for each"),
         ({"class_weights": [0, 0]}, "--class_weights holds zeros alone"),
+        ({"crop_classes": [1, 2, 3]}, "--crop_classes has 3 numbers and labels names 2 classes; give one for each"),
+        ({"crop_classes": [0, 0]}, "--crop_classes holds zeros alone"),
+        ({"merge_labels": {"organ": ["foregrounds"]}}, "--merge_labels names 'foregrounds' for 'organ', which labels does not"),
+        ({"merge_labels": {"organ": [1]}, "class_weights": [1, 2, 3]}, "merge_labels makes, with the background, 2 classes"),
+        ({"merge_labels": {"organ": [1]}, "num_classes": 3}, "merge_labels makes, with the background, 2 values"),
     ],
 )
 def test_ignored_values_and_weights_fit_the_classes(options: dict[str, Any], said: str) -> None:
     assert said in refusal(**options)
-    checked(ignore_label=[255], class_weights=[0, 0.5])
+    checked(ignore_label=[255], class_weights=[0, 0.5], merge_labels={"organ": ["foreground"]}, crop_classes=[0, 1])
+    checked(crop_classes="balanced")
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_the_weights_fit_the_classes_that_are_trained(tmp_path: Path, run: str) -> None:
+    labels = 'labels: {"0": background, "1": left lung, "2": right lung, "3": lesion}\n'
+    merged = f"{labels}merge_labels: {{lung: [left lung, 2], lesion: [lesion]}}\nclass_weights: [1, 1, 5]\n"
+    checked(*RUNS[run], preset(tmp_path, merged))
+    checked(*RUNS[run], "datasets/synapse.yaml", preset(tmp_path, f"class_weights: {[1] * 9}\n"))
+    checked(*RUNS[run], "datasets/synapse.yaml", preset(tmp_path, f"merge_labels: {{}}\nclass_weights: {[1] * 14}\n"))
+    file = preset(tmp_path, f"{labels}class_weights: [1, 1, 5]\n")
+    assert f"{file}: class_weights has 3 numbers and labels names 4 classes" in refusal(*RUNS[run], file)
 
 
 def test_nothing_as_a_value_is_refused_where_it_would_be_passed_over() -> None:
@@ -395,6 +423,7 @@ def test_every_plain_value_of_the_run_configs_and_overlays_has_a_range() -> None
     assert plain - RANGES.keys() - parts == set()
 
 
+WINDOW = "{{_target_: ScaleIntensityRanged, keys: image, a_min: {}, a_max: 240, b_min: 0, b_max: 1}}"
 PRESET_FAULTS = {
     "batch_size: 0": "batch_size must be a whole number of at least 1, got 0",
     "labels: {0: background, 1: no}": "labels must be names by label value",
@@ -406,6 +435,10 @@ PRESET_FAULTS = {
     "intensity: {_target_: ScaleIntensityRanged, keys: image, a_min: 240, a_max: -160, b_min: 0, b_max: 1}": (
         "intensity#a_min is 240 and a_max is -160; a_min must be below a_max"
     ),
+    f"modalities: 2\nintensity: [{WINDOW.format(-160)}]": "intensity has 1 transforms and modalities is 2; give one for",
+    f"modalities: 1\nintensity: [{WINDOW.format(0)}, {WINDOW.format(0)}]": "intensity has 2 transforms and modalities is 1;",
+    f"modalities: 2\nintensity: [{WINDOW.format(0)}, {WINDOW.format(300)}]": "intensity#1#a_min is 300 and a_max is 240; a_min",
+    f"modalities: 1\nintensity: [{WINDOW.format('low')}]": "intensity#0#a_min must be a number, got",
     "intensity: {_target_: ScaleIntensityRanged, keys: image, a_min: low, a_max: 1}": "intensity#a_min must be a number, got",
     "inferer: {_target_: scripts.inferers.VolumeInferer, roi_depth: '@roi_depth', overlap: 2}": "inferer#overlap must be",
     "resume: nope": "resume must be true or false, got 'nope'",

@@ -20,10 +20,10 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def assert_lies_on_its_image(entry: dict[str, str]) -> None:
-    """The mask of a report's entry was written, with exactly the shape and affine of its image."""
+    """The mask of a report's entry was written, with exactly the shape and affine of its image, whose channels come last."""
     assert entry["status"] == "written"
     image, mask = nib.load(entry["file"]), nib.load(entry["mask"])
-    assert mask.shape == image.shape
+    assert mask.shape == image.shape[:3]
     np.testing.assert_array_equal(mask.affine, image.affine)
 
 

@@ -44,9 +44,10 @@ def test_the_shell_completes_commands_options_and_names(shell: Shell, tmp_path: 
         return shell("sam3d", cwd=tmp_path, **words).stdout.split()
 
     (tmp_path / "mine.yaml").write_text("modalities: 1\n")
+    bundled = sorted(path.stem for path in (ROOT / "configs" / "datasets").glob("*.yaml"))
     assert completed("sam3d se") == ["segment"]
     assert completed("sam3d train DATA --max") == ["--max-epochs"]
-    assert completed("sam3d train DATA --preset ") == ["acdc", "custom", "hippocampus", "phantoms", "mine"]
+    assert completed("sam3d train DATA --preset ") == [*bundled, "mine"]
     assert "two_stage" in completed("sam3d train DATA --overlay t")
     assert completed("sam3d train DATA --network sam") == ["sam3d"]
 

@@ -1,4 +1,4 @@
-"""Label values, as a person chose them <-> the network's classes 0, 1, 2, ...
+"""Label values, as a person chose them, merged as the preset says <-> the network's classes 0, 1, 2, ...
 
 A voxel to be ignored, of one of the preset's `ignore_label`, has the number of classes K as its class: `ignore_index` in the
 configs and in the losses. No network predicts it, and what measures or draws crops leaves it out.
@@ -6,6 +6,8 @@ configs and in the losses. No network predicts it, and what measures or draws cr
 
 import logging
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,9 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import Transform
 
+from ...basics.classes import merged_values
+from ..formats.image_file import ImageFile
+from ..formats.open_image import open_image
 from .case_error import CaseError
 
 logger = logging.getLogger(__name__)
@@ -105,6 +110,51 @@ class ClassesToLabelsd(Transform):
         pred = data["pred"]
         values = self.values.to(pred.device)[pred.as_subclass(torch.Tensor).long()]
         return {**data, "pred": MetaTensor(values, meta=pred.meta)}
+
+
+def to_mask_values(label: np.ndarray, merged: Mapping[int, int]) -> np.ndarray:
+    """An array of a label file's values -> of those that masks have, in the same type. merged: of the former that differ, the
+    latter; others stay."""
+    if not merged:
+        return label
+    known = sorted(merged)
+    places = np.searchsorted(known, label).clip(max=len(known) - 1)
+    targets = np.array([merged[value] for value in known], label.dtype)
+    return np.where(np.array(known)[places] == label, targets[places], label)
+
+
+def open_label(path: str, labels: Mapping[str, str], merge_labels: Mapping[str, Sequence[str | int]] = {}) -> ImageFile:
+    """Opens a label file, whose voxels are read with the values that masks have.
+
+    Args:
+        path: of the file.
+        labels: label value -> name.
+        merge_labels: class -> the labels that it is made of, see `classes_of`.
+
+    Returns:
+        Its header, and the way to its voxels.
+
+    Raises:
+        CaseError: as `open_image` does.
+        ValueError: for labels that cannot be merged like this.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from scripts.data import open_label
+        >>> from scripts.data.phantoms import LABELS, write_phantoms
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = write_phantoms(Path(folder), {"test": 1}, shape=(16, 14, 8))
+        ...     label = open_label(f"{folder}/labels/phantom_000.nii.gz", LABELS, {"organ": ["kidney", "vessel"]})
+        ...     sorted({*label.read().ravel().tolist()})
+        [0.0, 2.0]
+    """
+    image = open_image(path)
+    return replace(image, read=partial(_read_merged, image, merged_values(labels, merge_labels)))
+
+
+def _read_merged(image: ImageFile, merged: Mapping[int, int]) -> np.ndarray:
+    return to_mask_values(np.rint(image.read()), merged)
 
 
 def to_classes(label: np.ndarray, values: list[int], ignored: Sequence[int] = ()) -> np.ndarray:

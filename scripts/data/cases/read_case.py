@@ -11,10 +11,11 @@ from monai.transforms import Transform
 from monai.utils.enums import MetaKeys, SpaceKeys
 
 from ...basics.case import Case, file_of
+from ...basics.classes import classes_of, merged_values
 from ...basics.geometry import reorientation
 from ..formats.image_file import ImageFile, Note
 from .case_error import CaseError
-from .label_values import ignored_values, label_values, to_classes
+from .label_values import ignored_values, label_values, to_classes, to_mask_values
 from .open_case import LABELS, headers_of
 
 DOUBT = "doubt"  # in `meta`: "rule; what was found", a text since batches are made of texts of any length
@@ -25,7 +26,7 @@ class ReadCased(Transform):
     """`image` -> MetaTensor (M, H, W, D), and `label` or `reference`, where there is one, (1, H, W, D) on the same grid.
 
     A `label`, for training, holds class numbers 0, 1, ... in place of the values, and where it is to be ignored the number of
-    classes; a `reference`, for evaluation, keeps the values.
+    classes; a `reference`, for evaluation, the values that masks have.
     `filename_or_obj` in `meta` is the path, of several modalities the first; `stored_shape` and `stored_affine` are the file's.
     Headers that were `opened` before are not opened again.
 
@@ -34,9 +35,10 @@ class ReadCased(Transform):
         labels: label value -> name; a label may hold no other value.
         empty_labels: accept labels without any structure. A `reference` may always be empty.
         ignore_label: further values, of voxels that nobody labelled. A case of such voxels alone is refused.
+        merge_labels: class -> the labels that it is made of, see `classes_of`. Empty: every label is a class.
 
     Raises:
-        ValueError: for a value that is in `labels` and in `ignore_label`.
+        ValueError: for a value that is in `labels` and in `ignore_label`, and for labels that cannot be merged like this.
         CaseError: which names the file, for whatever is wrong in the headers (`open_case`) or among the voxels.
 
     Example:
@@ -52,10 +54,17 @@ class ReadCased(Transform):
     """
 
     def __init__(
-        self, modalities: int, labels: Mapping[str, str], empty_labels: bool = False, ignore_label: Sequence[int] = ()
+        self,
+        modalities: int,
+        labels: Mapping[str, str],
+        empty_labels: bool = False,
+        ignore_label: Sequence[int] = (),
+        merge_labels: Mapping[str, Sequence[str | int]] = {},
     ) -> None:
         self.modalities = modalities
-        self.values = label_values(labels)
+        self.stored = label_values(labels)
+        self.values = label_values(classes_of(labels, merge_labels))
+        self.merged = {value: to for value, to in merged_values(labels, merge_labels).items() if to != value}
         self.ignored = ignored_values(ignore_label, labels)
         self.empty_labels = empty_labels
 
@@ -93,20 +102,21 @@ class ReadCased(Transform):
             found = f"found {stored.flat[np.abs(stored - label).argmax()]:g}"
             raise CaseError(file.path, "labels must be whole numbers", found, "resample it by nearest neighbours")
         found_values = np.unique(label)
-        wrong = [f"{value:g}" for value in found_values if value not in (*self.values, *self.ignored)]
+        wrong = [f"{value:g}" for value in found_values if value not in (*self.stored, *self.ignored)]
         if wrong:
-            rule = f"a label may hold the values of the preset, {', '.join(map(str, [*self.values, *self.ignored]))}"
+            rule = f"a label may hold the values of the preset, {', '.join(map(str, [*self.stored, *self.ignored]))}"
             found = f"found {', '.join(wrong[:5])}{', ...' if len(wrong) > 5 else ''}"
             raise CaseError(file.path, rule, found, "correct the label or the preset's list of labels")
         labelled = {*found_values} - {*self.ignored}
         if not labelled:
             found = f"every voxel is to be ignored ({', '.join(f'{value:g}' for value in found_values)})"
             raise CaseError(file.path, "some voxels must be labelled", found, "label it or leave it out")
-        if not (may_be_empty or self.empty_labels) and labelled == {0}:
+        if not (may_be_empty or self.empty_labels) and {self.merged.get(value, value) for value in labelled} == {0}:
             remedy = "label it, leave it out, or set empty_labels to true"
-            found = f"every voxel is background{' or to be ignored' * (len(found_values) > 1)}"
-            raise CaseError(file.path, "a label must show a structure", found, remedy)
-        return label
+            found = "every voxel is background" + " or to be ignored" * bool({*found_values} & {*self.ignored})
+            by_merging = ", since merge_labels has none of its labels" if labelled != {0} else ""
+            raise CaseError(file.path, "a label must show a structure", found + by_merging, remedy)
+        return to_mask_values(label, self.merged)
 
 
 def _turned(label: np.ndarray, file: ImageFile, image: ImageFile) -> np.ndarray:

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 class EmbeddingCache:
     """Fills a store with one entry for each case and view: `embedding` (D, C, h, w) in half precision, `label` (D, H, W), and
-    `counts` (D, 2) of background and labelled voxels; for a network with detail `image` (D, M, H, W) in half precision too.
+    `counts` (D, K) of voxels of each class; for a network with detail `image` (D, M, H, W) in half precision too.
 
     The key of an entry covers whatever it depends on: the bytes of the image and the label, the encoder's weights, every
     parameter of the preprocessing and the view, the code of their classes and of this one, the kind of device, and the versions
@@ -179,10 +179,10 @@ def _small(label: torch.Tensor) -> torch.Tensor:
 
 
 def _counts(label: torch.Tensor, ignore_index: int | None) -> torch.Tensor:
-    """(D, H, W) -> (D, 2): background and labelled voxels of every slice."""
-    background = (label == 0).sum((1, 2))
-    ignored = 0 if ignore_index is None else (label == ignore_index).sum((1, 2))
-    return torch.stack([background, label[0].numel() - background - ignored], 1)
+    """(D, H, W) -> (D, K): voxels of each class in every slice, up to the last class that is there."""
+    number = int(label.max()) + 1
+    counts = torch.stack([torch.bincount(part.flatten(), minlength=number) for part in label])
+    return counts[:, :ignore_index]  # the class of voxels to be ignored comes after all others
 
 
 def name_of(case: Mapping[Any, Any]) -> str:

@@ -13,6 +13,7 @@ import torch
 from monai.transforms import Compose
 
 from ...files.file_digest import digest
+from .per_channel import PerChanneld
 
 SCRIPTS = Path(__file__).parents[2]
 READING = (SCRIPTS / "basics", SCRIPTS / "data" / "formats", SCRIPTS / "data" / "cases")  # the code that reads files
@@ -33,9 +34,12 @@ def preprocessing_digest(transforms: Iterable[Any], *more: Any) -> str:
 
 
 def _flat(transforms: Iterable[Any]) -> Iterator[Any]:
-    """A Compose holds a random state of its own."""
+    """With the parts of those that have some. A Compose holds a random state of its own."""
     for transform in transforms:
-        yield from _flat(transform.transforms) if type(transform) is Compose else [transform]
+        if type(transform) is not Compose:
+            yield transform
+        if isinstance(transform, Compose | PerChanneld):
+            yield from _flat(transform.transforms)
 
 
 def _pickled(transforms: Any) -> bytes:

@@ -8,7 +8,7 @@ import torch
 from monai.data import MetaTensor
 
 from scripts.data import ClassesToLabelsd
-from scripts.data.cases.label_values import LARGEST, ignored_values, label_values, to_classes
+from scripts.data.cases.label_values import LARGEST, ignored_values, label_values, to_classes, to_mask_values
 
 PRESETS = {
     "consecutive": {"0": "background", "1": "liver", "2": "kidney"},
@@ -75,3 +75,11 @@ def test_a_value_that_is_a_class_and_ignored_is_refused() -> None:
     with pytest.raises(ValueError, match="got 4 in labels and in ignore_label; remove it from one of them"):
         ignored_values([9, 4], PRESETS["numbers"])
     assert ignored_values([255, -1, 255], PRESETS["numbers"]) == [-1, 255]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int64])
+def test_values_are_merged_and_others_stay(dtype: type) -> None:
+    values = np.array([[0, 1, 2, 5], [7, 255, -1, 300]], dtype)
+    merged = to_mask_values(values, {2: 1, 5: 0})
+    assert (merged.tolist(), merged.dtype) == ([[0, 1, 1, 0], [7, 255, -1, 300]], dtype)
+    assert to_mask_values(values, {}) is values

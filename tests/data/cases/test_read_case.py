@@ -11,7 +11,7 @@ import torch
 from monai.data import MetaTensor, list_data_collate
 from monai.transforms import EnsureChannelFirst, LoadImage
 
-from scripts.data import CaseError, ReadCased
+from scripts.data import CaseError, ReadCased, open_label
 from scripts.data.cases.read_case import read_from
 from scripts.data.phantoms import reorient
 
@@ -271,3 +271,37 @@ def test_background_alone_among_what_is_ignored_shows_no_structure(tmp_path: Pat
     with pytest.raises(CaseError, match="must show a structure; every voxel is background or to be ignored"):
         ReadCased(1, LABELS, ignore_label=[9])(case)
     assert ReadCased(1, LABELS, True, [9])(case)["label"].unique().tolist() == [0, 3]
+
+
+MERGED = {"organ": [3, "kidney"]}
+THREE = {**SPARSE, "9": "vessel"}
+
+
+def test_merged_labels_are_one_class_and_those_not_named_are_background(tmp_path: Path) -> None:
+    values = good_label((0, 3, 7, 9, 255))
+    case = write(tmp_path, good_image(), values)
+    read = ReadCased(1, THREE, ignore_label=[255], merge_labels={"organ": [9, 7]})
+    classes = np.select([np.isin(values, [7, 9]), values == 255], [1, 2], 0)
+    np.testing.assert_array_equal(read(case)["label"][0].numpy(), classes)
+    reference = read({"image": case["image"], "reference": case["label"]})["reference"]
+    of_masks = np.select([np.isin(values, [7, 9]), values == 255], [7, 255], 0)
+    np.testing.assert_array_equal(reference[0].numpy(), of_masks)
+    shown = open_label(case["label"], THREE, {"organ": [9, 7]}).read()
+    np.testing.assert_array_equal(shown[0], of_masks)
+
+
+def test_a_value_that_is_merged_into_nothing_is_still_one_of_the_labels(tmp_path: Path) -> None:
+    with pytest.raises(CaseError, match="may hold the values of the preset, 0, 3, 7, 9; found 4;"):
+        ReadCased(1, THREE, merge_labels=MERGED)(write(tmp_path, good_image(), good_label((0, 3, 4))))
+
+
+def test_a_case_with_none_of_the_classes_is_refused_like_an_empty_one(tmp_path: Path) -> None:
+    case = write(tmp_path, good_image(), good_label((0, 9)))
+    with pytest.raises(CaseError, match="structure; every voxel is background, since merge_labels has none of its labels;"):
+        ReadCased(1, THREE, merge_labels=MERGED)(case)
+    assert ReadCased(1, THREE, True, merge_labels=MERGED)(case)["label"].unique().tolist() == [0]
+
+
+def test_labels_that_cannot_be_merged_are_refused() -> None:
+    with pytest.raises(ValueError, match="merge_labels names 'liver' for 'b', which is in 'a' already"):
+        ReadCased(1, SPARSE, merge_labels={"a": [3], "b": ["liver"]})

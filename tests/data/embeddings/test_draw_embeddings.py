@@ -1,6 +1,7 @@
 """Crops of cached embeddings are those of the uncached path: same numbers, same distribution."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,8 +9,8 @@ import torch
 from monai.losses import DiceCELoss
 from monai.transforms import Compose, RandCropByPosNegLabeld, ScaleIntensityd, SpatialPadd
 
-from scripts.data import DrawEmbeddingsd, EmbeddingCache, EmbeddingStore, ReadCased, read_datalist
-from scripts.data.embeddings.embedding_cache import name_of
+from scripts.data import DrawEmbeddingsd, EmbeddingCache, EmbeddingStore, RandCropLabelledd, ReadCased, read_datalist
+from scripts.data.embeddings.embedding_cache import _counts, name_of
 from scripts.data.phantoms import LABELS
 from scripts.losses import DeepSupervision
 from scripts.networks import SAM3D, EmbeddingsToLogits
@@ -58,6 +59,25 @@ def test_crops_are_drawn_as_monai_draws_them(labelled: torch.Tensor) -> None:
     theirs = np.array([int(crop({"position": position, "label": label})[0]["position"].min()) for _ in range(2000)])
     frequencies = [np.bincount(drawn, minlength=DEPTH - ROI + 1) / len(drawn) for drawn in (ours, theirs)]
     assert np.abs(frequencies[0] - frequencies[1]).max() < 0.04  # four standard deviations
+
+
+@pytest.mark.parametrize("crop_classes", ["balanced", [1, 1, 8], [0, 0, 1]])
+def test_by_class_too_crops_are_drawn_as_without_the_cache(crop_classes: Any) -> None:
+    """The distribution over first slices, of a rare class and a large one, against RandCropLabelledd."""
+    label = torch.zeros(1, 3, 4, DEPTH)
+    label[..., 7:12] = 1
+    label[0, 1, 2, 3] = 2
+    cache = NumberedSlices(torch.zeros(DEPTH, dtype=torch.int64))
+    cache.store._memory["key"]["counts"] = _counts(label[0].movedim(-1, 0).byte(), None)
+    ours = starts(DrawEmbeddingsd(cache, ROI, pos=2, neg=1, crop_classes=crop_classes), 4000)
+    position = torch.arange(DEPTH).expand(1, 3, 4, DEPTH)
+    size = {"spatial_size": (3, 4, ROI), "pos": 2, "neg": 1, "num_samples": 2000}
+    crop = RandCropLabelledd(None, crop_classes, keys=["position"], label_key="label", **size).set_random_state(seed=0)
+    theirs = np.array([int(one["position"].min()) for one in crop({"position": position, "label": label})])
+    frequencies = [np.bincount(drawn, minlength=DEPTH - ROI + 1) / len(drawn) for drawn in (ours, theirs)]
+    assert np.abs(frequencies[0] - frequencies[1]).max() < 0.05  # four standard deviations
+    again = starts(DrawEmbeddingsd(cache, ROI, pos=2, neg=1, crop_classes=crop_classes), 50)
+    assert again.tolist() == ours[:50].tolist()  # by the seed
 
 
 @pytest.mark.parametrize("voxels", [0, 12], ids=["only background", "only labelled"])
@@ -132,5 +152,6 @@ def test_where_all_of_a_view_is_to_be_ignored_any_slice_is_drawn() -> None:
     nothing = NumberedSlices(torch.zeros(DEPTH, dtype=torch.int64))
     (entry,) = nothing.store._memory.values()
     entry["counts"][:] = 0
-    drawn = starts(DrawEmbeddingsd(nothing, ROI, pos=2, neg=1), 400)
-    assert {*drawn.tolist()} == {*range(DEPTH - ROI + 1)}
+    for crop_classes in (None, "balanced"):
+        drawn = starts(DrawEmbeddingsd(nothing, ROI, pos=2, neg=1, crop_classes=crop_classes), 400)
+        assert {*drawn.tolist()} == {*range(DEPTH - ROI + 1)}
