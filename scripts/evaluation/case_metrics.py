@@ -86,7 +86,8 @@ class CaseMetrics:
         """Measures one case.
 
         Args:
-            output: with `pred` and `reference` (1, H, W, D) on one grid, `mask` and the files they came from.
+            output: with `pred` and `reference` (1, H, W, D) on one grid, `mask` and the files they came from. Where only some
+                classes of the reference are `annotated`, the others are not measured.
 
         Raises:
             ValueError: if mask and reference lie on different grids.
@@ -109,8 +110,11 @@ class CaseMetrics:
         if self.ignore_label:
             ignored = torch.isin(expected, torch.tensor(self.ignore_label, dtype=expected.dtype, device=expected.device))
             found, expected = found.masked_fill(ignored, 0), expected.masked_fill(ignored, 0)
+        annotated = output.get("annotated", list(self.labels.values()))
         for value, name in self.labels.items():
             metrics = segmentation_metrics(found, expected, value, spacing, **self.nsd)
+            if name not in annotated:
+                metrics = dict.fromkeys(metrics) | {"voxels": metrics["voxels"]}
             self.rows.append({"case": case, "class": name, **metrics})
 
     def finish(self) -> None:
@@ -126,18 +130,22 @@ class CaseMetrics:
         write_json(means, summary)
         for name, values in summary["classes"].items():
             shown = ", ".join(f"{key} {values[key]['mean']:.4g}" for key in MEASURES if values[key]["mean"] is not None)
-            logger.info("%s: %s", name, shown)
+            unknown = f"; not annotated in {values['not_annotated']} cases" if values["not_annotated"] else ""
+            logger.info("%s: %s%s", name, shown, unknown)
         mean = "undefined, no class is there" if summary["mean_dice"] is None else f"{summary['mean_dice']:.4f}"
         logger.info("mean Dice %s over %d cases; %s", mean, summary["cases"], self.folder)
         draw_overlays(self._examples(), self.labels, picture, self.open_image)
 
     def summary(self) -> dict[str, Any]:
-        """Per class and measure: mean, median, and how many cases count; per class, how many had it on no side (excluded)."""
+        """Per class and measure: mean, median, and how many cases count; per class, in how many it was on no side (excluded),
+        and in how many nobody annotated it."""
         classes: dict[str, Any] = {}
         for name in self.labels.values():
             rows = [row for row in self.rows if row["class"] == name]
             classes[name] = {measure: _statistics([row[measure] for row in rows]) for measure in MEASURES}
-            classes[name]["absent_and_excluded"] = sum(row["dice"] is None for row in rows)
+            unknown = sum(row["voxels_reference"] is None for row in rows)
+            classes[name]["absent_and_excluded"] = sum(row["dice"] is None for row in rows) - unknown
+            classes[name]["not_annotated"] = unknown
             classes[name]["hd95_missing"] = sum(row["dice"] is not None and row["hd95_voxels"] is None for row in rows)
         means = [c["dice"]["mean"] for c in classes.values() if c["dice"]["mean"] is not None]
         return {

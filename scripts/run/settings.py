@@ -30,6 +30,7 @@ CLASSES: dict[str, Changes] = {
     "validate#postprocessing": Changes.MASK,
     **dict.fromkeys(("seed", "val_fraction", "empty_labels", "cases"), Changes.TRAINING),
     **dict.fromkeys(("ignore_label", "ignore_index", "ignored_to_zero", "zero_to_ignored", "class_weights"), Changes.TRAINING),
+    **dict.fromkeys(("label_sets", "structures"), Changes.TRAINING),
     **dict.fromkeys(("cached_views", "turned_views", "embedding_cache", "draw_embeddings", "join_pixels"), Changes.TRAINING),
     **dict.fromkeys(("crop_pos", "crop_neg", "pad_depth", "random_crop", "augmentation"), Changes.TRAINING),
     **dict.fromkeys(("train", "validate"), Changes.TRAINING),

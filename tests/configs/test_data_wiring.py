@@ -52,7 +52,7 @@ def test_a_volume_is_turned_resampled_scaled_fitted_and_padded_in_this_order(ste
 
 
 def test_both_loaders_of_a_training_run_begin_with_these_steps_and_only_training_goes_on_at_random() -> None:
-    get = parts("train.json", cases={"training": [0], "validation": [0]}, crop_pos=5, crop_neg=3)
+    get = parts("train.json", cases={"training": [{}], "validation": [{}]}, crop_pos=5, crop_neg=3)
     steps, train, validate = (
         get(part) for part in ("deterministic_transforms", "train#preprocessing", "validate#preprocessing")
     )
@@ -135,29 +135,36 @@ def test_the_steps_in_one() -> None:
 
 def test_voxels_to_be_ignored_reach_all_that_counts_voxels(tmp_path: Path) -> None:
     settings = {"ignore_label": [255, 9], "class_weights": [1, 2, 3, 4], "output_dir": tmp_path}
-    get = parts("train.json", cases={"training": [0], "validation": [0]}, **settings)
+    get = parts("train.json", cases={"training": [{}], "validation": [{}]}, **settings)
     loss, read, crop = get("loss").loss, get("deterministic_transforms")[0], get("random_crop")[-1]
     assert (loss.ignore_index, loss.dice.ignore_index, loss.weight) == (4, 4, [1, 2, 3, 4])
     assert (read.ignored, crop.ignore_index) == ([9, 255], 4)
     key, of_class = get("validate#key_metric"), get("validate#additional_metrics")
     assert [one.metric_fn.ignore_index for one in (*key.values(), *of_class.values())] == [4, 4]
-    case = {"pred": torch.rand(4, 2, 2, 2), "label": torch.full((1, 2, 2, 2), 4)}
-    assert get("validate#postprocessing")(case)["label"].sum((1, 2, 3)).tolist() == [0, 0, 0, 0, 8]
     cache = parts("train.json", "overlays/cached.yaml", cases={"training": [], "validation": []}, **settings)("embedding_cache")
     assert cache.ignore_index == 4
     for pipeline in cache.pipelines:
         assert sum(step.by for step in pipeline.transforms if type(step).__name__ == "ShiftClassesd") == 0
-    joint = parts("train.json", "overlays/joint_dice.yaml", **settings)("loss").loss
+    joint = parts("train.json", "overlays/joint_dice.yaml", cases={"training": [], "validation": []}, **settings)("loss").loss
     assert (joint.ignore_index, joint.weight) == (4, [1, 2, 3, 4])
     evaluation = parts("train.json", "evaluate.json", **settings)
     assert evaluation("metrics").ignore_label == [255, 9]
+
+
+def test_what_nobody_annotated_reaches_the_losses_and_the_metrics() -> None:
+    partly = {"annotated": ["liver", "vessel"], "label_set": 5}
+    cases = {"training": [{}, partly], "validation": []}
+    get, joint = (parts("train.json", *more, cases=cases) for more in ((), ("overlays/joint_dice.yaml",)))
+    metrics = [*get("validate#key_metric").values(), *get("validate#additional_metrics").values()]
+    for part in (get("loss").loss, joint("loss").loss, *(metric.metric_fn for metric in metrics)):
+        assert part.label_sets == {5: [2]}
 
 
 @pytest.mark.parametrize(("ignore_label", "outside"), [([], 0), ([255], 4)])
 def test_what_lies_outside_of_the_image_is_ignored_where_anything_is(ignore_label: list[int], outside: int) -> None:
     """Padding in the plane and along the depth, and what a rotation brings in; the volume is all of one class."""
     turned = {"augmentation#0#prob": 1, "augmentation#0#scale_range": [0, 0, 0]}
-    get = parts("train.json", cases={"training": [0], "validation": [0]}, ignore_label=ignore_label, **turned)
+    get = parts("train.json", cases={"training": [{}], "validation": [{}]}, ignore_label=ignore_label, **turned)
     steps = [step for step in get("train#preprocessing").transforms if "label" in getattr(step, "keys", "label")]
     padded = {"image": torch.ones(1, 32, 40, 5), "label": torch.ones(1, 32, 40, 5)}
     (first,) = [number for number, name in enumerate(names(steps)) if name == "ResizeInPlaned"]

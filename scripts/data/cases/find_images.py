@@ -108,15 +108,19 @@ def read_references(
         path = folder / "dataset.json"
         content = read_json(path)
         require_same_names(path, content, labels or {}, ignore_label)
-        listed = list_cases(path, content, part, labelled=True)
+        listed = list_cases(path, content, part, labelled=True, labels=labels or {})
     elif part in ("training", "validation"):
         listed = read_datalist(dataset_dir, val_fraction, seed, labels, ignore_label)[part]
         if val_fraction == 0 and part == "validation":
             raise ValueError("with val_fraction 0 there are no cases for validation; evaluate another part, such as test")
     else:
         raise ValueError(f"part must be 'training', 'validation' or 'test', got {part!r}")
-    cases: list[Case] = [{"image": case["image"], "reference": case.pop("label")} for case in listed.cases]
-    return _with_names_of_their_own(_listed(cases, listed, folder))
+    return _with_names_of_their_own(_listed([_with_reference(case) for case in listed.cases], listed, folder))
+
+
+def _with_reference(case: Case) -> Case:
+    reference: Case = {"image": case["image"], "reference": case.pop("label")}
+    return {**reference, "annotated": case["annotated"]} if "annotated" in case else reference
 
 
 def _in_folder(folder: Path, output_dir: Path) -> Listed[NamedCase]:

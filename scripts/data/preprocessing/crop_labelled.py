@@ -10,7 +10,8 @@ from monai.transforms import RandCropByPosNegLabeld
 class RandCropLabelledd(RandCropByPosNegLabeld):
     """MONAI's `RandCropByPosNegLabeld`, whose centres are never voxels to be ignored: neither structure nor background.
 
-    Where all voxels are to be ignored, which preprocessing may bring about, any may be the centre.
+    Classes below 0, of label sets (`label_sets`), count as background. Where all voxels are to be ignored, which preprocessing
+    may bring about, any may be the centre.
 
     Args:
         ignore_index: class of those voxels; None: there are none, and this is MONAI's.
@@ -38,10 +39,11 @@ class RandCropLabelledd(RandCropByPosNegLabeld):
         bg_indices: Any = None,
         image: torch.Tensor | None = None,
     ) -> None:
-        if self.ignore_index is not None and label is not None:
+        if label is not None and (self.ignore_index is not None or label.min() < 0):
             classes = np.asarray(label).ravel()
-            labelled = np.flatnonzero((classes > 0) & (classes != self.ignore_index))
-            background = np.flatnonzero(classes == 0)
+            ignored = np.zeros_like(classes, bool) if self.ignore_index is None else classes == self.ignore_index
+            labelled = np.flatnonzero((classes > 0) & ~ignored)
+            background = np.flatnonzero(classes <= 0)
             anywhere = np.arange(classes.size)
             # Of each kind, lest MONAI warns in every step of a volume that has one kind alone.
             fg_indices = next(filter(len, (labelled, background, anywhere)))
