@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, median
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -25,7 +26,7 @@ MEASURES = ("dice", "hd95_mm", "hd95_voxels", "nsd")
 
 
 class CaseMetrics:
-    """Compares `pred` with `reference` in the file's own space, class by class.
+    """Compares `pred` with `reference` in the file's own space, class by class, or region by region.
 
     Args:
         output_dir: of the tables and the picture.
@@ -35,6 +36,7 @@ class CaseMetrics:
         nsd_unit: see `segmentation_metrics`.
         spacing_known: False if the headers' spacing means nothing; what would be in mm is then left blank.
         ignore_label: values of the reference where nothing is measured: mask and reference both count as background there.
+        regions: name -> label values; if there are any, these are measured instead of the labels one by one.
 
     Example:
         >>> import torch
@@ -60,9 +62,11 @@ class CaseMetrics:
         nsd_unit: str,
         spacing_known: bool = True,
         ignore_label: Sequence[int] = (),
+        regions: Mapping[str, Sequence[int]] = MappingProxyType({}),
     ) -> None:
         self.folder = Path(output_dir)
         self.labels = {int(value): name for value, name in labels.items() if int(value) > 0}
+        self.structures = dict(regions) or {name: [value] for value, name in self.labels.items()}
         self.open_image = open_image
         self.nsd = {"nsd_tolerance": nsd_tolerance, "nsd_unit": nsd_unit}
         self.spacing_known = spacing_known
@@ -111,9 +115,10 @@ class CaseMetrics:
             ignored = torch.isin(expected, torch.tensor(self.ignore_label, dtype=expected.dtype, device=expected.device))
             found, expected = found.masked_fill(ignored, 0), expected.masked_fill(ignored, 0)
         annotated = output.get("annotated", list(self.labels.values()))
-        for value, name in self.labels.items():
-            metrics = segmentation_metrics(found, expected, value, spacing, **self.nsd)
-            if name not in annotated:
+        for name, values in self.structures.items():
+            mask_of, reference_of = (torch.isin(side, torch.tensor(values).to(side)) for side in (found, expected))
+            metrics = segmentation_metrics(mask_of, reference_of, True, spacing, **self.nsd)
+            if any(self.labels[value] not in annotated for value in values):
                 metrics = dict.fromkeys(metrics) | {"voxels": metrics["voxels"]}
             self.rows.append({"case": case, "class": name, **metrics})
 
@@ -140,7 +145,7 @@ class CaseMetrics:
         """Per class and measure: mean, median, and how many cases count; per class, in how many it was on no side (excluded),
         and in how many nobody annotated it."""
         classes: dict[str, Any] = {}
-        for name in self.labels.values():
+        for name in self.structures:
             rows = [row for row in self.rows if row["class"] == name]
             classes[name] = {measure: _statistics([row[measure] for row in rows]) for measure in MEASURES}
             unknown = sum(row["voxels_reference"] is None for row in rows)

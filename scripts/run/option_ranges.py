@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeGuard
 
+from ..basics.regions import wrong_regions
 from .paths import PATHS
 
 
@@ -54,6 +55,15 @@ def _are_labels(value: Any) -> bool:
     return named and len(keys) > 1 and keys[0] == 0 and keys == sorted(set(keys)) and keys[-1] < 2**16
 
 
+def _are_regions(value: Any) -> bool:
+    """By their form."""
+    if not isinstance(value, Mapping) or not all(isinstance(name, str) and name.strip() for name in value):
+        return False
+    if any("#" in name or "::" in name for name in value):  # MONAI's parts of ids
+        return False
+    return all(isinstance(members, list | tuple) and members and all(map(_is_whole, members)) for members in value.values())
+
+
 def _are_axcodes(value: Any) -> bool:
     return isinstance(value, str) and sorted("RAS".find({"L": "R", "P": "A", "I": "S"}.get(c, c)) for c in value) == [0, 1, 2]
 
@@ -75,6 +85,7 @@ RANGES: dict[str, Range] = {
     "early_stopping_patience": whole(1),
     "first_stage_epochs": Range("a whole number from 1 to below max_epochs", _is_whole),  # the rest: contradictions
     "num_classes": whole(2),
+    "out_channels": whole(1),
     "ignore_index": optional(whole(2)),
     "num_workers": whole(0),
     "labels": Range(
@@ -82,9 +93,15 @@ RANGES: dict[str, Range] = {
         "off, yes and on without quotes are no text)",
         _are_labels,
     ),
+    "regions": Range(
+        "names without # and ::, each with one or more label values, such as {whole tumour: [1, 2, 3], core: [3]}", _are_regions
+    ),
+    "region_values": sequence("a list of label values, one for each region", None, _is_whole),
     "ignore_label": sequence("a list of whole numbers, values in your labels, such as [255]", None, _is_whole),
     "class_weights": optional(
-        sequence("a list of numbers of at least 0, one for each class, background first", None, AT_LEAST_0.holds)
+        sequence(
+            "a list of numbers of at least 0, one for each class, background first, or for each region", None, AT_LEAST_0.holds
+        )
     ),
     "axcodes": Range("three capitals, one each of R or L, A or P, S or I, such as RAS", _are_axcodes),
     "spacing": sequence(
@@ -133,15 +150,24 @@ RISING = (("lower", "upper"), ("a_min", "a_max"), ("b_min", "b_max"))
 
 def contradictions(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """(id, what is wrong with it) where settings that are fine by themselves cannot go together."""
-    labels, classes = config.get("labels"), config.get("num_classes")
+    labels, classes, regions = config.get("labels"), config.get("num_classes"), config.get("regions") or {}
     if _is_whole(classes) and isinstance(labels, Mapping) and classes != len(labels):
         yield "num_classes", f"is {classes} and labels names {len(labels)} values; leave num_classes out"
     known = {str(value) for value in labels} if isinstance(labels, Mapping) else set()
     ignored, weights = config.get("ignore_label"), config.get("class_weights")
     if isinstance(ignored, Sequence) and (both := known & set(map(str, ignored))):
         yield "ignore_label", f"has {min(both)}, which labels names as a class; remove it from one of the two"
-    if known and isinstance(weights, Sequence) and len(weights) != len(known):
+    if isinstance(labels, Mapping):
+        yield from wrong_regions(labels, regions, config.get("region_values") or [])
+    if regions:
+        yield from _wrong_loss(config.get("loss"))
+    if regions and isinstance(weights, Sequence) and len(weights) != len(regions):
+        yield "class_weights", f"has {len(weights)} numbers and there are {len(regions)} regions; give one for each"
+    elif known and not regions and isinstance(weights, Sequence) and len(weights) != len(known):
         yield "class_weights", f"has {len(weights)} numbers and labels names {len(known)} classes; give one for each"
+    outputs = config.get("out_channels")
+    if _is_whole(outputs) and known and outputs != len(regions or known):
+        yield "out_channels", f"is {outputs} and the preset needs {len(regions or known)} outputs; leave out_channels out"
     if isinstance(weights, Sequence) and not any(weights):
         yield "class_weights", "holds zeros alone; give a number above 0 to the classes that count"
     first, epochs = config.get("first_stage_epochs"), config.get("max_epochs")
@@ -161,3 +187,9 @@ def contradictions(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             first, second = intensity.get(low, 0), intensity.get(high, 1)
             if _is_number(first) and _is_number(second) and first >= second:
                 yield f"intensity#{low}", f"is {first} and {high} is {second}; {low} must be below {high}"
+
+
+def _wrong_loss(loss: Any) -> Iterator[tuple[str, str]]:
+    of_stage = loss.get("loss") if isinstance(loss, Mapping) else None
+    if isinstance(of_stage, Mapping) and of_stage.get("_target_") == "scripts.losses.JointDiceCELoss":
+        yield "loss#loss", "is JointDiceCELoss, of classes that exclude each other, and regions overlap; leave joint_dice out"

@@ -20,7 +20,11 @@ class Changes(StrEnum):
 # change anything: it counts as NETWORK.
 CLASSES: dict[str, Changes] = {
     **dict.fromkeys(
-        ("labels", "num_classes", "modalities", "axcodes", "spacing", "intensity", "spatial_size", "roi_depth"),
+        ("labels", "regions", "region_values", "num_classes", "out_channels", "modalities", "axcodes", "spacing"),
+        Changes.NETWORK,
+    ),
+    **dict.fromkeys(
+        ("intensity", "spatial_size", "roi_depth"),
         Changes.NETWORK,
     ),
     **dict.fromkeys(("encoder_variant", "network_def", "deterministic_transforms"), Changes.NETWORK),
@@ -120,6 +124,8 @@ def differences(before: Any, now: Any, identifier: str = "") -> Iterator[str]:
         if before != now:
             yield f"{identifier} was {_shown(before)}, now it is {_shown(now)}"
         return
+    if identifier == "regions" and before.keys() == now.keys() and [*before] != [*now]:
+        yield f"{identifier} were in the order {', '.join(before)}, now they are in the order {', '.join(now)}"
     keys = sorted(before.keys() | now.keys())
     if before.get("_target_") != now.get("_target_"):
         keys = ["_target_"]

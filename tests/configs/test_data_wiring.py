@@ -8,6 +8,7 @@ import pytest
 import torch
 from monai.bundle import ConfigParser
 from monai.transforms import Compose, Randomizable
+from torch import nn
 
 from scripts.data.cases.label_values import label_values
 
@@ -149,6 +150,37 @@ def test_voxels_to_be_ignored_reach_all_that_counts_voxels(tmp_path: Path) -> No
     assert (joint.ignore_index, joint.weight) == (4, [1, 2, 3, 4])
     evaluation = parts("train.json", "evaluate.json", **settings)
     assert evaluation("metrics").ignore_label == [255, 9]
+
+
+def test_regions_reach_all_that_looks_at_voxels(tmp_path: Path) -> None:
+    """The network has an output for each; classes are as many as before."""
+    settings = {
+        "regions": {"organs": [1, 3], "tubes": [3]},
+        "region_values": [1, 3],
+        "class_weights": [2, 5],
+        "ignore_label": [255],
+    }
+    settings |= {"cases": {"training": [], "validation": []}, "output_dir": tmp_path, "labels": {"0": "a", "1": "b", "3": "c"}}
+    train, evaluate, infer = (
+        parts(*files, **settings) for files in (["train.json"], ["train.json", "evaluate.json"], ["inference.json"])
+    )
+    for get in (train, infer):
+        assert [head[-1].out_channels for head in map(list_of_layers, get("network_def").decoder.heads)] == [2] * 4
+    loss = train("loss").loss
+    assert (loss.regions, loss.weight, loss.ignore_index) == ([[1, 2], [2]], [2, 5], 3)
+    assert train("structures") == {"organs": [1, 2], "tubes": [2]}
+    assert evaluate("metrics").structures == {"organs": [1, 3], "tubes": [3]}
+    steps = [train("validate#postprocessing"), evaluate("validate#postprocessing"), infer("postprocessing")]
+    assert [step.transforms[0].written for step in steps] == [[1, 2]] * 3
+
+
+def list_of_layers(head: nn.Module) -> list[nn.Conv3d]:
+    return [layer for layer in head.modules() if isinstance(layer, nn.Conv3d)]
+
+
+def test_every_network_has_an_output_for_each_class_or_region() -> None:
+    for path in sorted((CONFIGS / "research" / "networks").glob("*.yaml")):
+        assert "@num_classes" not in path.read_text(), path
 
 
 def test_what_nobody_annotated_reaches_the_losses_and_the_metrics() -> None:

@@ -130,3 +130,22 @@ def test_what_nobody_annotated_in_a_case_counts_in_neither_of_the_two(tmp_path: 
 
 def dice_of(mask: np.ndarray, truth: np.ndarray) -> float:
     return 2 * (mask & truth).sum() / both if (both := mask.sum() + truth.sum()) else np.nan
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_regions_are_measured_in_place_of_classes_by_both_alike(tmp_path: Path, seed: int) -> None:
+    """Every other case tells of liver and kidney alone, so of the second region."""
+    regions = {"all": [1, 2, 3], "liver and kidney": [1, 2], "vessel": [3]}
+    cases = [(mask, np.where(truth == 3, 0, truth) if i % 2 else truth) for i, (mask, truth) in enumerate(pairs(seed, 0))]
+    for _, truth in cases:
+        truth[0, 0, 0] = 0
+    dice = np.array([[dice_of(np.isin(m, members), np.isin(t, members)) for members in regions.values()] for m, t in cases])
+    dice[1::2, [0, 2]] = np.nan
+    means = np.nanmean(dice, axis=0)
+    expected = {f"val_dice_{name}": mean for name, mean in zip(regions, means, strict=True)} | {"val_mean_dice": means.mean()}
+    partly = {"annotated": ["liver", "kidney"], "label_set": 0}
+    of_training = [(mask, np.where(truth == 0, -1, truth) if i % 2 else truth) for i, (mask, truth) in enumerate(cases)]
+    in_training = validated(of_training, regions=regions, cases={"training": [partly], "validation": []})
+    assert {name: in_training[name] for name in expected} == pytest.approx(expected, abs=1e-6)
+    annotated = [partly["annotated"] if i % 2 else None for i in range(len(cases))]
+    assert evaluated(tmp_path, cases, annotated, regions=regions) == pytest.approx(expected, abs=1e-6)

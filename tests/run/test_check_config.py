@@ -224,6 +224,9 @@ OUT_OF_RANGE = {
     "labels": ["{0: background}", "{0: background, 1: False}", "{1: a, 0: b}", "{0: a, 1: a}", "{0: a, x: b}", "[a, b]"],
     "ignore_label": ["255", "[a]", "[1.5]", "['3']"],
     "class_weights": ["1", "[1, -1]", "[a, b]"],
+    "regions": ["[1]", "{whole: 1}", "{whole: []}", "{whole: [a]}", "{'a#b': [1]}", "{1: [1]}"],
+    "region_values": ["1", "[a]"],
+    "out_channels": ["0", "1.5"],
     "val_fraction": ["1", "-0.2", "20"],
     "max_epochs": ["0", "-3", "2.5"],
     "epoch_length": ["0"],
@@ -323,6 +326,24 @@ def test_each_of_two_stages_needs_an_epoch(options: dict[str, Any], found: str) 
 def test_ignored_values_and_weights_fit_the_classes(options: dict[str, Any], said: str) -> None:
     assert said in refusal(**options)
     checked(ignore_label=[255], class_weights=[0, 0.5])
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"regions": {"whole": [1, 3]}}, "--regions has 3 in 'whole', and labels names the structures 1, 2"),
+        ({"region_values": [1]}, "--region_values has 1 numbers and there are 2 regions"),
+        ({"region_values": [2, 1]}, "--region_values would write 2 where 1 (edema) is labelled"),
+        ({"class_weights": [1, 2, 3]}, "--class_weights has 3 numbers and there are 2 regions; give one for each"),
+        ({"out_channels": 3}, "--out_channels is 3 and the preset needs 2 outputs; leave out_channels out"),
+        ({"loss#loss": {"_target_": "scripts.losses.JointDiceCELoss"}}, "--loss#loss is JointDiceCELoss"),
+    ],
+)
+def test_regions_fit_the_labels_and_the_loss(options: dict[str, Any], said: str) -> None:
+    labels = {"0": "background", "1": "edema", "2": "core"}
+    regions = {"labels": labels, "regions": {"whole": [1, 2], "core": [2]}, "region_values": [1, 2]}
+    checked(**regions, class_weights=[1, 2])
+    assert said in refusal(**{**regions, **options})
 
 
 def test_nothing_as_a_value_is_refused_where_it_would_be_passed_over() -> None:

@@ -9,9 +9,11 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from ...basics.case import Case, Listed, file_of
+from ...basics.regions import Regions
 from ..formats.image_file import Note
 from .case_error import CaseError
 from .label_values import folded
@@ -63,16 +65,22 @@ def notes_on_annotation(case: Case) -> list[tuple[str, Note]]:
     return [(file_of(case), Note("a label should tell of all classes", found, corrected=False))]
 
 
-def label_sets(cases: Mapping[str, Sequence[Case]], labels: Mapping[str, str]) -> dict[int, list[int]]:
+def label_sets(
+    cases: Mapping[str, Sequence[Case]], labels: Mapping[str, str], regions: Regions = MappingProxyType({})
+) -> dict[int, list[int]]:
     """Lists what may hide behind the background of partly annotated cases.
 
     Args:
         cases: of each part (training, validation), as `check_training` gives them.
         labels: the preset's, value -> name.
+        regions: the preset's, name -> label values.
 
     Returns:
         Of each number that a case has as its `label_set` the classes that nobody annotated; empty where all cases tell of all
         classes.
+
+    Raises:
+        ValueError: if there are regions, and cases that tell of none of them.
 
     Example:
         >>> from scripts.data import label_sets
@@ -87,6 +95,13 @@ def label_sets(cases: Mapping[str, Sequence[Case]], labels: Mapping[str, str]) -
         for case in part
         if "label_set" in case and "annotated" in case
     }
+    names = {int(value): name for value, name in labels.items()}
+    for annotated in known.values():
+        if regions and all(any(names[value] not in annotated for value in members) for members in regions.values()):
+            raise ValueError(
+                f"cases that are annotated for {', '.join(annotated)} alone tell of no region: each of {', '.join(regions)} "
+                "has labels that may hide in their background; leave these cases out of dataset.json"
+            )
     classes = list(enumerate(labels.values()))[1:]
     return {
         number: [class_number for class_number, name in classes if name not in annotated]

@@ -137,3 +137,16 @@ def test_sam3d_dataset_keeps_what_a_list_says(tmp_path: Path) -> None:
     content = json.loads(path.read_text())
     assert content["description"] == MADE_BY
     assert [entry.get("annotated") for entry in content["validation"] + content["training"]] == said
+
+
+def test_cases_that_tell_of_no_region_are_refused() -> None:
+    regions = {"all": [1, 2, 7], "spleen": [7]}
+    for annotated, refused in ((["liver", "Spleen"], False), (["liver", "kidney"], True)):
+        cases: dict[str, list[Case]] = {"training": [{"image": "a", "annotated": annotated, "label_set": 0}]}
+        if refused:
+            with pytest.raises(
+                ValueError, match="annotated for liver, kidney alone tell of no region: each of all, spleen has"
+            ):
+                label_sets(cases, LABELS, regions)
+        else:
+            assert label_sets(cases, LABELS, regions) == {0: [2]}
