@@ -7,6 +7,7 @@ class Case(TypedDict):
     """image: a path, or one for each modality.
 
     label, reference: the path of the labels, for training and for evaluation; the latter stay in the file's own space.
+    annotated: names of the classes that the label tells of, where it does not tell of all; label_set: the number of that set.
     subject: whose. opened: the headers, read once in a run and handed on; ask `headers_of` for them. contents: a digest of the
     bytes of all files.
     """
@@ -14,6 +15,8 @@ class Case(TypedDict):
     image: str | list[str]
     label: NotRequired[str]
     reference: NotRequired[str]
+    annotated: NotRequired[list[str]]
+    label_set: NotRequired[int]
     subject: NotRequired[str]
     opened: NotRequired[Any]
     contents: NotRequired[str]

@@ -1,11 +1,14 @@
 """The labels of the files, and how a preset merges them -> the classes that are trained, and the value of each in masks."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from ..run.close_names import did_you_mean
 
+MergeLabels = Mapping[str, Sequence[str | int]]
 
-def classes_of(labels: Mapping[str, str], merge_labels: Mapping[str, Sequence[str | int]] = {}) -> dict[str, str]:
+
+def classes_of(labels: Mapping[str, str], merge_labels: MergeLabels = MappingProxyType({})) -> dict[str, str]:
     """The classes of a training run, in the order of the network's outputs.
 
     Args:
@@ -41,7 +44,7 @@ def classes_of(labels: Mapping[str, str], merge_labels: Mapping[str, Sequence[st
     return {"0": background, **found}
 
 
-def merged_values(labels: Mapping[str, str], merge_labels: Mapping[str, Sequence[str | int]] = {}) -> dict[int, int]:
+def merged_values(labels: Mapping[str, str], merge_labels: MergeLabels = MappingProxyType({})) -> dict[int, int]:
     """Value in the label files -> value in masks, 0 for what becomes background. Raises ValueError as `classes_of` does."""
     classes_of(labels, merge_labels)
     if not merge_labels:
@@ -50,7 +53,7 @@ def merged_values(labels: Mapping[str, str], merge_labels: Mapping[str, Sequence
     return {int(value): merged.get(int(value), 0) for value in labels}
 
 
-def _groups(labels: Mapping[str, str], merge_labels: Mapping[str, Sequence[str | int]]) -> dict[str, list[int]]:
+def _groups(labels: Mapping[str, str], merge_labels: MergeLabels) -> dict[str, list[int]]:
     """Class -> the values that it is made of."""
     by_name = {name: int(value) for value, name in labels.items()}
     classes: dict[int, str] = {0: "the background"}

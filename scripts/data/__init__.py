@@ -4,6 +4,7 @@ dataset.json, folder -> read_datalist, find_images -> listed cases -> check_head
 opened case -> ReadCased -> MONAI's transforms -> network ... -> mask -> ClassesToLabelsd -> SaveMaskd, MaskRecords
 """
 
+from .cases.annotated import label_sets
 from .cases.case_error import CaseError
 from .cases.check_headers import check_headers
 from .cases.check_split import check_split
@@ -12,6 +13,7 @@ from .cases.datalist import read_datalist
 from .cases.find_images import find_images, read_references
 from .cases.label_values import ClassesToLabelsd, open_label
 from .cases.read_case import ReadCased
+from .cases.structures import structures
 from .cases.tried_cases import ReadAhead, TriedCases
 from .embeddings.draw_embeddings import DrawEmbeddingsd
 from .embeddings.embedding_cache import EmbeddingCache
@@ -54,9 +56,11 @@ __all__ = [
     "check_split",
     "check_training",
     "find_images",
+    "label_sets",
     "open_image",
     "open_label",
     "per_channel",
     "read_datalist",
     "read_references",
+    "structures",
 ]

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, median
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -25,7 +26,7 @@ MEASURES = ("dice", "hd95_mm", "hd95_voxels", "nsd")
 
 
 class CaseMetrics:
-    """Compares `pred` with `reference` in the file's own space, class by class.
+    """Compares `pred` with `reference` in the file's own space, class by class, or region by region.
 
     Args:
         output_dir: of the tables and the picture.
@@ -36,6 +37,7 @@ class CaseMetrics:
         spacing_known: False if the headers' spacing means nothing; what would be in mm is then left blank.
         ignore_label: values of the reference where nothing is measured: mask and reference both count as background there.
         open_reference: reads references, with the values that masks have; None: as `open_image` does.
+        regions: name -> label values; if there are any, these are measured instead of the labels one by one.
 
     Example:
         >>> import torch
@@ -62,9 +64,11 @@ class CaseMetrics:
         spacing_known: bool = True,
         ignore_label: Sequence[int] = (),
         open_reference: OpenImage | None = None,
+        regions: Mapping[str, Sequence[int]] = MappingProxyType({}),
     ) -> None:
         self.folder = Path(output_dir)
         self.labels = {int(value): name for value, name in labels.items() if int(value) > 0}
+        self.structures = dict(regions) or {name: [value] for value, name in self.labels.items()}
         self.open_image = open_image
         self.open_reference = open_reference
         self.nsd = {"nsd_tolerance": nsd_tolerance, "nsd_unit": nsd_unit}
@@ -89,7 +93,8 @@ class CaseMetrics:
         """Measures one case.
 
         Args:
-            output: with `pred` and `reference` (1, H, W, D) on one grid, `mask` and the files they came from.
+            output: with `pred` and `reference` (1, H, W, D) on one grid, `mask` and the files they came from. Where only some
+                classes of the reference are `annotated`, the others are not measured.
 
         Raises:
             ValueError: if mask and reference lie on different grids.
@@ -112,8 +117,12 @@ class CaseMetrics:
         if self.ignore_label:
             ignored = torch.isin(expected, torch.tensor(self.ignore_label, dtype=expected.dtype, device=expected.device))
             found, expected = found.masked_fill(ignored, 0), expected.masked_fill(ignored, 0)
-        for value, name in self.labels.items():
-            metrics = segmentation_metrics(found, expected, value, spacing, **self.nsd)
+        annotated = output.get("annotated", list(self.labels.values()))
+        for name, values in self.structures.items():
+            mask_of, reference_of = (torch.isin(side, torch.tensor(values).to(side)) for side in (found, expected))
+            metrics = segmentation_metrics(mask_of, reference_of, True, spacing, **self.nsd)
+            if any(self.labels[value] not in annotated for value in values):
+                metrics = dict.fromkeys(metrics) | {"voxels": metrics["voxels"]}
             self.rows.append({"case": case, "class": name, **metrics})
 
     def finish(self) -> None:
@@ -129,18 +138,22 @@ class CaseMetrics:
         write_json(means, summary)
         for name, values in summary["classes"].items():
             shown = ", ".join(f"{key} {values[key]['mean']:.4g}" for key in MEASURES if values[key]["mean"] is not None)
-            logger.info("%s: %s", name, shown)
+            unknown = f"; not annotated in {values['not_annotated']} cases" if values["not_annotated"] else ""
+            logger.info("%s: %s%s", name, shown, unknown)
         mean = "undefined, no class is there" if summary["mean_dice"] is None else f"{summary['mean_dice']:.4f}"
         logger.info("mean Dice %s over %d cases; %s", mean, summary["cases"], self.folder)
         draw_overlays(self._examples(), self.labels, picture, self.open_image, self.open_reference)
 
     def summary(self) -> dict[str, Any]:
-        """Per class and measure: mean, median, and how many cases count; per class, how many had it on no side (excluded)."""
+        """Per class and measure: mean, median, and how many cases count; per class, in how many it was on no side (excluded),
+        and in how many nobody annotated it."""
         classes: dict[str, Any] = {}
-        for name in self.labels.values():
+        for name in self.structures:
             rows = [row for row in self.rows if row["class"] == name]
             classes[name] = {measure: _statistics([row[measure] for row in rows]) for measure in MEASURES}
-            classes[name]["absent_and_excluded"] = sum(row["dice"] is None for row in rows)
+            unknown = sum(row["voxels_reference"] is None for row in rows)
+            classes[name]["absent_and_excluded"] = sum(row["dice"] is None for row in rows) - unknown
+            classes[name]["not_annotated"] = unknown
             classes[name]["hd95_missing"] = sum(row["dice"] is not None and row["hd95_voxels"] is None for row in rows)
         means = [c["dice"]["mean"] for c in classes.values() if c["dice"]["mean"] is not None]
         return {

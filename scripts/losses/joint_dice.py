@@ -1,6 +1,7 @@
 """Logits and labels -> cross-entropy + a Dice loss that counts all classes and voxels together."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import torch
 from monai.losses import DiceLoss
@@ -8,6 +9,7 @@ from monai.networks import one_hot
 from torch.nn.modules.loss import _Loss
 
 from .dice_ce import cross_entropy
+from .label_sets import merge_hidden
 
 
 class JointDiceCELoss(_Loss):
@@ -19,6 +21,7 @@ class JointDiceCELoss(_Loss):
     Args:
         weight: of each class in the cross-entropy, background first; None: all alike. This Dice knows no classes.
         ignore_index: class of the voxels that do not count, beyond those of the logits.
+        label_sets: see `DiceCELoss`; the background and what may hide in it are one class of a case.
 
     Example:
         >>> import torch
@@ -29,10 +32,16 @@ class JointDiceCELoss(_Loss):
         0.0
     """
 
-    def __init__(self, weight: Sequence[float] | None = None, ignore_index: int | None = None) -> None:
+    def __init__(
+        self,
+        weight: Sequence[float] | None = None,
+        ignore_index: int | None = None,
+        label_sets: Mapping[int, Sequence[int]] = MappingProxyType({}),
+    ) -> None:
         super().__init__()
         self.weight = weight
         self.ignore_index = ignore_index
+        self.label_sets = label_sets
         self.dice = DiceLoss(squared_pred=True)
 
     def forward(self, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
@@ -41,6 +50,8 @@ class JointDiceCELoss(_Loss):
             logits: (B, K, ...).
             label: (B, 1, ...) class indices.
         """
+        if self.label_sets:
+            logits, label, _ = merge_hidden(logits, label, self.label_sets)
         probabilities, classes = logits.softmax(1), label.long()
         counted = torch.ones_like(classes) if self.ignore_index is None else (classes != self.ignore_index).long()
         targets = one_hot(classes * counted, logits.shape[1])

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeGuard
 
 from ..basics.classes import classes_of
+from ..basics.regions import wrong_regions
 from .paths import PATHS
 
 
@@ -67,6 +68,15 @@ def _are_merged(value: Any) -> bool:
     )
 
 
+def _are_regions(value: Any) -> bool:
+    """By their form."""
+    if not isinstance(value, Mapping) or not all(isinstance(name, str) and name.strip() for name in value):
+        return False
+    if any("#" in name or "::" in name for name in value):  # MONAI's parts of ids
+        return False
+    return all(isinstance(members, list | tuple) and members and all(map(_is_whole, members)) for members in value.values())
+
+
 def _are_axcodes(value: Any) -> bool:
     return isinstance(value, str) and sorted("RAS".find({"L": "R", "P": "A", "I": "S"}.get(c, c)) for c in value) == [0, 1, 2]
 
@@ -89,6 +99,7 @@ RANGES: dict[str, Range] = {
     "early_stopping_patience": whole(1),
     "first_stage_epochs": Range("a whole number from 1 to below max_epochs", _is_whole),  # the rest: contradictions
     "num_classes": whole(2),
+    "out_channels": whole(1),
     "ignore_index": optional(whole(2)),
     "num_workers": whole(0),
     "labels": Range(
@@ -101,9 +112,15 @@ RANGES: dict[str, Range] = {
         "# and :, and in YAML no, off, yes and on in quotes)",
         _are_merged,
     ),
+    "regions": Range(
+        "names without # and ::, each with one or more label values, such as {whole tumour: [1, 2, 3], core: [3]}", _are_regions
+    ),
+    "region_values": sequence("a list of label values, one for each region", None, _is_whole),
     "ignore_label": sequence("a list of whole numbers, values in your labels, such as [255]", None, _is_whole),
     "class_weights": optional(
-        sequence("a list of numbers of at least 0, one for each class, background first", None, AT_LEAST_0.holds)
+        sequence(
+            "a list of numbers of at least 0, one for each class, background first, or for each region", None, AT_LEAST_0.holds
+        )
     ),
     "crop_classes": Range(
         "balanced, or a list of numbers of at least 0, one for each class, background first, or null",
@@ -173,24 +190,33 @@ def _named_by(merged: Mapping[str, Any]) -> str:
 def contradictions(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """(id, what is wrong with it) where settings that are fine by themselves cannot go together."""
     labels, merged = (given if isinstance(given := config.get(key), Mapping) else {} for key in ("labels", "merge_labels"))
+    regions = config.get("regions") or {}
     try:
-        count = len(classes_of(labels, merged)) if labels else 0
+        classes = classes_of(labels, merged) if labels else {}
     except ValueError as error:
         yield "merge_labels", str(error).removeprefix("merge_labels ")
         return
-    classes = config.get("num_classes")
-    if labels and _is_whole(classes) and classes != count:
-        yield "num_classes", f"is {classes} and {_named_by(merged)} {count} values; leave num_classes out"
+    count, outputs = len(classes), len(regions or classes)
+    if labels and _is_whole(given := config.get("num_classes")) and given != count:
+        yield "num_classes", f"is {given} and {_named_by(merged)} {count} values; leave num_classes out"
+    if labels and _is_whole(given := config.get("out_channels")) and given != outputs:
+        yield "out_channels", f"is {given} and the preset needs {outputs} outputs; leave out_channels out"
     known = {str(value) for value in labels}
     ignored = config.get("ignore_label")
     if isinstance(ignored, Sequence) and (both := known & set(map(str, ignored))):
         yield "ignore_label", f"has {min(both)}, which labels names as a class; remove it from one of the two"
-    for key in ("class_weights", "crop_classes"):
+    if labels:
+        yield from wrong_regions(classes, regions, config.get("region_values") or [])
+    if regions:
+        yield from _wrong_loss(config.get("loss"))
+    of_classes = f"{_named_by(merged)} {count} classes"
+    of_outputs = f"there are {outputs} regions" if regions else of_classes
+    for key, right, named in (("class_weights", outputs, of_outputs), ("crop_classes", count, of_classes)):
         numbers = config.get(key)
         if not isinstance(numbers, list | tuple):
             continue
-        if known and len(numbers) != count:
-            yield key, f"has {len(numbers)} numbers and {_named_by(merged)} {count} classes; give one for each"
+        if known and len(numbers) != right:
+            yield key, f"has {len(numbers)} numbers and {named}; give one for each"
         if not any(numbers):
             yield key, "holds zeros alone; give a number above 0 to the classes that count"
     first, epochs = config.get("first_stage_epochs"), config.get("max_epochs")
@@ -218,3 +244,9 @@ def contradictions(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
                 first, second = transform.get(low, 0), transform.get(high, 1)
                 if _is_number(first) and _is_number(second) and first >= second:
                     yield f"{identifier}#{low}", f"is {first} and {high} is {second}; {low} must be below {high}"
+
+
+def _wrong_loss(loss: Any) -> Iterator[tuple[str, str]]:
+    of_stage = loss.get("loss") if isinstance(loss, Mapping) else None
+    if isinstance(of_stage, Mapping) and of_stage.get("_target_") == "scripts.losses.JointDiceCELoss":
+        yield "loss#loss", "is JointDiceCELoss, of classes that exclude each other, and regions overlap; leave joint_dice out"

@@ -19,7 +19,8 @@ class Changes(StrEnum):
 # Ids of the configs; a longer id overrules the one that it begins with. An id that is not here, of a user's own overlay, may
 # change anything: it counts as NETWORK.
 CLASSES: dict[str, Changes] = {
-    **dict.fromkeys(("labels", "merge_labels", "classes", "num_classes", "modalities"), Changes.NETWORK),
+    **dict.fromkeys(("labels", "merge_labels", "classes", "regions", "region_values"), Changes.NETWORK),
+    **dict.fromkeys(("num_classes", "out_channels", "modalities"), Changes.NETWORK),
     **dict.fromkeys(("axcodes", "spacing", "intensity", "spatial_size", "roi_depth"), Changes.NETWORK),
     **dict.fromkeys(("encoder_variant", "network_def", "deterministic_transforms"), Changes.NETWORK),
     **dict.fromkeys(
@@ -28,6 +29,7 @@ CLASSES: dict[str, Changes] = {
     "validate#postprocessing": Changes.MASK,
     **dict.fromkeys(("seed", "val_fraction", "empty_labels", "cases"), Changes.TRAINING),
     **dict.fromkeys(("ignore_label", "ignore_index", "ignored_to_zero", "zero_to_ignored", "class_weights"), Changes.TRAINING),
+    **dict.fromkeys(("label_sets", "structures"), Changes.TRAINING),
     **dict.fromkeys(("cached_views", "turned_views", "embedding_cache", "draw_embeddings", "join_pixels"), Changes.TRAINING),
     **dict.fromkeys(("crop_pos", "crop_neg", "crop_classes", "pad_depth", "random_crop", "augmentation"), Changes.TRAINING),
     **dict.fromkeys(("train", "validate"), Changes.TRAINING),
@@ -117,6 +119,8 @@ def differences(before: Any, now: Any, identifier: str = "") -> Iterator[str]:
         if before != now:
             yield f"{identifier} was {_shown(before)}, now it is {_shown(now)}"
         return
+    if identifier == "regions" and before.keys() == now.keys() and [*before] != [*now]:
+        yield f"{identifier} were in the order {', '.join(before)}, now they are in the order {', '.join(now)}"
     keys = sorted(before.keys() | now.keys())
     if before.get("_target_") != now.get("_target_"):
         keys = ["_target_"]

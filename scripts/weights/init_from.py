@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -22,7 +23,9 @@ REMEDY = "start from another checkpoint, or leave --init-from out"
 NAMED = 5  # tensors in a line of the log
 
 
-def init_from(network: nn.Module, path: str | Path, labels: Mapping[Any, str]) -> nn.Module:
+def init_from(
+    network: nn.Module, path: str | Path, labels: Mapping[Any, str], regions: Mapping[str, Any] = MappingProxyType({})
+) -> nn.Module:
     """Fills a new network with what fits of a trained one, which may have had other classes, modalities or spacing.
 
     A tensor of the same name and shape is copied. The last layers of a decoder's heads are copied class by class: a row goes to
@@ -33,6 +36,7 @@ def init_from(network: nn.Module, path: str | Path, labels: Mapping[Any, str]) -
         network: filled in place; untouched if an error is raised.
         path: a `model.pt` or a `last.pt`. A file that does not say which classes it has leaves the last layers fresh.
         labels: label value -> name of the class, in the order of the network's outputs.
+        regions: of a network that has an output for each of these instead, by their names.
 
     Returns:
         The same network.
@@ -67,9 +71,8 @@ def init_from(network: nn.Module, path: str | Path, labels: Mapping[Any, str]) -
     copied = {name: state[name] for name in own if name not in outputs and _shape(state, name) == own[name].shape}
     _require_half(copied, own.keys() - outputs, state, path)
 
-    now, before = [*map(str, labels.values())], _classes(path)
-    if before:
-        before = [now[0], *before[1:]]  # the background, whatever it is called
+    names = [*map(str, labels.values())]
+    now, before = [*map(str, regions)] or names, _classes(path, names[0])
     rows = {name: _by_class(state[name], own[name], before, now) for name in outputs if _has_rows(state, own, name, before)}
     network.load_state_dict({**copied, **rows}, strict=False)
 
@@ -118,11 +121,16 @@ def _require_half(copied: Mapping[str, Any], needed: Iterable[str], state: Mappi
     )
 
 
-def _classes(path: Path) -> list[str]:
-    """Their names in the order of the outputs; [] where the file does not say."""
+def _classes(path: Path, background: str) -> list[str]:
+    """Their names, or those of regions, in the order of the outputs; [] where the file does not say.
+
+    background: what it is called now, whatever it was.
+    """
     about = {} if path.suffix == ".safetensors" else read_about(path) or {}
-    labels = about.get("labels")
-    return [*classes_of(labels, about.get("merge_labels", {})).values()] if isinstance(labels, dict) else []
+    labels, merged, regions = about.get("labels"), about.get("merge_labels") or {}, about.get("regions")
+    if isinstance(regions, dict) and regions:
+        return [*map(str, regions)]
+    return [background, *map(str, [*classes_of(labels, merged).values()][1:])] if isinstance(labels, dict) and labels else []
 
 
 def _has_rows(state: Mapping[str, torch.Tensor], own: Mapping[str, torch.Tensor], name: str, before: Sequence[str]) -> bool:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from monai.bundle import ConfigParser
 from monai.transforms import Compose, Randomizable
+from torch import nn
 
 from scripts.data.cases.label_values import label_values
 
@@ -60,7 +61,7 @@ def test_a_volume_is_turned_resampled_scaled_fitted_and_padded_in_this_order(ste
 
 def test_both_loaders_of_a_training_run_begin_with_these_steps_and_only_training_goes_on_at_random() -> None:
     given = {"crop_pos": 5, "crop_neg": 3, "crop_classes": "balanced"}
-    get = parts("train.json", cases={"training": [0], "validation": [0]}, **given)
+    get = parts("train.json", cases={"training": [{}], "validation": [{}]}, **given)
     steps, train, validate = (
         get(part) for part in ("deterministic_transforms", "train#preprocessing", "validate#preprocessing")
     )
@@ -153,7 +154,7 @@ def test_the_steps_in_one() -> None:
 def test_the_merged_classes_reach_all_that_counts_or_names_classes(phantoms: Path, tmp_path: Path) -> None:
     settings: dict[str, Any] = {"merge_labels": {"abdomen": ["vessel", "liver"], "kidney": [2]}, "output_dir": tmp_path}
     classes = {"0": "background", "1": "abdomen", "2": "kidney"}
-    cases = {"training": [0], "validation": [0]}
+    cases = {"training": [{}], "validation": [{}]}
     for files, given in ((["train.json"], {"cases": cases}), (["train.json", "evaluate.json"], {}), (["inference.json"], {})):
         get = parts(*files, **settings, **given)
         assert (get("classes"), get("num_classes")) == (classes, 3)
@@ -169,36 +170,74 @@ def test_the_merged_classes_reach_all_that_counts_or_names_classes(phantoms: Pat
     assert [one.values.tolist() for one in shown if hasattr(one, "values")] == [[0, 1, 2]]
     get = parts("train.json", cases=cases, **settings)
     (of_class,) = get("validate#additional_metrics").values()
-    assert of_class.metric_fn.names == ["val_dice_abdomen", "val_dice_kidney"]
+    assert (of_class.metric_fn.prefix, of_class.metric_fn.structures) == ("val_dice_", {"abdomen": [1], "kidney": [2]})
     dicom = parts("inference.json", "overlays/dicom_seg.yaml", **settings)("postprocessing").transforms[-1]
     assert dicom.names == {1: "abdomen", 2: "kidney"}
 
 
 def test_voxels_to_be_ignored_reach_all_that_counts_voxels(tmp_path: Path) -> None:
     settings = {"ignore_label": [255, 9], "class_weights": [1, 2, 3, 4], "output_dir": tmp_path}
-    get = parts("train.json", cases={"training": [0], "validation": [0]}, **settings)
+    get = parts("train.json", cases={"training": [{}], "validation": [{}]}, **settings)
     loss, read, crop = get("loss").loss, get("deterministic_transforms")[0], get("random_crop")[-1]
     assert (loss.ignore_index, loss.dice.ignore_index, loss.weight) == (4, 4, [1, 2, 3, 4])
     assert (read.ignored, crop.ignore_index) == ([9, 255], 4)
     key, of_class = get("validate#key_metric"), get("validate#additional_metrics")
     assert [one.metric_fn.ignore_index for one in (*key.values(), *of_class.values())] == [4, 4]
-    case = {"pred": torch.rand(4, 2, 2, 2), "label": torch.full((1, 2, 2, 2), 4)}
-    assert get("validate#postprocessing")(case)["label"].sum((1, 2, 3)).tolist() == [0, 0, 0, 0, 8]
     cache = parts("train.json", "overlays/cached.yaml", cases={"training": [], "validation": []}, **settings)("embedding_cache")
     assert cache.ignore_index == 4
     for pipeline in cache.pipelines:
         assert sum(step.by for step in pipeline.transforms if type(step).__name__ == "ShiftClassesd") == 0
-    joint = parts("train.json", "overlays/joint_dice.yaml", **settings)("loss").loss
+    joint = parts("train.json", "overlays/joint_dice.yaml", cases={"training": [], "validation": []}, **settings)("loss").loss
     assert (joint.ignore_index, joint.weight) == (4, [1, 2, 3, 4])
     evaluation = parts("train.json", "evaluate.json", **settings)
     assert evaluation("metrics").ignore_label == [255, 9]
+
+
+def test_regions_reach_all_that_looks_at_voxels(tmp_path: Path) -> None:
+    """The network has an output for each; classes are as many as before."""
+    settings = {
+        "regions": {"organs": [1, 3], "tubes": [3]},
+        "region_values": [1, 3],
+        "class_weights": [2, 5],
+        "ignore_label": [255],
+    }
+    settings |= {"cases": {"training": [], "validation": []}, "output_dir": tmp_path, "labels": {"0": "a", "1": "b", "3": "c"}}
+    train, evaluate, infer = (
+        parts(*files, **settings) for files in (["train.json"], ["train.json", "evaluate.json"], ["inference.json"])
+    )
+    for get in (train, infer):
+        assert [head[-1].out_channels for head in map(list_of_layers, get("network_def").decoder.heads)] == [2] * 4
+    loss = train("loss").loss
+    assert (loss.regions, loss.weight, loss.ignore_index) == ([[1, 2], [2]], [2, 5], 3)
+    assert train("structures") == {"organs": [1, 2], "tubes": [2]}
+    assert evaluate("metrics").structures == {"organs": [1, 3], "tubes": [3]}
+    steps = [train("validate#postprocessing"), evaluate("validate#postprocessing"), infer("postprocessing")]
+    assert [step.transforms[0].written for step in steps] == [[1, 2]] * 3
+
+
+def list_of_layers(head: nn.Module) -> list[nn.Conv3d]:
+    return [layer for layer in head.modules() if isinstance(layer, nn.Conv3d)]
+
+
+def test_every_network_has_an_output_for_each_class_or_region() -> None:
+    for path in sorted((CONFIGS / "research" / "networks").glob("*.yaml")):
+        assert "@num_classes" not in path.read_text(), path
+
+
+def test_what_nobody_annotated_reaches_the_losses_and_the_metrics() -> None:
+    partly = {"annotated": ["liver", "vessel"], "label_set": 5}
+    cases = {"training": [{}, partly], "validation": []}
+    get, joint = (parts("train.json", *more, cases=cases) for more in ((), ("overlays/joint_dice.yaml",)))
+    metrics = [*get("validate#key_metric").values(), *get("validate#additional_metrics").values()]
+    for part in (get("loss").loss, joint("loss").loss, *(metric.metric_fn for metric in metrics)):
+        assert part.label_sets == {5: [2]}
 
 
 @pytest.mark.parametrize(("ignore_label", "outside"), [([], 0), ([255], 4)])
 def test_what_lies_outside_of_the_image_is_ignored_where_anything_is(ignore_label: list[int], outside: int) -> None:
     """Padding in the plane and along the depth, and what a rotation brings in; the volume is all of one class."""
     turned = {"augmentation#0#prob": 1, "augmentation#0#scale_range": [0, 0, 0]}
-    get = parts("train.json", cases={"training": [0], "validation": [0]}, ignore_label=ignore_label, **turned)
+    get = parts("train.json", cases={"training": [{}], "validation": [{}]}, ignore_label=ignore_label, **turned)
     steps = [step for step in get("train#preprocessing").transforms if "label" in getattr(step, "keys", "label")]
     padded = {"image": torch.ones(1, 32, 40, 5), "label": torch.ones(1, 32, 40, 5)}
     (first,) = [number for number, name in enumerate(names(steps)) if name == "ResizeInPlaned"]

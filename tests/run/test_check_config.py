@@ -239,6 +239,9 @@ OUT_OF_RANGE = {
     "ignore_label": ["255", "[a]", "[1.5]", "['3']"],
     "class_weights": ["1", "[1, -1]", "[a, b]"],
     "crop_classes": ["1", "[1, -1]", "[a, b]", "balance"],
+    "regions": ["[1]", "{whole: 1}", "{whole: []}", "{whole: [a]}", "{'a#b': [1]}", "{1: [1]}"],
+    "region_values": ["1", "[a]"],
+    "out_channels": ["0", "1.5"],
     "val_fraction": ["1", "-0.2", "20"],
     "max_epochs": ["0", "-3", "2.5"],
     "epoch_length": ["0"],
@@ -355,6 +358,24 @@ def test_the_weights_fit_the_classes_that_are_trained(tmp_path: Path, run: str) 
     checked(*RUNS[run], "datasets/synapse.yaml", preset(tmp_path, f"merge_labels: {{}}\nclass_weights: {[1] * 14}\n"))
     file = preset(tmp_path, f"{labels}class_weights: [1, 1, 5]\n")
     assert f"{file}: class_weights has 3 numbers and labels names 4 classes" in refusal(*RUNS[run], file)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"regions": {"whole": [1, 3]}}, "--regions has 3 in 'whole', and labels names the structures 1, 2"),
+        ({"region_values": [1]}, "--region_values has 1 numbers and there are 2 regions"),
+        ({"region_values": [2, 1]}, "--region_values would write 2 where 1 (edema) is labelled"),
+        ({"class_weights": [1, 2, 3]}, "--class_weights has 3 numbers and there are 2 regions; give one for each"),
+        ({"out_channels": 3}, "--out_channels is 3 and the preset needs 2 outputs; leave out_channels out"),
+        ({"loss#loss": {"_target_": "scripts.losses.JointDiceCELoss"}}, "--loss#loss is JointDiceCELoss"),
+    ],
+)
+def test_regions_fit_the_labels_and_the_loss(options: dict[str, Any], said: str) -> None:
+    labels = {"0": "background", "1": "edema", "2": "core"}
+    regions = {"labels": labels, "regions": {"whole": [1, 2], "core": [2]}, "region_values": [1, 2]}
+    checked(**regions, class_weights=[1, 2])
+    assert said in refusal(**{**regions, **options})
 
 
 def test_nothing_as_a_value_is_refused_where_it_would_be_passed_over() -> None:

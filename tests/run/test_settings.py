@@ -102,6 +102,11 @@ def test_training_and_inference_agree_on_what_the_network_is(name: str) -> None:
             {"n": {"_target_": "VNet", "dropout": 0}},
             ["n#_target_ was UNet, now it is VNet"],
         ),
+        (
+            {"regions": {"whole": [1, 2], "core": [2]}},
+            {"regions": {"core": [2], "whole": [1, 2]}},
+            ["regions were in the order whole, core, now they are in the order core, whole"],
+        ),
     ],
 )
 def test_only_what_differs_is_said(before: dict[str, Any], now: dict[str, Any], said: list[str]) -> None:

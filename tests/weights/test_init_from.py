@@ -287,3 +287,16 @@ def test_the_names_that_torch_puts_before_a_network_are_left_off(narrow_encoder:
     write_checkpoint(tmp_path / "model.pt", state, {"labels": labels(OLD)})
     init_from(network, tmp_path / "model.pt", labels(OLD))
     assert differing(network, old) == set()
+
+
+def test_regions_start_with_the_outputs_of_their_names(narrow_encoder: SAMSliceEncoder, tmp_path: Path) -> None:
+    regions = {"whole": [3, 6], "kidney": [6]}
+    old, path = new_network(narrow_encoder, 2, seed=1), tmp_path / "model.pt"
+    write_checkpoint(path, old.state_dict(), {"labels": labels(OLD), "regions": regions})
+    more = init_from(new_network(narrow_encoder, 3), path, labels(OLD), {"new": [9], "kidney": [6], "whole": [3, 6]})
+    classes = init_from(new_network(narrow_encoder, 4), path, labels(OLD))
+    fresh = new_network(narrow_encoder, 4)
+    for before, wider, of_class, unchanged in zip(*map(heads, (old, more, classes, fresh)), strict=True):
+        assert torch.equal(wider.weight[[2, 1]], before.weight)
+        assert torch.equal(of_class.weight[2], before.weight[1])
+        assert torch.equal(of_class.weight[0], unchanged.weight[0])  # a region is no background

@@ -20,6 +20,7 @@ from ...files.file_digest import digest, file_digest
 from ..formats.image_file import Note
 from ..masks.case_report import CaseReport
 from ..preprocessing.preprocessing_digest import preprocessing_digest
+from .annotated import annotation_of
 from .case_error import CaseError, cause_of, first_line
 from .check_headers import check_headers
 from .open_case import headers_of
@@ -133,10 +134,11 @@ def _check(
     return good
 
 
-def _contents(case: Case) -> tuple[str, str]:
-    """Digests of the image's files and of the label's."""
+def _contents(case: Case) -> tuple[str, ...]:
+    """Digests of the image's files and of the label's, and which classes that tells of, if not of all."""
     opened = headers_of(case)
-    return digest(*map(file_digest, opened.image_files)), digest(*map(file_digest, opened.label_files))
+    files = (digest(*map(file_digest, opened.image_files)), digest(*map(file_digest, opened.label_files)))
+    return files + annotation_of(case)
 
 
 def _seen(cases: list[Case], preprocessing: Compose, num_workers: int) -> Iterable[Seen | CaseError]:

@@ -6,9 +6,12 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ...basics.case import Case, Listed, Refused, as_list
+from ...basics.classes import MergeLabels
+from .annotated import annotated_names, merge_annotated, number_label_sets
 from .case_error import CaseError
 from .label_values import require_same_names
 from .split_subjects import split_subjects, subjects_of
@@ -24,6 +27,7 @@ def read_datalist(
     seed: int = 0,
     labels: Mapping[str, str] | None = None,
     ignore_label: Sequence[int] = (),
+    merge_labels: MergeLabels = MappingProxyType({}),
 ) -> dict[str, Listed[Case]]:
     """Reads `dataset_dir`/dataset.json (Medical Segmentation Decathlon form).
 
@@ -37,6 +41,7 @@ def read_datalist(
         seed: chooses those subjects.
         labels: the preset's, value -> name; those of the file may not contradict them.
         ignore_label: the preset's; a value that the file calls `ignore` must be among them.
+        merge_labels: the preset's; `annotated` of a case then names the merged classes.
 
     Returns:
         `training` and `validation`, paths made absolute.
@@ -59,9 +64,20 @@ def read_datalist(
     path = Path(dataset_dir).absolute() / "dataset.json"
     content = read_json(path)
     require_same_names(path, content, labels or {}, ignore_label)
-    training = list_cases(path, content, "training", labelled=True)
+    parts = _parts(path, content, val_fraction, seed, labels or {})
+    if labels:
+        for listed in parts.values():
+            merge_annotated(listed.cases, labels, merge_labels)
+        number_label_sets([*parts.values()])
+    return parts
+
+
+def _parts(
+    path: Path, content: dict[str, Any], val_fraction: float, seed: int, labels: Mapping[str, str]
+) -> dict[str, Listed[Case]]:
+    training = list_cases(path, content, "training", labelled=True, labels=labels)
     if content.get("validation"):
-        validation = list_cases(path, content, "validation", labelled=True)
+        validation = list_cases(path, content, "validation", labelled=True, labels=labels)
         training = _without(path, training, validation)
         if val_fraction == 0:
             both = Listed(training.cases + validation.cases, training.refused + validation.refused)
@@ -116,12 +132,14 @@ def _require_single_keys(thing: Any, where: str) -> None:
         raise CaseError(where, "a key may be given once", found, "correct the file")
 
 
-def list_cases(path: Path, content: dict[str, Any], part: str, labelled: bool) -> Listed[Case]:
+def list_cases(
+    path: Path, content: dict[str, Any], part: str, labelled: bool, labels: Mapping[str, str] = MappingProxyType({})
+) -> Listed[Case]:
     """The entries of one list of the dataset.json at `path`.
 
     Files must exist inside the folder of `path`, or in that which it names under `data`. Each image may be listed once; a label
     that is listed for several of them fits one at most, so all of those are refused. A refused entry is called by its number.
-    labelled: a label is required.
+    labelled: a label is required. labels: the preset's, of which `annotated` must be some.
     """
     entries = content.get(part)
     if not isinstance(entries, list) or not entries:
@@ -138,7 +156,7 @@ def list_cases(path: Path, content: dict[str, Any], part: str, labelled: bool) -
     for number, entry in enumerate(entries, 1):
         where = f"entry {number} of '{part}'"
         try:
-            case = _resolved(path, data, entry, where, labelled)
+            case = _resolved(path, data, entry, where, labelled, labels)
             for file in as_list(case["image"]):
                 if os.path.realpath(file) in seen:
                     raise CaseError(file, "an image may be listed once", f"{where} lists it again", f"correct {path}")
@@ -167,7 +185,7 @@ def _data_folder(path: Path, content: Mapping[str, Any]) -> Path:
     return Path(said)
 
 
-def _resolved(path: Path, data: Path, entry: Any, where: str, labelled: bool) -> Case:
+def _resolved(path: Path, data: Path, entry: Any, where: str, labelled: bool, labels: Mapping[str, str]) -> Case:
     """The entry with absolute paths."""
     if isinstance(entry, str):  # as the Decathlon lists its test images
         entry = {"image": entry}
@@ -182,6 +200,8 @@ def _resolved(path: Path, data: Path, entry: Any, where: str, labelled: bool) ->
             found = f"found {_short(subject)}"
             raise CaseError(f"{path}, {where}", "a subject must be given as text or number", found, "correct it")
         case["subject"] = str(subject).strip()
+    if "annotated" in entry and (names := annotated_names(entry["annotated"], labels, f"{path}, {where}")):
+        case["annotated"] = names
     if labelled and not entry.get("label"):
         raise CaseError(files[0], "a case must name its label", f"{where} names none", f"correct {path}")
     if entry.get("label"):

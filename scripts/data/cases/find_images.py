@@ -5,9 +5,12 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from ...basics.case import Case, Listed, NamedCase, Refused, file_of
+from ...basics.classes import MergeLabels
 from ..formats.open_image import SUFFIXES
+from .annotated import merge_annotated
 from .case_error import CaseError
 from .datalist import is_path, list_cases, read_datalist, read_json
 from .label_values import require_same_names
@@ -73,6 +76,7 @@ def read_references(
     seed: int = 0,
     labels: Mapping[str, str] | None = None,
     ignore_label: Sequence[int] = (),
+    merge_labels: MergeLabels = MappingProxyType({}),
 ) -> Listed[NamedCase]:
     """Reads one part of a dataset.json for evaluation.
 
@@ -83,6 +87,7 @@ def read_references(
         seed: see `read_datalist`.
         labels: see `read_datalist`.
         ignore_label: see `read_datalist`.
+        merge_labels: see `read_datalist`.
 
     Returns:
         The cases, in which the label is called `reference`, since it stays in the file's own space.
@@ -108,15 +113,20 @@ def read_references(
         path = folder / "dataset.json"
         content = read_json(path)
         require_same_names(path, content, labels or {}, ignore_label)
-        listed = list_cases(path, content, part, labelled=True)
+        listed = list_cases(path, content, part, labelled=True, labels=labels or {})
+        merge_annotated(listed.cases, labels or {}, merge_labels)
     elif part in ("training", "validation"):
-        listed = read_datalist(dataset_dir, val_fraction, seed, labels, ignore_label)[part]
+        listed = read_datalist(dataset_dir, val_fraction, seed, labels, ignore_label, merge_labels)[part]
         if val_fraction == 0 and part == "validation":
             raise ValueError("with val_fraction 0 there are no cases for validation; evaluate another part, such as test")
     else:
         raise ValueError(f"part must be 'training', 'validation' or 'test', got {part!r}")
-    cases: list[Case] = [{"image": case["image"], "reference": case.pop("label")} for case in listed.cases]
-    return _with_names_of_their_own(_listed(cases, listed, folder))
+    return _with_names_of_their_own(_listed([_with_reference(case) for case in listed.cases], listed, folder))
+
+
+def _with_reference(case: Case) -> Case:
+    reference: Case = {"image": case["image"], "reference": case.pop("label")}
+    return {**reference, "annotated": case["annotated"]} if "annotated" in case else reference
 
 
 def _in_folder(folder: Path, output_dir: Path) -> Listed[NamedCase]:

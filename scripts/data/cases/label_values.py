@@ -65,7 +65,7 @@ def require_same_names(
     named = content.get("labels")
     pairs = named.items() if isinstance(named, Mapping) else ()
     theirs = [(int(key), str(value)) if str(key).isdecimal() else (value, str(key)) for key, value in pairs]
-    ours = {_folded(name): int(value) for value, name in labels.items()}
+    ours = {folded(name): int(value) for value, name in labels.items()}
     rule, remedy = "its label names must be those of the preset", "correct 'labels' there, or those of the preset"
     for value, name in theirs if labels else ():
         if is_ignored(name):
@@ -73,15 +73,16 @@ def require_same_names(
                 continue
             found = f"{name!r} is the value {value} there, which the preset does not ignore"
             raise CaseError(str(path), rule, found, f"write ignore_label: [{value}] into the preset")
-        if isinstance(value, int) and ours.get(_folded(name), value) != value:
-            found = f"{name!r} is the value {value} there and {ours[_folded(name)]} in the preset"
+        if isinstance(value, int) and ours.get(folded(name), value) != value:
+            found = f"{name!r} is the value {value} there and {ours[folded(name)]} in the preset"
             raise CaseError(str(path), rule, found, remedy)
     for value, name in theirs:
-        if value and (own := labels.get(str(value))) and _folded(own) != _folded(name):
+        if value and (own := labels.get(str(value))) and folded(own) != folded(name):
             logger.warning("in doubt: %s: the value %s is %r there and %r in the preset", path, value, name, own)
 
 
-def _folded(name: str) -> str:
+def folded(name: str) -> str:
+    """By which two spellings of a name are one."""
     return "".join(filter(str.isalnum, name.casefold()))
 
 

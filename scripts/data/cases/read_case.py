@@ -15,7 +15,7 @@ from ...basics.classes import classes_of, merged_values
 from ...basics.geometry import reorientation
 from ..formats.image_file import ImageFile, Note
 from .case_error import CaseError
-from .label_values import ignored_values, label_values, to_classes, to_mask_values
+from .label_values import folded, ignored_values, label_values, to_classes, to_mask_values
 from .open_case import LABELS, headers_of
 
 DOUBT = "doubt"  # in `meta`: "rule; what was found", a text since batches are made of texts of any length
@@ -25,8 +25,9 @@ WHOLE = 1e-3  # how far a stored label may be from a whole number: scaled intege
 class ReadCased(Transform):
     """`image` -> MetaTensor (M, H, W, D), and `label` or `reference`, where there is one, (1, H, W, D) on the same grid.
 
-    A `label`, for training, holds class numbers 0, 1, ... in place of the values, and where it is to be ignored the number of
-    classes; a `reference`, for evaluation, the values that masks have.
+    A `label`, for training, holds class numbers 0, 1, ... in place of the values, where it is to be ignored the number of
+    classes, and in a case of which only some classes are `annotated` the number of its label set (-1, -2, ...) in place of 0;
+    a `reference`, for evaluation, the values that masks have.
     `filename_or_obj` in `meta` is the path, of several modalities the first; `stored_shape` and `stored_affine` are the file's.
     Headers that were `opened` before are not opened again.
 
@@ -63,7 +64,9 @@ class ReadCased(Transform):
     ) -> None:
         self.modalities = modalities
         self.stored = label_values(labels)
-        self.values = label_values(classes_of(labels, merge_labels))
+        classes = classes_of(labels, merge_labels)
+        self.values = label_values(classes)
+        self.names = dict(zip(self.values, classes.values(), strict=True))
         self.merged = {value: to for value, to in merged_values(labels, merge_labels).items() if to != value}
         self.ignored = ignored_values(ignore_label, labels)
         self.empty_labels = empty_labels
@@ -75,11 +78,15 @@ class ReadCased(Transform):
         if case.label is not None:
             key = next(key for key in LABELS if data.get(key))
             label = _turned(self._read_label(case.label, key == "reference"), case.label, case.images[0])
+            self._require_annotated(label, case.label, data.get("annotated"))
             if key == "label":
                 label = to_classes(label, self.values, self.ignored)
+                if "label_set" in data:
+                    label[label == 0] = -1 - data["label_set"]
             read[key] = _tensor(label, case.label.path, case.images[0].affine)
         # Without what was for finding and checking: some cases have it and some have not, which no batch may.
-        return {key: value for key, value in data.items() if key not in ("opened", "subject")} | read
+        left_out = {"opened", "subject", "label_set", *(["annotated"] if "label" in read else [])}
+        return {key: value for key, value in data.items() if key not in left_out} | read
 
     def _read_image(self, file: ImageFile) -> np.ndarray:
         voxels = file.read()
@@ -117,6 +124,16 @@ class ReadCased(Transform):
             by_merging = ", since merge_labels has none of its labels" if labelled != {0} else ""
             raise CaseError(file.path, "a label must show a structure", found + by_merging, remedy)
         return to_mask_values(label, self.merged)
+
+    def _require_annotated(self, label: np.ndarray, file: ImageFile, annotated: Sequence[str] | None) -> None:
+        if annotated is None:
+            return
+        known = set(map(folded, annotated))
+        others = [value for value, name in self.names.items() if value and folded(name) not in known]
+        if wrong := [value for value in others if (label == value).any()]:
+            rule = "a label may hold the classes that are annotated in its case alone"
+            found = f"found {wrong[0]} ({self.names[wrong[0]]}) and annotated lists {', '.join(annotated)}"
+            raise CaseError(file.path, rule, found, "correct the label, or annotated in dataset.json")
 
 
 def _turned(label: np.ndarray, file: ImageFile, image: ImageFile) -> np.ndarray:

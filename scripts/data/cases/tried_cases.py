@@ -10,6 +10,7 @@ from monai.data import Dataset
 
 from ...basics.case import NamedCase, file_of
 from ..formats.image_file import Note
+from .annotated import notes_on_annotation
 from .read_case import doubts_of
 
 
@@ -65,7 +66,7 @@ class TriedCases(Dataset):
             data = dict(self.transform(case))
             if "opened" in case:
                 case["opened"].require_unchanged()
-            return Tried(case, record, data=data, notes=doubts_of(data, file_of(case)))
+            return Tried(case, record, data=data, notes=[*doubts_of(data, file_of(case)), *notes_on_annotation(case)])
         except Exception as error:  # whatever a file triggers
             return Tried(case, error=error)
 

@@ -32,7 +32,7 @@ class Shown(NamedTuple):
 def shown_in(data: Mapping[Any, Any]) -> Shown:
     """data: `image` (M, H, W, D) and `label` (1, H, W, D) as they were read, with their affine."""
     to_ras = nib.io_orientation(data["image"].affine.numpy())
-    label = nib.apply_orientation(data["label"][0].numpy(), to_ras).astype(np.uint16)
+    label = nib.apply_orientation(data["label"][0].numpy(), to_ras).clip(min=0).astype(np.uint16)
     means = [_block_means(nib.apply_orientation(channel.numpy(), to_ras)) for channel in data["image"]]
     return Shown(
         digest(repr(label.shape), label.tobytes()) if label.any() else "",

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from ...basics.case import Case
 from ...basics.contracts import is_on_embeddings
 from ...files.file_digest import digest, file_digest
+from ..cases.annotated import annotation_of
 from ..cases.case_error import CaseError
 from ..cases.open_case import headers_of
 from ..preprocessing.preprocessing_digest import preprocessing_digest
@@ -114,7 +115,7 @@ class EmbeddingCache:
         for name, case in bar:
             opened = headers_of(case)
             contents = [file_digest(file) for file in (*opened.image_files, *opened.label_files)]
-            self.keys[name] = [digest(encoder, recipe, *contents) for recipe in self._recipes]
+            self.keys[name] = [digest(encoder, recipe, *contents, *annotation_of(case)) for recipe in self._recipes]
         # View by view, so that processes get equal shares also of a single view that changed.
         wanted = [(name, view) for view in range(len(self.pipelines)) for name in self.cases]
         if not self.store.in_memory:
@@ -175,13 +176,15 @@ class _Prepared(Dataset[dict[str, torch.Tensor]]):
 
 def _small(label: torch.Tensor) -> torch.Tensor:
     """(1, H, W, D) -> (D, H, W) in the smallest type that holds it."""
-    return label[0].movedim(-1, 0).to(torch.uint8 if label.max() <= 255 else torch.int32).contiguous()
+    smallest = torch.uint8 if label.min() >= 0 and label.max() <= 255 else torch.int32
+    return label[0].movedim(-1, 0).to(smallest).contiguous()
 
 
 def _counts(label: torch.Tensor, ignore_index: int | None) -> torch.Tensor:
-    """(D, H, W) -> (D, K): voxels of each class in every slice, up to the last class that is there."""
-    number = int(label.max()) + 1
-    counts = torch.stack([torch.bincount(part.flatten(), minlength=number) for part in label])
+    """(D, H, W) -> (D, K): voxels of each class in every slice, up to the last class that is there; the background in label
+    sets too."""
+    number = int(label.max().clamp(min=0)) + 1
+    counts = torch.stack([torch.bincount(part.clamp(min=0).flatten(), minlength=number) for part in label])
     return counts[:, :ignore_index]  # the class of voxels to be ignored comes after all others
 
 

@@ -53,6 +53,8 @@ def _entry(root: Path, case: FoundCase, subject: str) -> Case:
     if case.label:
         entry["label"] = _below(root, case.label)
         entry["subject"] = subject
+        if case.annotated:
+            entry["annotated"] = list(case.annotated)
     return entry
 
 

@@ -38,7 +38,8 @@ class FoundCase:
     label: Path | None = None
     name: str = ""
     structures: tuple[tuple[str, Path], ...] = ()
-    subject: str | None = None  # where a list says it
+    subject: str | None = None  # where a list says it, and which classes the label tells of
+    annotated: tuple[str, ...] = ()
 
 
 @dataclass

@@ -52,7 +52,8 @@ def names_of(content: Mapping[str, Any], given: Mapping[int, str] = {}) -> dict[
         value, name = (int(key), str(value)) if str(key).isdecimal() else (value, str(key))
         if isinstance(value, list) and len(value) > 1 and not given:
             raise ValueError(
-                f"dataset.json says that {name}, {value}, is a region; name the values themselves by --label-names"
+                f"dataset.json says that {name}, {value}, is a region; name the values themselves by --label-names, and the "
+                "regions in the preset"
             )
         if isinstance(value, list) and len(value) == 1:
             value = value[0]

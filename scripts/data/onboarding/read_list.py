@@ -46,7 +46,8 @@ def read_list(path: Path, lists: dict[str, list[Any]]) -> FoundCases | None:
             for case in listed.cases:
                 label = Path(case["label"]) if "label" in case else None
                 images = tuple(map(Path, as_list(case["image"])))
-                found.cases.append(FoundCase(part if label else "test", images, label, subject=case.get("subject")))
+                told = {"subject": case.get("subject"), "annotated": tuple(case.get("annotated", ()))}
+                found.cases.append(FoundCase(part if label else "test", images, label, **told))
     counts = {len(case.images) for case in found.cases}
     if len(counts) > 1:
         rule, found_counts = "all cases must have the same channels", f"its cases have {sorted(counts)} images"

@@ -13,7 +13,8 @@ from .class_chances import CropClasses, class_chances
 class RandCropLabelledd(RandCropByPosNegLabeld):
     """MONAI's `RandCropByPosNegLabeld`, whose centres are never voxels to be ignored: neither structure nor background.
 
-    Where all voxels are to be ignored, which preprocessing may bring about, any may be the centre.
+    Classes below 0, of label sets (`label_sets`), count as background. Where all voxels are to be ignored, which preprocessing
+    may bring about, any may be the centre.
 
     With `crop_classes` a centre is drawn by class first, then among its voxels, as MONAI's `RandCropByLabelClassesd` does:
     else a class of few voxels is hardly ever seen.
@@ -50,10 +51,11 @@ class RandCropLabelledd(RandCropByPosNegLabeld):
         if self.crop_classes is not None and label is not None:
             self._randomize_by_class(label, self.crop_classes)
             return
-        if self.ignore_index is not None and label is not None:
+        if label is not None and (self.ignore_index is not None or label.min() < 0):
             classes = np.asarray(label).ravel()
-            labelled = np.flatnonzero((classes > 0) & (classes != self.ignore_index))
-            background = np.flatnonzero(classes == 0)
+            ignored = np.zeros_like(classes, bool) if self.ignore_index is None else classes == self.ignore_index
+            labelled = np.flatnonzero((classes > 0) & ~ignored)
+            background = np.flatnonzero(classes <= 0)
             anywhere = np.arange(classes.size)
             # Of each kind, lest MONAI warns in every step of a volume that has one kind alone.
             fg_indices = next(filter(len, (labelled, background, anywhere)))
@@ -61,7 +63,7 @@ class RandCropLabelledd(RandCropByPosNegLabeld):
         super().randomize(label, fg_indices, bg_indices, image)
 
     def _randomize_by_class(self, label: torch.Tensor, crop_classes: CropClasses) -> None:
-        classes = np.asarray(label).ravel()
+        classes = np.asarray(label).ravel().clip(min=0)
         structures = np.flatnonzero(classes)  # few, so that not every class looks through the whole volume
         of_structures = classes[structures].astype(np.int64)
         number = int(of_structures.max(initial=0)) + 1

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import nibabel as nib
+import numpy as np
 import pytest
 import torch
 from conftest import NARROW
@@ -274,3 +275,23 @@ def test_voxels_to_be_ignored_count_as_no_class(dataset: list[dict[str, Any]], n
     label, counts = cache.store.read(key, "label"), cache.store.read(key, "counts")
     assert (label == 3).any()
     assert counts.tolist() == [[int((s == value).sum()) for value in range(3)] for s in label]
+
+
+def test_label_sets_are_kept_and_another_annotation_is_another_entry(
+    dataset: list[dict[str, Any]], narrow_encoder: SAMSliceEncoder, tmp_path: Path
+) -> None:
+    steps = [ReadCased(1, LABELS, True), ScaleIntensityd("image"), SpatialPadd(KEYS, (48, 48, 12))]
+    case = dataset[0]
+    stored = nib.load(case["label"])
+    voxels = np.where(np.asarray(stored.dataobj) == 1, 1, 0).astype(np.uint8)
+    nib.save(nib.Nifti1Image(voxels, stored.affine), case["label"])
+    keys = []
+    for said in ({}, {"annotated": ["liver"], "label_set": 0}, {"annotated": ["liver"], "label_set": 4}):
+        cache, count = fill([{**case, **said}], narrow_encoder, tmp_path / "cache", steps)
+        ((key,),) = cache.keys.values()
+        keys.append(key)
+        label, counts = (cache.store.read(key, name) for name in ("label", "counts"))
+        background = -1 - said["label_set"] if said else 0
+        assert (count, sorted(label.unique().tolist())) == (1, sorted({0, 1, background}))  # 0: padding
+        assert counts.sum(0).tolist() == [48 * 48 * 12 - voxels.sum(), voxels.sum()]
+    assert len(set(keys)) == 3

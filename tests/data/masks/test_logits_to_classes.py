@@ -27,3 +27,19 @@ def test_logits_that_are_not_finite_are_refused_with_checkpoint_and_case(value: 
     said = rf"a\.nii\.gz: the network's output must be finite; with {of} it is NaN or infinite in 2 of 120 voxels"
     with pytest.raises(CaseError, match=said):
         LogitsToClassesd(checkpoint)(case(logits))
+
+
+def test_regions_overwrite_each_other_in_their_order_where_they_are_likelier_than_not() -> None:
+    """As nnU-Net writes them."""
+    labels = {"0": "background", "1": "necrosis", "2": "edema", "4": "enhancing"}
+    regions = {"whole": [1, 2, 4], "core": [1, 4], "enhancing": [4]}
+    logits = torch.randn(3, 4, 5, 6)
+    logits[:, 0, 0, 0] = 0
+    expected = torch.zeros(4, 5, 6)
+    for probability, number in zip(logits.sigmoid(), (2, 1, 3), strict=True):
+        expected[probability >= 0.5] = number
+    pred = LogitsToClassesd("model.pt", labels, regions, [2, 1, 4])(case(logits))["pred"]
+    assert torch.equal(pred.as_tensor(), expected[None])
+    assert torch.equal(pred.affine, (2 * torch.eye(4)).to(pred.affine))
+    with pytest.raises(ValueError, match="region_values would write"):
+        LogitsToClassesd("model.pt", labels, regions, [1, 2, 4])
