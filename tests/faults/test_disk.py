@@ -111,12 +111,13 @@ def test_masks_on_a_full_disk_are_whole_or_not_there(
 
 @pytest.mark.parametrize("run_id", ["training", "inference"])
 def test_a_disk_that_may_only_be_read_is_named(
-    start: Start, left_alone: Path, disk: Callable[[str], Path], tmp_path: Path, run_id: str
+    start: Start, left_alone: Path, disk: Callable[[str], Path], phantoms: Path, tmp_path: Path, run_id: str
 ) -> None:
     folder = disk("size=1m") / "out"
     (folder.parent / LOG).symlink_to(tmp_path / LOG)
     disk("ro")
-    assert ended(start(run_id, folder, **({"checkpoint": left_alone / "model.pt"} if run_id == "inference" else {}))) == 1
+    options = {"checkpoint": left_alone / "model.pt", "input": phantoms / "images"} if run_id == "inference" else {}
+    assert ended(start(run_id, folder, **options)) == 1
     assert str(folder) in (tmp_path / LOG).read_text()
     assert "Read-only file system" in (tmp_path / LOG).read_text()
 

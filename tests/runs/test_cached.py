@@ -110,7 +110,7 @@ def test_a_killed_filling_leaves_no_partial_entry_and_goes_on(
     ("extra", "options", "message"),
     [
         ("overlays/joint_dice.yaml", {"cache_limit": 1e-6}, "cache_limit allows 1e-06 GB"),
-        ("overlays/train_encoder.yaml", {}, "only while the encoder is frozen"),
+        ("overlays/train_encoder.yaml", {}, "an encoder that changes has no embeddings to keep"),
     ],
 )
 def test_what_cannot_be_cached_is_said_in_a_sentence(
@@ -132,6 +132,7 @@ network_def:
 """)
     folders = {"dataset_dir": phantoms, "output_dir": tmp_path / "run"}
     result = bundle_run("training", CACHED, fails=True, last=[tmp_path / "cnn.yaml"], **folders)
-    assert "ERROR: this network has no slice encoder whose embeddings could be cached; omit --cached (cached.yaml)" in (
-        result.stderr
+    assert (
+        "ERROR: cached does not fit this run: it keeps what an encoder gives, and this network has none; leave out --cached"
+        in (result.stderr)
     )
