@@ -136,8 +136,8 @@ def test_a_slip_of_the_bundle_is_a_bug_to_be_reported(num_workers: int | None) -
 
 
 def test_an_expression_of_the_bundle_s_configs_that_fails_is_a_bug() -> None:
-    sentence = plain_sentence(caught(lambda: parsed({"x": "$len(@labels)", "labels": 3})))
-    assert sentence == f"TypeError: object of type 'int' has no len() ($len(@labels)). {BUG}"
+    sentence = plain_sentence(caught(lambda: parsed({"x": "$len(@classes)", "classes": 3})))
+    assert sentence == f"TypeError: object of type 'int' has no len() ($len(@classes)). {BUG}"
 
 
 def test_a_file_that_the_system_does_not_give_is_no_bug(tmp_path: Path) -> None:

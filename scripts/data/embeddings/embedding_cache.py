@@ -182,7 +182,7 @@ def _counts(label: torch.Tensor, ignore_index: int | None) -> torch.Tensor:
     """(D, H, W) -> (D, K): voxels of each class in every slice, up to the last class that is there."""
     number = int(label.max()) + 1
     counts = torch.stack([torch.bincount(part.flatten(), minlength=number) for part in label])
-    return counts[:, :ignore_index]  # the class of voxels to be ignored comes after all others
+    return counts[:, :ignore_index].contiguous()  # the class of voxels to be ignored comes after all others
 
 
 def name_of(case: Mapping[Any, Any]) -> str:
