@@ -185,7 +185,7 @@ def _counts(label: torch.Tensor, ignore_index: int | None) -> torch.Tensor:
     sets too."""
     number = int(label.max().clamp(min=0)) + 1
     counts = torch.stack([torch.bincount(part.clamp(min=0).flatten(), minlength=number) for part in label])
-    return counts[:, :ignore_index]  # the class of voxels to be ignored comes after all others
+    return counts[:, :ignore_index].contiguous()  # the class of voxels to be ignored comes after all others
 
 
 def name_of(case: Mapping[Any, Any]) -> str:

@@ -266,10 +266,12 @@ def test_what_cannot_be_cached_is_refused_in_words(views: Any, trainable: bool, 
         EmbeddingCache([], preprocessing(), views, SAM3D(encoder, nn.Identity()), torch.device("cpu"), EmbeddingStore("memory"))
 
 
-def test_voxels_to_be_ignored_count_as_no_class(dataset: list[dict[str, Any]], narrow_encoder: SAMSliceEncoder) -> None:
+def test_voxels_to_be_ignored_count_as_no_class(
+    dataset: list[dict[str, Any]], narrow_encoder: SAMSliceEncoder, tmp_path: Path
+) -> None:
     """Of the phantom's classes the last one."""
     network = SAM3D(narrow_encoder, nn.Identity())
-    cache = EmbeddingCache(dataset, preprocessing(), [[]], network, "cpu", EmbeddingStore("memory"), ignore_index=3)
+    cache = EmbeddingCache(dataset, preprocessing(), [[]], network, "cpu", EmbeddingStore(tmp_path), ignore_index=3)
     cache.fill()
     key = cache.keys[name_of(dataset[0])][0]
     label, counts = cache.store.read(key, "label"), cache.store.read(key, "counts")
