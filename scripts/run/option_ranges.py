@@ -64,6 +64,9 @@ SHARE = number(" from 0 to below 1", lambda x: 0 <= x < 1)
 PERCENT = number(" from 0 to 100", lambda x: 0 <= x <= 100)
 SEED = whole(0, 2**32 - 1)
 SWITCH = Range("true or false", lambda value: str(value).lower() in ("true", "false"))
+# The first three are SAM's; the others need the overlay of their family.
+VARIANTS = ("vit_b", "vit_l", "vit_h", "vit_t", "hiera_tiny", "hiera_small", "hiera_base_plus", "hiera_large")
+VARIANTS += ("dinov2_vits14", "dinov2_vitb14", "dinov2_vitl14", "dinov3_vits16", "dinov3_vitb16", "dinov3_vitl16")
 PATH = Range("a path, in quotes where it looks like a number", lambda value: isinstance(value, str))
 
 RANGES: dict[str, Range] = {
@@ -100,8 +103,8 @@ RANGES: dict[str, Range] = {
     "nsd_unit": word("voxel", "mm"),
     "part": word("validation", "test", "training"),
     "encoder_variant": Range(
-        "vit_b, vit_l, vit_h or the dimensions of another ViT",
-        lambda value: isinstance(value, Mapping) or value in ("vit_b", "vit_l", "vit_h"),
+        f"{', '.join(VARIANTS)}, or the dimensions of another encoder",
+        lambda value: isinstance(value, Mapping) or value in VARIANTS,
     ),
     "device": Range("cpu, cuda or cuda:NUMBER", lambda value: isinstance(value, str)),
     "cache_limit": optional(ABOVE_0),
@@ -122,7 +125,10 @@ ARGUMENTS: dict[str, dict[str, Range]] = {
         "overlap": SHARE,
         "memory": optional(AT_LEAST_0),
     },
-    "scripts.networks.SAMSliceEncoder": {"memory": optional(ABOVE_0)},
+    "scripts.networks.SAMSliceEncoder": {"memory": optional(ABOVE_0), "image_size": whole(16), "adapters": SWITCH},
+    **dict.fromkeys(
+        (f"scripts.networks.{name}SliceEncoder" for name in ("MobileSAM", "SAM2", "DINO")), {"memory": optional(ABOVE_0)}
+    ),
     "ScaleIntensityRanged": _WINDOW,
     "ScaleIntensityRangePercentilesd": _PERCENTILES,
     "DataLoader": {"batch_size": whole(1), "num_workers": whole(0)},
