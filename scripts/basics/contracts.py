@@ -50,6 +50,16 @@ class SliceEncoder(Protocol):
         ...
 
 
+@runtime_checkable
+class LeavesTensors(Protocol):
+    """An encoder whose published file holds tensors that it does not use.
+
+    unused_tensors: how their names begin.
+    """
+
+    unused_tensors: tuple[str, ...]
+
+
 class Detail(Protocol):
     """(B, M, D, H, W), the pixels themselves -> features for each of a decoder's stages, coarsest first.
 

@@ -2,9 +2,19 @@
 
 from .any_size import AnySize
 from .detail_pyramid import DetailPyramid
+from .mobile_sam_encoder import MobileSAMSliceEncoder
 from .no_encoder import NoEncoder
 from .residual_decoder import ResidualDecoder
 from .sam3d import SAM3D, EmbeddingsToLogits
 from .sam_encoder import SAMSliceEncoder
 
-__all__ = ["SAM3D", "AnySize", "DetailPyramid", "EmbeddingsToLogits", "NoEncoder", "ResidualDecoder", "SAMSliceEncoder"]
+__all__ = [
+    "SAM3D",
+    "AnySize",
+    "DetailPyramid",
+    "EmbeddingsToLogits",
+    "MobileSAMSliceEncoder",
+    "NoEncoder",
+    "ResidualDecoder",
+    "SAMSliceEncoder",
+]
