@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from conftest import NARROW
+from conftest import NARROW, NARROW_TINY_VIT
 
-from scripts.networks import DINOSliceEncoder, SAM2SliceEncoder, SAMSliceEncoder
+from scripts.networks import DINOSliceEncoder, MobileSAMSliceEncoder, SAM2SliceEncoder, SAMSliceEncoder
 from scripts.networks.slicewise_encoder import SlicewiseEncoder
 from scripts.weights.sam_checkpoint import fill_at_random
 
@@ -31,6 +31,7 @@ class NarrowEncoder(NamedTuple):
 
 NARROW_ENCODERS = {
     "sam": NarrowEncoder(SAMSliceEncoder, NARROW, None),
+    "mobile_sam": NarrowEncoder(MobileSAMSliceEncoder, NARROW_TINY_VIT, "mobile_sam"),
     "sam2": NarrowEncoder(SAM2SliceEncoder, NARROW_HIERA, "sam2"),
     "dinov2": NarrowEncoder(DINOSliceEncoder, NARROW_DINOV2, "dinov2"),
     "dinov3": NarrowEncoder(DINOSliceEncoder, NARROW_DINOV3, "dinov3"),

@@ -128,7 +128,7 @@ class SAMSliceEncoder(SlicewiseEncoder):
     def encoding(self, height: int, width: int) -> Callable[[torch.Tensor], torch.Tensor]:
         return partial(
             self._encode,
-            patches=self._grey_patch_embedding(),
+            patches=self.grey_patch_embedding(self.image_encoder.patch_embed.proj),
             positions=self._position_embedding(height, width),
             tables=self._tables(height, width),
         )
@@ -149,15 +149,6 @@ class SAMSliceEncoder(SlicewiseEncoder):
             if index in self.blocks:
                 outputs.append(tokens.permute(0, 3, 1, 2))
         return torch.cat([self.image_encoder.neck(tokens.permute(0, 3, 1, 2)), *outputs], 1)
-
-    def _grey_patch_embedding(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Kernel (C, 1, 16, 16) and bias (C) that do at once: repeat to 3 channels, x 255, - mean, / std, embed patches."""
-        projection = self.image_encoder.patch_embed.proj
-        mean = projection.weight.new_tensor(self.pixel_mean).view(3, 1, 1)
-        std = projection.weight.new_tensor(self.pixel_std).view(3, 1, 1)
-        kernel = (projection.weight * (255 / std)).sum(1, keepdim=True)
-        bias = projection.bias - (projection.weight * (mean / std)).sum((1, 2, 3))
-        return kernel, bias
 
     def _position_embedding(self, height: int, width: int) -> torch.Tensor:
         """The absolute table at h x w tokens, (1, C, h, w)."""

@@ -78,7 +78,7 @@ class SlicewiseEncoder(nn.Module):
         """For a grid of h x w tokens, with what all its slices share computed once: (N, 1, 16 h, 16 w) -> (N, C, h, w)."""
 
     def choices(self) -> Iterable[str]:
-        """What changes embeddings beside the weights and the pixels; "" for a choice that is the default."""
+        """What else changes the embeddings of these weights, in words; nothing where all is as by default."""
         return ()
 
     def train(self, mode: bool = True) -> "SlicewiseEncoder":

@@ -126,9 +126,9 @@ ARGUMENTS: dict[str, dict[str, Range]] = {
         "memory": optional(AT_LEAST_0),
     },
     "scripts.networks.SAMSliceEncoder": {"memory": optional(ABOVE_0), "image_size": whole(16), "adapters": SWITCH},
-    **dict.fromkeys(
-        (f"scripts.networks.{name}SliceEncoder" for name in ("MobileSAM", "SAM2", "DINO")), {"memory": optional(ABOVE_0)}
-    ),
+    "scripts.networks.MobileSAMSliceEncoder": {"memory": optional(ABOVE_0)},
+    "scripts.networks.SAM2SliceEncoder": {"memory": optional(ABOVE_0)},
+    "scripts.networks.DINOSliceEncoder": {"memory": optional(ABOVE_0)},
     "ScaleIntensityRanged": _WINDOW,
     "ScaleIntensityRangePercentilesd": _PERCENTILES,
     "DataLoader": {"batch_size": whole(1), "num_workers": whole(0)},

@@ -43,7 +43,7 @@ SAM2 = {
 
 
 def official_names(tensors: Mapping[str, Any], expected: Collection[str], known: Collection[str]) -> Tensors:
-    """By the rules, if any, with which the most of the `expected` names are found, perhaps behind a chain of `known` prefixes."""
+    """By the rules, if any, with which the most of the `expected` names are found, behind a chain of `known` prefixes."""
     candidates = [dict(tensors), _joined(_renamed(tensors, DINO)), _renamed(tensors, SAM2)]
     found = max(candidates, key=lambda names: max(count_found(names, expected, known).values()))
     return _without_masked_biases(found)

@@ -17,16 +17,8 @@ from .tensor_file import read_tensors
 logger = logging.getLogger(__name__)
 
 PREFIX = "image_encoder."  # of the encoder's tensors in the checkpoints of SAM and of what was made of it
-KNOWN_PREFIXES = (
-    *WRAPPERS,
-    "sam.",
-    "model.",
-    "teacher.",
-    "backbone.",
-    "dinov2.",
-    "dinov3_vit.",
-    PREFIX,
-)  # seen in files of others, in chains such as `module.sam.`
+# Seen in files of others, in chains such as `module.sam.`.
+KNOWN_PREFIXES = (*WRAPPERS, "sam.", "model.", "teacher.", "backbone.", "dinov2.", "dinov3_vit.", PREFIX)
 REMEDY = (
     "it must be a checkpoint of this encoder, of the same variant as encoder_variant; those of other encoders need their "
     "overlay (docs/encoders.md)"
@@ -69,7 +61,7 @@ def load_sam_encoder(encoder: nn.Module, weights: str | Path, seed: int = 0) -> 
     if not path.is_file():
         raise FileNotFoundError(_how_to_get(path, encoder))
     expected = {name.removeprefix(PREFIX): value for name, value in encoder.state_dict().items()}
-    content = official_names(read_tensors(path), expected)
+    content = official_names(read_tensors(path), expected, KNOWN_PREFIXES)
     prefix = find_prefix(content, expected, KNOWN_PREFIXES, path)
     unused = tuple(name.removeprefix(PREFIX) for name in encoder.unused_tensors) if isinstance(encoder, LeavesTensors) else ()
     tensors = {name.removeprefix(prefix): value for name, value in content.items() if name.startswith(prefix)}

@@ -2,7 +2,6 @@
 installed (`pip install --no-deps sam2`, `pip install transformers`) themselves."""
 
 import importlib.util
-import math
 import sys
 from collections.abc import Callable
 from itertools import product
@@ -12,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from narrow_encoders import NARROW_DINOV2, NARROW_DINOV3, NARROW_ENCODERS, NARROW_HIERA
+from narrow_encoders import NARROW_ENCODERS, NARROW_HIERA
 from torch import nn
 from torch.nn import functional as F
 from torch.testing import assert_close
@@ -87,9 +86,8 @@ def dinov2(volume: torch.Tensor, encoder: SlicewiseEncoder) -> list[torch.Tensor
     grid = table[:, 1:].reshape(1, 5, 5, 32).permute(0, 3, 1, 2)
     if images.shape[2:] != (70, 70):
         # dinov2/models/vision_transformer.py, interpolate_pos_encoding
-        grid = F.interpolate(
-            grid, scale_factor=[(size // 14 + 0.1) / math.sqrt(25) for size in images.shape[2:]], mode="bicubic"
-        )
+        scale = [(size // 14 + 0.1) / 5 for size in images.shape[2:]]
+        grid = F.interpolate(grid, scale_factor=scale, mode="bicubic")
     state["pos_embed"] = torch.cat([table[:, :1], grid.permute(0, 2, 3, 1).flatten(1, 2)], 1)
     model.embeddings.interpolate_pos_encoding = lambda *_: state["pos_embed"]
     return [run_transformers(model, state, normalised(images[..., None]), 1, "encoder.layer.{}", 14)]
@@ -168,8 +166,8 @@ def test_equals_the_other_implementation(family: str, plane: tuple[int, int]) ->
     published, options = PUBLISHED[family]
     encoder, volume = NARROW_ENCODERS[family](**options).double(), image(*plane)
     for level, expected in zip(levels_of(encoder, volume), published(volume, encoder), strict=True):
-        # transformers keeps rotary frequencies in single precision
-        assert_close(level, expected, atol=2e-6 if family == "dinov3" else 1e-10, rtol=0)
+        # sam2 enlarges the coarsest level in single precision, and transformers keeps rotary frequencies in it.
+        assert_close(level, expected, atol=1e-10 if family == "dinov2" else 1e-5, rtol=0)
 
 
 # Of sam2 1.1.0 and transformers 5.24.0.
