@@ -94,6 +94,23 @@ class Detail(Protocol):
         ...
 
 
+class FinerLevels(Protocol):
+    """(B, M * C, D, h, w), an encoder's `levels` folded into it -> features for each of a decoder's stages, coarsest first.
+
+    None for a stage without a level.
+    """
+
+    def __call__(self, tokens: torch.Tensor) -> list[torch.Tensor | None]: ...
+
+    def embeddings(self, tokens: torch.Tensor) -> torch.Tensor:
+        """(B, M * C, ...) -> (B, M * c, ...), without the levels."""
+        ...
+
+    def stream(self, tokens: ReadableStore) -> list[ReadableStore | None]:
+        """The same of whatever is read."""
+        ...
+
+
 class Decoder(Protocol):
     """(B, C, h, w, D) -> logits of every supervised stage, finest first.
 
@@ -110,12 +127,12 @@ class Decoder(Protocol):
 
 
 class DetailDecoder(Decoder, Protocol):
-    """One whose stages read the levels of a `Detail` too, coarsest first."""
+    """One whose stages read the levels of a `Detail`, of `FinerLevels`, or their sum too, coarsest first."""
 
-    def __call__(self, embeddings: torch.Tensor, levels: Sequence[torch.Tensor] = ()) -> list[torch.Tensor]: ...
+    def __call__(self, embeddings: torch.Tensor, levels: Sequence[torch.Tensor | None] = ()) -> list[torch.Tensor]: ...
 
     def stream(
-        self, embeddings: ReadableStore, new_store: NewStore, slices: int, levels: Sequence[ReadableStore] = ()
+        self, embeddings: ReadableStore, new_store: NewStore, slices: int, levels: Sequence[ReadableStore | None] = ()
     ) -> Iterator[torch.Tensor]: ...
 
 

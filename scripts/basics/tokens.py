@@ -27,7 +27,10 @@ def pixels_to_tokens(volume: torch.Tensor) -> torch.Tensor:
     return split.permute(0, 1, 3, 5, 2, 4, 6).flatten(1, 3)
 
 
-def tokens_to_pixels(channels: torch.Tensor) -> torch.Tensor:
-    """The inverse, depth first: (B, 256 * M, D, h, w) -> (B, M, D, 16 h, 16 w)."""
-    split = channels.unflatten(1, (-1, PATCH, PATCH))  # (B, M, 16, 16, D, h, w)
+def tokens_to_pixels(channels: torch.Tensor, side: int = PATCH) -> torch.Tensor:
+    """The inverse, depth first: (B, 256 * M, D, h, w) -> (B, M, D, 16 h, 16 w).
+
+    side: positions on a side of a token, of features coarser than pixels.
+    """
+    split = channels.unflatten(1, (-1, side, side))  # (B, M, 16, 16, D, h, w)
     return split.permute(0, 1, 4, 5, 2, 6, 3).flatten(5, 6).flatten(3, 4)

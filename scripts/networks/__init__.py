@@ -3,6 +3,7 @@
 from .any_size import AnySize
 from .detail_pyramid import DetailPyramid
 from .dino_encoder import DINOSliceEncoder
+from .encoder_levels import EncoderLevels
 from .mobile_sam_encoder import MobileSAMSliceEncoder
 from .no_encoder import NoEncoder
 from .residual_decoder import ResidualDecoder
@@ -16,6 +17,7 @@ __all__ = [
     "DINOSliceEncoder",
     "DetailPyramid",
     "EmbeddingsToLogits",
+    "EncoderLevels",
     "MobileSAMSliceEncoder",
     "NoEncoder",
     "ResidualDecoder",
