@@ -23,7 +23,12 @@ def pixels_to_tokens(volume: torch.Tensor) -> torch.Tensor:
     """
     height, width = int(volume.shape[2]), int(volume.shape[3])
     volume = F.pad(volume.as_subclass(torch.Tensor), (0, 0, 0, padded(width) - width, 0, padded(height) - height))
-    split = volume.unflatten(3, (-1, PATCH)).unflatten(2, (-1, PATCH))  # (B, M, h, 16, w, 16, D)
+    return fold(volume, PATCH)
+
+
+def fold(features: torch.Tensor, side: int) -> torch.Tensor:
+    """(B, C, H, W, D) -> (B, C * side^2, H / side, W / side, D): side x side positions as the channels of one."""
+    split = features.unflatten(3, (-1, side)).unflatten(2, (-1, side))  # (B, C, h, side, w, side, D)
     return split.permute(0, 1, 3, 5, 2, 4, 6).flatten(1, 3)
 
 

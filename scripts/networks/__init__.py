@@ -10,6 +10,7 @@ from .residual_decoder import ResidualDecoder
 from .sam2_encoder import SAM2SliceEncoder
 from .sam3d import SAM3D, EmbeddingsToLogits
 from .sam_encoder import SAMSliceEncoder
+from .two_scale_encoder import TwoScaleEncoder
 
 __all__ = [
     "SAM3D",
@@ -23,4 +24,5 @@ __all__ = [
     "ResidualDecoder",
     "SAM2SliceEncoder",
     "SAMSliceEncoder",
+    "TwoScaleEncoder",
 ]

@@ -106,6 +106,7 @@ RANGES: dict[str, Range] = {
         f"{', '.join(VARIANTS)}, or the dimensions of another encoder",
         lambda value: isinstance(value, Mapping) or value in VARIANTS,
     ),
+    "second_scale": Range("2 or 0.5", lambda value: value in (2, 0.5)),
     "device": Range("cpu, cuda or cuda:NUMBER", lambda value: isinstance(value, str)),
     "cache_limit": optional(ABOVE_0),
     "cached_views": sequence(
