@@ -47,3 +47,38 @@ def test_a_cached_training_from_a_file_is_resumed_and_used(
     )
     report = json.loads((tmp_path / "masks" / "report.json").read_text())
     assert {entry["status"] for entry in report} == {"written"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "files",
+    [
+        ["networks/detail.yaml", "overlays/sam2.yaml", "overlays/sam2_levels.yaml", "overlays/cached.yaml"],
+        ["networks/detail.yaml", "overlays/sam2.yaml", "overlays/sam2_levels.yaml", "overlays/train_encoder.yaml"],
+        ["overlays/two_scales.yaml", "overlays/cached.yaml"],
+        ["networks/detail.yaml", "overlays/two_scales.yaml"],
+    ],
+    ids=["levels cached", "levels trained", "two scales cached", "two scales with detail"],
+)
+def test_finer_levels_and_a_second_scale_are_trained_resumed_and_used(
+    bundle_run: Command, phantoms: Path, tmp_path: Path, files: list[str]
+) -> None:
+    last = tmp_path / "encoder.json"
+    narrow = NARROW_ENCODERS["sam2" if "overlays/sam2.yaml" in files else "sam"]
+    last.write_text(json.dumps({"encoder_variant": narrow.variant, "encoder_weights": "random"}))
+    configs = ["train.json", *files]
+    options = {"dataset_dir": phantoms, "last": [last]}
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    bundle_run("training", configs, output_dir=whole, **options)
+    bundle_run("training", [*configs, stop_after(1, tmp_path)], output_dir=parts, **options)
+    bundle_run("training", configs, output_dir=parts, resume=True, **options)
+    assert_identical(whole, parts)
+    network = [file for file in files if "cached" not in file and "train_encoder" not in file]
+    bundle_run(
+        "inference",
+        ["inference.json", *network],
+        input=phantoms / "dataset.json",
+        checkpoint=whole / "model.pt",
+        output_dir=tmp_path / "masks",
+        last=[last],
+    )
