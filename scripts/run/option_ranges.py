@@ -106,7 +106,6 @@ RANGES: dict[str, Range] = {
         f"{', '.join(VARIANTS)}, or the dimensions of another encoder",
         lambda value: isinstance(value, Mapping) or value in VARIANTS,
     ),
-    "second_scale": Range("2 or 0.5", lambda value: value in (2, 0.5)),
     "device": Range("cpu, cuda or cuda:NUMBER", lambda value: isinstance(value, str)),
     "cache_limit": optional(ABOVE_0),
     "cached_views": sequence(
@@ -130,6 +129,7 @@ ARGUMENTS: dict[str, dict[str, Range]] = {
     "scripts.networks.MobileSAMSliceEncoder": {"memory": optional(ABOVE_0)},
     "scripts.networks.SAM2SliceEncoder": {"memory": optional(ABOVE_0)},
     "scripts.networks.DINOSliceEncoder": {"memory": optional(ABOVE_0)},
+    "scripts.networks.TwoScaleEncoder": {"scale": Range("2 or 0.5", lambda value: value in (2, 0.5))},
     "ScaleIntensityRanged": _WINDOW,
     "ScaleIntensityRangePercentilesd": _PERCENTILES,
     "DataLoader": {"batch_size": whole(1), "num_workers": whole(0)},

@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 PREFIX = "image_encoder."  # of the encoder's tensors in the checkpoints of SAM and of what was made of it
 # Seen in files of others, in chains such as `module.sam.`.
-KNOWN_PREFIXES = (*WRAPPERS, "sam.", "model.", "teacher.", "backbone.", "dinov2.", "dinov3_vit.", PREFIX)
+KNOWN_PREFIXES = (*WRAPPERS, "sam.", "model.", "dinov2.", "dinov3_vit.", PREFIX)
 REMEDY = (
     "it must be a checkpoint of this encoder, of the same variant as encoder_variant; those of other encoders need their "
     "overlay (docs/encoders.md)"

@@ -71,7 +71,8 @@ def test_finer_levels_are_added_to_the_pyramids_and_are_no_channels_of_the_decod
 
 @pytest.mark.parametrize("scale", [2, 0.5])
 def test_two_scales_wrap_the_encoder(scale: float) -> None:
-    network = parts("train.json", "overlays/two_scales.yaml", second_scale=scale, modalities=2)("network_def")
+    settings = {"network_def#encoder#scale": scale, "modalities": 2}
+    network = parts("train.json", "overlays/two_scales.yaml", **settings)("network_def")
     assert (type(network.encoder), network.encoder.scale) == (TwoScaleEncoder, scale)
     assert type(network.encoder.encoder) is SAMSliceEncoder
     assert network.decoder.stages[0].conv1.in_channels == 2 * 2 * 256

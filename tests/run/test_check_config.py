@@ -22,10 +22,13 @@ OVERLAYS = sorted(path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob
 ONLY_TRAIN = ("cached", "cost", "multi_gpu", "joint_dice", "two_stage")
 SERVES = {**dict.fromkeys(ONLY_TRAIN, "train"), "dicom_seg": "inference", "rollout": "inference"}  # the others: all runs
 OVER = {
-    "dca": "research/networks/unet.yaml",
-    "skip_control": "research/networks/unet.yaml",
-    "rollout": "research/networks/transunet.yaml",
+    "dca": ["research/networks/unet.yaml"],
+    "skip_control": ["research/networks/unet.yaml"],
+    "rollout": ["research/networks/transunet.yaml"],
+    "sam2_levels": ["networks/detail.yaml", "overlays/sam2.yaml"],
 }
+# Each puts another encoder in SAM's place, as `no_encoder` does.
+ENCODERS = ("dinov2", "dinov3", "medsam", "mobile_sam", "sam2", "sam_med2d", "two_scales")
 
 
 def arguments(*files: str | Path, **options: Any) -> list[str]:
@@ -66,14 +69,15 @@ def test_every_preset_and_network_passes_in_every_run(run: str, names: tuple[str
     [(run, overlay) for run in RUNS for overlay in OVERLAYS if SERVES.get(Path(overlay).stem, run) == run],
 )
 def test_every_overlay_passes_where_it_is_documented(run: str, overlay: str) -> None:
-    files = [*RUNS[run], *filter(None, [OVER.get(Path(overlay).stem)]), overlay]
+    files = [*RUNS[run], *OVER.get(Path(overlay).stem, []), overlay]
     checked(*files)
     checked(*files, "datasets/hippocampus.yaml")
 
 
 def test_the_overlays_of_one_training_pass_together() -> None:
     overlays = {Path(overlay).stem: overlay for overlay in OVERLAYS}
-    together = [overlay for name, overlay in overlays.items() if SERVES.get(name, "train") == "train" and name not in OVER]
+    alone = {*OVER, *ENCODERS}
+    together = [overlay for name, overlay in overlays.items() if SERVES.get(name, "train") == "train" and name not in alone]
     checked("train.json", *together, "datasets/custom.yaml")
 
 
