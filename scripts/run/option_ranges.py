@@ -64,6 +64,7 @@ SHARE = number(" from 0 to below 1", lambda x: 0 <= x < 1)
 PERCENT = number(" from 0 to 100", lambda x: 0 <= x <= 100)
 SEED = whole(0, 2**32 - 1)
 SWITCH = Range("true or false", lambda value: str(value).lower() in ("true", "false"))
+YES_OR_NO = Range("true or false without quotes, with a capital on a command line", lambda value: isinstance(value, bool))
 PATH = Range("a path, in quotes where it looks like a number", lambda value: isinstance(value, str))
 
 RANGES: dict[str, Range] = {
@@ -122,7 +123,7 @@ ARGUMENTS: dict[str, dict[str, Range]] = {
         "overlap": SHARE,
         "memory": optional(AT_LEAST_0),
     },
-    "scripts.networks.SAMSliceEncoder": {"memory": optional(ABOVE_0), "image_size": whole(16), "adapters": SWITCH},
+    "scripts.networks.SAMSliceEncoder": {"memory": optional(ABOVE_0), "image_size": whole(16), "adapters": YES_OR_NO},
     "scripts.networks.MobileSAMSliceEncoder": {"memory": optional(ABOVE_0)},
     "ScaleIntensityRanged": _WINDOW,
     "ScaleIntensityRangePercentilesd": _PERCENTILES,

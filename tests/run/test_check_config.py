@@ -21,6 +21,7 @@ NETWORKS = sorted(path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob
 OVERLAYS = sorted(path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob("overlays/*.yaml"))
 ONLY_TRAIN = ("cached", "cost", "multi_gpu", "joint_dice", "two_stage")
 SERVES = {**dict.fromkeys(ONLY_TRAIN, "train"), "dicom_seg": "inference", "rollout": "inference"}  # the others: all runs
+ENCODERS = ("medsam", "mobile_sam", "no_encoder", "sam_med2d")  # of which a network has one
 OVER = {
     "dca": "research/networks/unet.yaml",
     "skip_control": "research/networks/unet.yaml",
@@ -71,10 +72,20 @@ def test_every_overlay_passes_where_it_is_documented(run: str, overlay: str) -> 
     checked(*files, "datasets/hippocampus.yaml")
 
 
-def test_the_overlays_of_one_training_pass_together() -> None:
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_the_overlays_of_one_training_pass_together(encoder: str) -> None:
     overlays = {Path(overlay).stem: overlay for overlay in OVERLAYS}
-    together = [overlay for name, overlay in overlays.items() if SERVES.get(name, "train") == "train" and name not in OVER]
+    left_out = {*OVER, *ENCODERS} - {encoder}
+    together = [overlay for name, overlay in overlays.items() if SERVES.get(name, "train") == "train" and name not in left_out]
+    assert any(encoder in overlay for overlay in together)
     checked("train.json", *together, "datasets/custom.yaml")
+
+
+@pytest.mark.parametrize("value", ["no", "0"])
+def test_adapters_are_chosen_by_a_truth_value_alone(value: str) -> None:
+    """Any word would be true."""
+    with pytest.raises(ValueError, match=r"network_def#encoder#encoder#adapters.* true or false without quotes"):
+        checked("train.json", "overlays/sam_med2d.yaml", **{"network_def#encoder#encoder#adapters": value})
 
 
 @pytest.mark.parametrize("run", RUNS)
