@@ -64,6 +64,7 @@ SHARE = number(" from 0 to below 1", lambda x: 0 <= x < 1)
 PERCENT = number(" from 0 to 100", lambda x: 0 <= x <= 100)
 SEED = whole(0, 2**32 - 1)
 SWITCH = Range("true or false", lambda value: str(value).lower() in ("true", "false"))
+YES_OR_NO = Range("true or false without quotes, with a capital on a command line", lambda value: isinstance(value, bool))
 # The first three are SAM's; the others need the overlay of their family.
 VARIANTS = ("vit_b", "vit_l", "vit_h", "vit_t", "hiera_tiny", "hiera_small", "hiera_base_plus", "hiera_large")
 VARIANTS += ("dinov2_vits14", "dinov2_vitb14", "dinov2_vitl14", "dinov3_vits16", "dinov3_vitb16", "dinov3_vitl16")
@@ -125,7 +126,7 @@ ARGUMENTS: dict[str, dict[str, Range]] = {
         "overlap": SHARE,
         "memory": optional(AT_LEAST_0),
     },
-    "scripts.networks.SAMSliceEncoder": {"memory": optional(ABOVE_0), "image_size": whole(16), "adapters": SWITCH},
+    "scripts.networks.SAMSliceEncoder": {"memory": optional(ABOVE_0), "image_size": whole(16), "adapters": YES_OR_NO},
     "scripts.networks.MobileSAMSliceEncoder": {"memory": optional(ABOVE_0)},
     "scripts.networks.SAM2SliceEncoder": {"memory": optional(ABOVE_0)},
     "scripts.networks.DINOSliceEncoder": {"memory": optional(ABOVE_0)},

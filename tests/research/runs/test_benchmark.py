@@ -90,4 +90,6 @@ def test_an_unknown_section_is_refused_in_words(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr(sys, "argv", ["benchmark", "--only", "encoder,speed"])
     with pytest.raises(SystemExit, match="2"):
         main()
-    assert "--only knows encoder, attention, forward" in (message := capsys.readouterr().err) and "got speed" in message
+    assert (
+        "--only knows encoder, encoders, attention, forward" in (message := capsys.readouterr().err) and "got speed" in message
+    )
