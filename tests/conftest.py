@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from scripts.data.phantoms import write_phantoms
-from scripts.networks import SAM3D, ResidualDecoder, SAMSliceEncoder
+from scripts.networks import SAM3D, MobileSAMSliceEncoder, ResidualDecoder, SAMSliceEncoder
 from scripts.weights.sam_checkpoint import fill_at_random
 
 ROOT = Path(__file__).parents[1]
@@ -14,6 +14,13 @@ SHARED = ROOT.parent / "shared" / "data"
 
 # A ViT of every kind of block (windowed and global) that is fast: 0.4 M parameters instead of 89.7 M.
 NARROW = {"embed_dim": 32, "depth": 3, "num_heads": 2, "global_attn_indexes": (1,)}
+# A TinyViT of every kind of block, likewise: windows of both sizes, 0.7 M parameters, most of them the neck's.
+NARROW_TINY_VIT = {
+    "embed_dims": (8, 12, 16, 24),
+    "depths": (1, 1, 2, 1),
+    "num_heads": (1, 2, 2, 3),
+    "window_sizes": (7, 7, 14, 7),
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -32,6 +39,17 @@ def narrow_encoder() -> SAMSliceEncoder:
     """Weights ten times those of `encoder_weights: random`, so that a mistake in any table shows."""
     encoder = SAMSliceEncoder(NARROW)
     fill_at_random(encoder, seed=0, std=0.2)
+    return encoder
+
+
+@pytest.fixture
+def narrow_mobile_encoder() -> MobileSAMSliceEncoder:
+    encoder = MobileSAMSliceEncoder(NARROW_TINY_VIT)
+    fill_at_random(encoder, seed=0, std=0.3)
+    with torch.no_grad():
+        for name, parameter in encoder.named_parameters():
+            if name.endswith("attention_biases"):
+                parameter.mul_(5)  # else attention is hardly more than a mean
     return encoder
 
 

@@ -1,10 +1,12 @@
 """What the inferers, the embedding cache and the configs may ask of an encoder, a decoder and a network."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol, TypeGuard, runtime_checkable
+from typing import NamedTuple, Protocol, TypeGuard, runtime_checkable
 
 import torch
 from torch import nn
+
+from .tokens import PATCH
 
 # In the state dictionary of an `EmbeddingNetwork`: before the names of its encoder's tensors, and in place of them while they
 # are frozen.
@@ -29,6 +31,18 @@ class DepthStore(ReadableStore, Protocol):
 NewStore = Callable[[], DepthStore]
 
 
+class Level(NamedTuple):
+    """Features of an encoder that are finer than its tokens. stride: pixels on a side of a position, which divides PATCH."""
+
+    channels: int
+    stride: int
+
+    @property
+    def folded(self) -> int:
+        """Channels on the grid of tokens: those of all positions in a token."""
+        return self.channels * (PATCH // self.stride) ** 2
+
+
 class SliceEncoder(Protocol):
     """(B, M, H, W, D) -> embeddings (B, M * out_channels, h, w, D), each slice of each modality by itself."""
 
@@ -36,7 +50,12 @@ class SliceEncoder(Protocol):
 
     @property
     def out_channels(self) -> int:
-        """Of one modality's embedding."""
+        """Of one modality's embedding, folded levels included."""
+        ...
+
+    @property
+    def levels(self) -> Sequence[Level]:
+        """Folded behind one modality's embedding, coarsest first; of most encoders none."""
         ...
 
     def __call__(self, volume: torch.Tensor) -> torch.Tensor: ...
@@ -48,6 +67,16 @@ class SliceEncoder(Protocol):
     def sha256(self) -> torch.Tensor:
         """Of its weights: 32 bytes, uint8."""
         ...
+
+
+@runtime_checkable
+class LeavesTensors(Protocol):
+    """An encoder whose published file holds tensors that it does not use.
+
+    unused_tensors: how their names begin.
+    """
+
+    unused_tensors: tuple[str, ...]
 
 
 class Detail(Protocol):
@@ -62,6 +91,23 @@ class Detail(Protocol):
 
     def stream(self, pixels: ReadableStore, new_store: NewStore, slices: int) -> list[ReadableStore]:
         """The same, computed `slices` at a time."""
+        ...
+
+
+class FinerLevels(Protocol):
+    """(B, M * C, D, h, w), an encoder's `levels` folded into it -> features for each of a decoder's stages, coarsest first.
+
+    None for a stage without a level.
+    """
+
+    def __call__(self, tokens: torch.Tensor) -> list[torch.Tensor | None]: ...
+
+    def embeddings(self, tokens: torch.Tensor) -> torch.Tensor:
+        """(B, M * C, ...) -> (B, M * c, ...), without the levels."""
+        ...
+
+    def stream(self, tokens: ReadableStore) -> list[ReadableStore | None]:
+        """The same of whatever is read."""
         ...
 
 
@@ -81,12 +127,12 @@ class Decoder(Protocol):
 
 
 class DetailDecoder(Decoder, Protocol):
-    """One whose stages read the levels of a `Detail` too, coarsest first."""
+    """One whose stages read the levels of a `Detail`, of `FinerLevels`, or their sum too, coarsest first."""
 
-    def __call__(self, embeddings: torch.Tensor, levels: Sequence[torch.Tensor] = ()) -> list[torch.Tensor]: ...
+    def __call__(self, embeddings: torch.Tensor, levels: Sequence[torch.Tensor | None] = ()) -> list[torch.Tensor]: ...
 
     def stream(
-        self, embeddings: ReadableStore, new_store: NewStore, slices: int, levels: Sequence[ReadableStore] = ()
+        self, embeddings: ReadableStore, new_store: NewStore, slices: int, levels: Sequence[ReadableStore | None] = ()
     ) -> Iterator[torch.Tensor]: ...
 
 

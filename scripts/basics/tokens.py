@@ -23,11 +23,19 @@ def pixels_to_tokens(volume: torch.Tensor) -> torch.Tensor:
     """
     height, width = int(volume.shape[2]), int(volume.shape[3])
     volume = F.pad(volume.as_subclass(torch.Tensor), (0, 0, 0, padded(width) - width, 0, padded(height) - height))
-    split = volume.unflatten(3, (-1, PATCH)).unflatten(2, (-1, PATCH))  # (B, M, h, 16, w, 16, D)
+    return fold(volume, PATCH)
+
+
+def fold(features: torch.Tensor, side: int) -> torch.Tensor:
+    """(B, C, H, W, D) -> (B, C * side^2, H / side, W / side, D): side x side positions as the channels of one."""
+    split = features.unflatten(3, (-1, side)).unflatten(2, (-1, side))  # (B, C, h, side, w, side, D)
     return split.permute(0, 1, 3, 5, 2, 4, 6).flatten(1, 3)
 
 
-def tokens_to_pixels(channels: torch.Tensor) -> torch.Tensor:
-    """The inverse, depth first: (B, 256 * M, D, h, w) -> (B, M, D, 16 h, 16 w)."""
-    split = channels.unflatten(1, (-1, PATCH, PATCH))  # (B, M, 16, 16, D, h, w)
+def tokens_to_pixels(channels: torch.Tensor, side: int = PATCH) -> torch.Tensor:
+    """The inverse, depth first: (B, 256 * M, D, h, w) -> (B, M, D, 16 h, 16 w).
+
+    side: positions on a side of a token, of features coarser than pixels.
+    """
+    split = channels.unflatten(1, (-1, side, side))  # (B, M, 16, 16, D, h, w)
     return split.permute(0, 1, 4, 5, 2, 6, 3).flatten(5, 6).flatten(3, 4)

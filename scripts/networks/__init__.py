@@ -2,9 +2,27 @@
 
 from .any_size import AnySize
 from .detail_pyramid import DetailPyramid
+from .dino_encoder import DINOSliceEncoder
+from .encoder_levels import EncoderLevels
+from .mobile_sam_encoder import MobileSAMSliceEncoder
 from .no_encoder import NoEncoder
 from .residual_decoder import ResidualDecoder
+from .sam2_encoder import SAM2SliceEncoder
 from .sam3d import SAM3D, EmbeddingsToLogits
 from .sam_encoder import SAMSliceEncoder
+from .two_scale_encoder import TwoScaleEncoder
 
-__all__ = ["SAM3D", "AnySize", "DetailPyramid", "EmbeddingsToLogits", "NoEncoder", "ResidualDecoder", "SAMSliceEncoder"]
+__all__ = [
+    "SAM3D",
+    "AnySize",
+    "DINOSliceEncoder",
+    "DetailPyramid",
+    "EmbeddingsToLogits",
+    "EncoderLevels",
+    "MobileSAMSliceEncoder",
+    "NoEncoder",
+    "ResidualDecoder",
+    "SAM2SliceEncoder",
+    "SAMSliceEncoder",
+    "TwoScaleEncoder",
+]

@@ -30,6 +30,20 @@ class View:
         return self._layer(self._store.read(start, stop))
 
 
+class Sum:
+    """Of two stores."""
+
+    def __init__(self, first: ReadableStore, second: ReadableStore) -> None:
+        self._first, self._second = first, second
+
+    @property
+    def depth(self) -> int:
+        return self._first.depth
+
+    def read(self, start: int, stop: int) -> torch.Tensor:
+        return self._first.read(start, stop) + self._second.read(start, stop)
+
+
 def unchanged(part: torch.Tensor) -> torch.Tensor:
     return part
 

@@ -22,6 +22,7 @@ class NoEncoder(nn.Module):
         super().__init__()
         self.trainable = False
         self.out_channels = 0
+        self.levels = ()
 
     def forward(self, volume: torch.Tensor) -> torch.Tensor:
         batch, _, height, width, depth = volume.shape

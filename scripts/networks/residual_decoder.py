@@ -40,7 +40,7 @@ class ResidualDecoder(nn.Module):
         head: `linear` is a 1 x 1 x 1 convolution; `convolutional` is 3 x 3 x 3 to half the channels, IN, leaky ReLU,
             1 x 1 x 1.
         conv_bias: of the stages' convolutions; the normalisation after them removes it.
-        detail_channels: of the levels, one beside every stage, coarsest first; (): no detail.
+        detail_channels: of the levels, one beside every stage, coarsest first, 0 beside one without; (): no detail.
         entrance_channels: to which a 1 x 1 x 1 convolution narrows the embeddings; None: as they are.
         embedding_dropout: share of the embeddings' channels that are zero in a training step, 0 to below 1.
 
@@ -111,12 +111,13 @@ class ResidualDecoder(nn.Module):
         # (docs/research/complexity.md), with room for the logits of more.
         self.bytes_per_voxel = (110 if self.head_before_upsampling else 220) + 4 * max(0, out_channels - 4)
 
-    def forward(self, embeddings: torch.Tensor, levels: Sequence[torch.Tensor] = ()) -> list[torch.Tensor]:
+    def forward(self, embeddings: torch.Tensor, levels: Sequence[torch.Tensor | None] = ()) -> list[torch.Tensor]:
         """Of embeddings and, for a decoder made for detail, of its levels.
 
         Args:
             embeddings: (B, C, h, w, D).
-            levels: (B, C', D, h', w') for every stage, coarsest first; a list is emptied, so that none outlives its stage.
+            levels: (B, C', D, h', w') for every stage, coarsest first, None where it has none; a list is emptied, so that none
+                outlives its stage.
         """
         require_several_positions(embeddings.shape[2:])
         narrow = embeddings.movedim(-1, 2)  # (B, C, D, h, w)
@@ -132,7 +133,7 @@ class ResidualDecoder(nn.Module):
         return results[::-1]
 
     def stream(
-        self, embeddings: ReadableStore, new_store: NewStore, slices: int, levels: Sequence[ReadableStore] = ()
+        self, embeddings: ReadableStore, new_store: NewStore, slices: int, levels: Sequence[ReadableStore | None] = ()
     ) -> Iterator[torch.Tensor]:
         """The finest logits of `forward`, (B, K, 16 h, 16 w, d) part by part, in memory that does not grow with the depth.
 

@@ -1,14 +1,24 @@
 """Slice encoder + 3-D decoder = the network."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
 import torch
 from torch import nn
 
-from ..basics.contracts import DIGEST_KEY, ENCODER_PREFIX, Decoder, DepthStore, Detail, DetailDecoder, NewStore, SliceEncoder
+from ..basics.contracts import (
+    DIGEST_KEY,
+    ENCODER_PREFIX,
+    Decoder,
+    DepthStore,
+    Detail,
+    DetailDecoder,
+    FinerLevels,
+    NewStore,
+    SliceEncoder,
+)
 from ..basics.tokens import pixels_to_tokens, tokens_to_pixels
-from .depth_stream import View
+from .depth_stream import Sum, View
 from .traced_size import require_traced_size
 
 
@@ -29,6 +39,7 @@ class SAM3D(nn.Module):
         encoder: of slices; frozen unless it is `trainable`.
         decoder: of the embeddings of all modalities together, and of the levels of detail.
         detail: of the pixels; None: embeddings alone.
+        levels: of the encoder's finer levels, where it gives some; the decoder then has no channels for them.
 
     Example:
         >>> import torch
@@ -41,10 +52,17 @@ class SAM3D(nn.Module):
         ['encoder_sha256']
     """
 
-    def __init__(self, encoder: SliceEncoder, decoder: Decoder | DetailDecoder, detail: Detail | None = None) -> None:
+    def __init__(
+        self,
+        encoder: SliceEncoder,
+        decoder: Decoder | DetailDecoder,
+        detail: Detail | None = None,
+        levels: FinerLevels | None = None,
+    ) -> None:
         super().__init__()
         self.encoder = encoder
         self.detail = detail
+        self.levels = levels
         self.decoder = decoder
         self.register_state_dict_post_hook(_replace_frozen_encoder_by_digest)
         self.register_load_state_dict_pre_hook(_restore_frozen_encoder)
@@ -71,11 +89,16 @@ class SAM3D(nn.Module):
         Raises:
             ValueError: for a decoder that needs all slices at once.
         """
-        if self.detail is None:
-            parts = self.decoder.stream(embeddings, new_store, slices)
+        encoded = View(embeddings, self._encoded)
+        pyramid, finer = [], []
+        if self.detail is not None:
+            pyramid = self.detail.stream(View(embeddings, self._pixels), new_store, slices)
+        if self.levels is not None:
+            finer, encoded = self.levels.stream(encoded), View(encoded, self.levels.embeddings)
+        if levels := _both(pyramid, finer, Sum):
+            parts = cast(DetailDecoder, self.decoder).stream(encoded, new_store, slices, levels)
         else:
-            levels = self.detail.stream(View(embeddings, self._pixels), new_store, slices)
-            parts = cast(DetailDecoder, self.decoder).stream(View(embeddings, self._encoded), new_store, slices, levels)
+            parts = self.decoder.stream(encoded, new_store, slices)
         return (logits[:, :, : plane[0], : plane[1]] for logits in parts)
 
     def decode(self, embeddings: torch.Tensor, plane: tuple[int, int]) -> torch.Tensor | list[torch.Tensor]:
@@ -87,18 +110,29 @@ class SAM3D(nn.Module):
         return logits if self.training else logits[0]
 
     def _decode(self, embeddings: torch.Tensor) -> list[torch.Tensor]:
-        if self.detail is None:
-            return self.decoder(embeddings)
-        decoder = cast(DetailDecoder, self.decoder)
-        return decoder(self._encoded(embeddings), self.detail(self._pixels(embeddings.movedim(-1, 2))))
+        encoded = self._encoded(embeddings)
+        pyramid = [] if self.detail is None else self.detail(self._pixels(embeddings.movedim(-1, 2)))
+        finer = []
+        if self.levels is not None:
+            finer, encoded = self.levels(encoded.movedim(-1, 2)), self.levels.embeddings(encoded)
+        if levels := _both(pyramid, finer, torch.add):
+            return cast(DetailDecoder, self.decoder)(encoded, levels)
+        return self.decoder(encoded)
 
     def _encoded(self, tokens: torch.Tensor) -> torch.Tensor:
         """(B, C + 256 M, ...) -> (B, C, ...)"""
-        return tokens[:, : -cast(Detail, self.detail).token_channels]
+        return tokens if self.detail is None else tokens[:, : -self.detail.token_channels]
 
     def _pixels(self, tokens: torch.Tensor) -> torch.Tensor:
         """(B, C + 256 M, D, h, w) -> (B, M, D, 16 h, 16 w)"""
         return tokens_to_pixels(tokens[:, -cast(Detail, self.detail).token_channels :])
+
+
+def _both(pyramid: Sequence[Any], finer: Sequence[Any], add: Callable[[Any, Any], Any]) -> list[Any]:
+    """The levels of each stage, added where both have one; empty where there are none at all."""
+    if not (pyramid and finer):
+        return [*pyramid, *finer]
+    return [first if second is None else add(first, second) for first, second in zip(pyramid, finer, strict=True)]
 
 
 class EmbeddingsToLogits(nn.Module):

@@ -1,15 +1,18 @@
 """Volume -> slices -> SAM's ViT image encoder -> stacked slice embeddings."""
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..basics.tokens import PATCH, padded, tokens
+from ..basics.tokens import PATCH
+from .sam_med2d_adapter import Adapter
 from .segment_anything import ImageEncoderViT, get_rel_pos
+from .slicewise_encoder import PIXEL_MEAN, PIXEL_STD, SlicewiseEncoder
+from .windows import over_windows
 
 # The three published encoders (segment_anything/build_sam.py). Shared: 1024 px, patch 16, window 14, 256 output channels.
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -18,10 +21,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "vit_h": {"embed_dim": 1280, "depth": 32, "num_heads": 16, "global_attn_indexes": (7, 15, 23, 31)},
 }
 WINDOW = 14  # tokens on a side of one attention window
-PIXEL_MEAN = (123.675, 116.28, 103.53)  # of 0..255 RGB, from segment_anything/build_sam.py
-PIXEL_STD = (58.395, 57.12, 57.375)
 # By device; on a CPU the fastest of those tried, on CUDA not measured. Other devices are taken as a CPU.
-MEMORY = {"cpu": 0.1, "cuda": 2.0}  # GB of intermediate results of the slices encoded at once
 BIAS_BYTES = {"cpu": 2**25, "cuda": 2**29}  # of one block of attention biases
 
 Tables = tuple[torch.Tensor, torch.Tensor]  # of rows and of columns: (query, key, C / heads) for windows of one size
@@ -35,14 +35,14 @@ class Attention(Protocol):
     proj: nn.Linear
 
 
-class SAMSliceEncoder(nn.Module):
+class SAMSliceEncoder(SlicewiseEncoder):
     """(B, M, H, W, D) in [0, 1] -> (B, 256 * M, ceil(H / 16), ceil(W / 16), D), each slice of each modality by itself.
 
     Numerically SAM's image encoder (Kirillov et al., "Segment Anything", arXiv:2304.02643) on the slice repeated to three
     channels: its modules hold the parameters under their official names, so checkpoints load unchanged. The arithmetic is
     reordered, exactly: the padding of attention windows is summed up instead of computed (see `attend`), attention runs in
-    blocks of rows, and the repeated channels and pixel normalisation are folded into the patch embedding. For slices other
-    than 1024 x 1024 the absolute position table is resampled bicubically, the relative ones linearly as SAM itself does.
+    blocks of rows, and the repeated channels and pixel normalisation are folded into the patch embedding. For slices of another
+    size than `image_size` the absolute position table is resampled bicubically, the relative ones linearly as SAM itself does.
 
     Args:
         variant: `vit_b`, `vit_l`, `vit_h`, or the dimensions of another ViT (keys as in `VARIANTS`, and `out_chans`).
@@ -55,9 +55,12 @@ class SAMSliceEncoder(nn.Module):
         pixel_mean: of 0..255 RGB, subtracted from what the ViT sees; SAM's by default. MedSAM's ViT-B was trained on pixels
             in [0, 1] themselves: 0, 0, 0.
         pixel_std: by which the rest is divided; MedSAM's: 255, 255, 255.
+        image_size: pixels on a side of the images that the file's position tables were made for; SAM-Med2D's: 256.
+        adapters: the `Adapter` of SAM-Med2D stands beside the MLP of every block.
 
     Raises:
-        ValueError: for another variant, memory or a deviation that is not positive, and blocks that the ViT does not have.
+        ValueError: for another variant, memory or a deviation that is not positive, blocks that the ViT does not have, and an
+            image_size that is no multiple of 16.
 
     Example:
         >>> import torch
@@ -79,37 +82,31 @@ class SAMSliceEncoder(nn.Module):
         blocks: Sequence[int] = (),
         pixel_mean: Sequence[float] = PIXEL_MEAN,
         pixel_std: Sequence[float] = PIXEL_STD,
+        image_size: int = 1024,
+        adapters: bool = False,
     ) -> None:
-        super().__init__()
         if isinstance(variant, str) and variant not in VARIANTS:
             raise ValueError(f"variant must be one of {', '.join(VARIANTS)} or a mapping of dimensions, got {variant!r}")
-        if memory is not None and memory <= 0:
-            raise ValueError(f"memory must be positive, in GB, got {memory}")
+        if image_size < PATCH or image_size % PATCH:
+            raise ValueError(f"image_size must be a multiple of {PATCH} px, a patch's side, got {image_size}")
         dimensions = VARIANTS[variant] if isinstance(variant, str) else dict(variant)
-        self.image_encoder = ImageEncoderViT(
+        image_encoder = ImageEncoderViT(
             **dimensions,
-            img_size=1024,
+            img_size=image_size,
             patch_size=PATCH,
             window_size=WINDOW,
             use_rel_pos=True,
             norm_layer=lambda channels: nn.LayerNorm(channels, eps=1e-6),  # SAM's checkpoints use eps 1e-6
         )
-        depth = len(self.image_encoder.blocks)
+        depth = len(image_encoder.blocks)
         if list(blocks) != [index for index in range(depth) if index in blocks]:
             raise ValueError(f"blocks must be rising indices below {depth}, the ViT's depth, got {list(blocks)}")
-        self.memory = memory
-        self.trainable = trainable
-        if len(pixel_mean) != 3 or len(pixel_std) != 3 or min(pixel_std) <= 0:
-            raise ValueError(
-                f"pixel_mean and pixel_std must be three numbers each, for red, green and blue, deviations above 0; got "
-                f"{list(pixel_mean)} and {list(pixel_std)}"
-            )
+        if adapters:
+            for block in image_encoder.blocks:
+                block.Adapter = Adapter(image_encoder.pos_embed.shape[-1])
+        super().__init__(image_encoder, memory, trainable, pixel_mean, pixel_std)
+        self.adapters = adapters
         self.blocks = tuple(blocks)
-        self.pixel_mean, self.pixel_std = tuple(map(float, pixel_mean)), tuple(map(float, pixel_std))
-        self.requires_grad_(trainable)
-        self.train(self.training)
-        self._sha256: torch.Tensor | None = None
-        self.register_load_state_dict_pre_hook(_forget_digest)
 
     @property
     def channels(self) -> list[int]:
@@ -118,49 +115,23 @@ class SAMSliceEncoder(nn.Module):
 
     @property
     def out_channels(self) -> int:
-        """Channels of the embedding of one modality."""
         return sum(self.channels)
 
-    def train(self, mode: bool = True) -> "SAMSliceEncoder":
-        return super().train(mode and self.trainable)
+    @property
+    def token_bytes(self) -> int:
+        return 4 * 12 * self.image_encoder.pos_embed.shape[-1]  # the MLP's 4 C before and after its activation, 4 C beside it
 
-    def sha256(self) -> torch.Tensor:
-        """Digest of all parameters' names and fp32 bytes, and of the choice of `blocks` and of pixels other than SAM's, if any:
-        32 bytes as a uint8 tensor.
+    def choices(self) -> Iterator[str]:
+        if self.blocks:
+            yield f"blocks {self.blocks}"
 
-        The same on every device.
-        """
-        if self._sha256 is None or self.trainable:
-            digest = hashlib.sha256()
-            for name, parameter in sorted(self.state_dict().items()):
-                digest.update(name.encode())
-                digest.update(parameter.detach().cpu().float().contiguous().numpy().tobytes())
-            if self.blocks:
-                digest.update(f"blocks {self.blocks}".encode())
-            if (self.pixel_mean, self.pixel_std) != (PIXEL_MEAN, PIXEL_STD):
-                digest.update(f"pixels {self.pixel_mean} {self.pixel_std}".encode())
-            self._sha256 = torch.tensor(list(digest.digest()), dtype=torch.uint8)
-        return self._sha256
-
-    def forward(self, volume: torch.Tensor) -> torch.Tensor:
-        batch, modalities, height, width, depth = volume.shape
-        volume = volume.as_subclass(torch.Tensor)  # a MetaTensor's bookkeeping costs Python time in every operation
-        slices = volume.permute(0, 1, 4, 2, 3).reshape(-1, 1, height, width)  # (B*M*D, 1, H, W)
-        slices = F.pad(slices, (0, padded(width) - width, 0, padded(height) - height))  # raw intensity 0
-        grid = (tokens(height), tokens(width))
-        with torch.set_grad_enabled(torch.is_grad_enabled() and self.trainable):
-            patches, positions, tables = self._grey_patch_embedding(), self._position_embedding(*grid), self._tables(*grid)
-            parts = slices.split(self._slices_at_once(*grid, slices.device.type))
-            embeddings = torch.cat([self._encode(part, patches, positions, tables) for part in parts])
-        embeddings = embeddings.unflatten(0, (batch, modalities, depth))  # (B, M, D, 256, h, w)
-        return embeddings.permute(0, 1, 3, 4, 5, 2).flatten(1, 2)  # (B, M*256, h, w, D)
-
-    def _slices_at_once(self, height: int, width: int, device: str) -> int:
-        """How many slices of h x w tokens the memory allows for."""
-        memory = MEMORY.get(device, MEMORY["cpu"]) if self.memory is None else self.memory
-        channels = self.image_encoder.pos_embed.shape[-1]
-        token_bytes = 4 * 12 * channels  # the widest point: the MLP's 4 C before and after its activation, and 4 C beside it
-        return max(1, int(memory * 1e9 / (height * width * token_bytes)))
+    def encoding(self, height: int, width: int) -> Callable[[torch.Tensor], torch.Tensor]:
+        return partial(
+            self._encode,
+            patches=self.grey_patch_embedding(self.image_encoder.patch_embed.proj),
+            positions=self._position_embedding(height, width),
+            tables=self._tables(height, width),
+        )
 
     def _encode(
         self, slices: torch.Tensor, patches: tuple[torch.Tensor, torch.Tensor], positions: torch.Tensor, tables: list[Tables]
@@ -171,19 +142,13 @@ class SAMSliceEncoder(nn.Module):
         outputs = []
         for index, (block, table) in enumerate(zip(self.image_encoder.blocks, tables, strict=True)):
             tokens = tokens + attend(block.attn, block.norm1(tokens), table)
-            tokens = tokens + block.mlp(block.norm2(tokens))
+            normed = block.norm2(tokens)
+            tokens = tokens + block.mlp(normed)
+            if self.adapters:
+                tokens = tokens + block.Adapter(normed)
             if index in self.blocks:
                 outputs.append(tokens.permute(0, 3, 1, 2))
         return torch.cat([self.image_encoder.neck(tokens.permute(0, 3, 1, 2)), *outputs], 1)
-
-    def _grey_patch_embedding(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Kernel (C, 1, 16, 16) and bias (C) that do at once: repeat to 3 channels, x 255, - mean, / std, embed patches."""
-        projection = self.image_encoder.patch_embed.proj
-        mean = projection.weight.new_tensor(self.pixel_mean).view(3, 1, 1)
-        std = projection.weight.new_tensor(self.pixel_std).view(3, 1, 1)
-        kernel = (projection.weight * (255 / std)).sum(1, keepdim=True)
-        bias = projection.bias - (projection.weight * (mean / std)).sum((1, 2, 3))
-        return kernel, bias
 
     def _position_embedding(self, height: int, width: int) -> torch.Tensor:
         """The absolute table at h x w tokens, (1, C, h, w)."""
@@ -202,39 +167,19 @@ class SAMSliceEncoder(nn.Module):
         return tables
 
 
-def _forget_digest(encoder: SAMSliceEncoder, *_: Any) -> None:
-    encoder._sha256 = None
-
-
 def attend(attention: Attention, tokens: torch.Tensor, tables: Tables) -> torch.Tensor:
     """SAM's attention (N, h, w, C) -> (N, h, w, C) within windows of the tables' size, A x B tokens.
 
     SAM pads the grid with zeros to whole windows and lets the padding take part in the softmax. All padded positions of a
     window have the same key and value, the projection's bias, and differ only in their relative position, so they act as
-    one virtual key: no padded token is ever computed. Windows of one shape (full, right edge, bottom edge, corner) run
-    together.
+    one virtual key: no padded token is ever computed.
     """
-    height, width = (int(size) for size in tokens.shape[1:3])  # plain numbers also while tracing
     table_h, table_w = tables
-    size_h, size_w = len(table_h), len(table_w)
-    qkv = attention.qkv(tokens)  # (N, h, w, 3 C)
-    bands = []
-    for top, rows, real_h in _runs(height, size_h):
-        band = []
-        for left, columns, real_w in _runs(width, size_w):
-            part = qkv[:, top : top + rows * real_h, left : left + columns * real_w]
-            part = part.unflatten(2, (columns, real_w)).unflatten(1, (rows, real_h)).transpose(2, 3)
-            part = _attend_within(attention, part.flatten(0, 2), table_h[:real_h], table_w[:real_w])
-            part = part.unflatten(0, (-1, rows, columns)).transpose(2, 3)
-            band.append(part.flatten(3, 4).flatten(1, 2))
-        bands.append(torch.cat(band, 2))
-    return attention.proj(torch.cat(bands, 1))
 
+    def within(qkv: torch.Tensor) -> torch.Tensor:
+        return _attend_within(attention, qkv, table_h[: qkv.shape[1]], table_w[: qkv.shape[2]])
 
-def _runs(length: int, window: int) -> list[tuple[int, int, int]]:
-    """Runs of equal windows along an axis: (first token, number of windows, real tokens in each)."""
-    full, rest = divmod(length, window)
-    return [(0, full, window)] * (full > 0) + [(full * window, 1, rest)] * (rest > 0)
+    return attention.proj(over_windows(attention.qkv(tokens), (len(table_h), len(table_w)), within))  # qkv: (N, h, w, 3 C)
 
 
 def _attend_within(attention: Attention, qkv: torch.Tensor, table_h: torch.Tensor, table_w: torch.Tensor) -> torch.Tensor:

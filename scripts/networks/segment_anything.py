@@ -37,3 +37,4 @@ def load_modeling() -> ModuleType:
 modeling = load_modeling()
 ImageEncoderViT = modeling.ImageEncoderViT
 get_rel_pos = sys.modules[f"{_ALIAS}.image_encoder"].get_rel_pos
+LayerNorm2d = sys.modules[f"{_ALIAS}.common"].LayerNorm2d

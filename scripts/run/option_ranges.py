@@ -88,6 +88,10 @@ PERCENT = number(" from 0 to 100", lambda x: 0 <= x <= 100)
 WIDTHS = sequence("a list of whole numbers of at least 1", None, lambda x: _is_whole(x) and x >= 1)
 SEED = whole(0, 2**32 - 1)
 SWITCH = Range("true or false", lambda value: str(value).lower() in ("true", "false"))
+YES_OR_NO = Range("true or false without quotes, with a capital on a command line", lambda value: isinstance(value, bool))
+# The first three are SAM's; the others need the overlay of their family.
+VARIANTS = ("vit_b", "vit_l", "vit_h", "vit_t", "hiera_tiny", "hiera_small", "hiera_base_plus", "hiera_large")
+VARIANTS += ("dinov2_vits14", "dinov2_vitb14", "dinov2_vitl14", "dinov3_vits16", "dinov3_vitb16", "dinov3_vitl16")
 PATH = Range("a path, in quotes where it looks like a number", lambda value: isinstance(value, str))
 
 RANGES: dict[str, Range] = {
@@ -141,8 +145,8 @@ RANGES: dict[str, Range] = {
     "nsd_unit": word("voxel", "mm"),
     "part": word("validation", "test", "training"),
     "encoder_variant": Range(
-        "vit_b, vit_l, vit_h or the dimensions of another ViT",
-        lambda value: isinstance(value, Mapping) or value in ("vit_b", "vit_l", "vit_h"),
+        f"{', '.join(VARIANTS)}, or the dimensions of another encoder",
+        lambda value: isinstance(value, Mapping) or value in VARIANTS,
     ),
     "device": Range("cpu, cuda or cuda:NUMBER", lambda value: isinstance(value, str)),
     "cache_limit": optional(ABOVE_0),
@@ -163,7 +167,11 @@ ARGUMENTS: dict[str, dict[str, Range]] = {
         "overlap": SHARE,
         "memory": optional(AT_LEAST_0),
     },
-    "scripts.networks.SAMSliceEncoder": {"memory": optional(ABOVE_0)},
+    "scripts.networks.SAMSliceEncoder": {"memory": optional(ABOVE_0), "image_size": whole(16), "adapters": YES_OR_NO},
+    "scripts.networks.MobileSAMSliceEncoder": {"memory": optional(ABOVE_0)},
+    "scripts.networks.SAM2SliceEncoder": {"memory": optional(ABOVE_0)},
+    "scripts.networks.DINOSliceEncoder": {"memory": optional(ABOVE_0)},
+    "scripts.networks.TwoScaleEncoder": {"scale": Range("2 or 0.5", lambda value: value in (2, 0.5))},
     "scripts.networks.ResidualDecoder": {
         "channels": WIDTHS,
         "shortcut_kernel": Range("1 or 3", lambda value: _is_whole(value) and value in (1, 3)),

@@ -76,7 +76,8 @@ def read_settings(arguments: Sequence[str]) -> Settings:
         arguments: `sys.argv`.
 
     Returns:
-        All settings that change something; {} of another program. A random encoder is kept too, so that a checkpoint says so.
+        All settings that change something; {} of another program. A random encoder is kept too, so that a checkpoint says so,
+        and where a config looks for the file of its encoder, so that nobody needs to repeat it. A path that a user gave is not.
 
     Example:
         >>> from scripts.run.settings import read_settings
@@ -89,8 +90,9 @@ def read_settings(arguments: Sequence[str]) -> Settings:
     line = read_command_line(arguments)
     config = {} if line is None else line.config
     settings = chosen(json.loads(json.dumps(config, default=str)), *(set(Changes) - {Changes.NOTHING}))
-    if config.get("encoder_weights") == RANDOM_ENCODER:
-        settings["encoder_weights"] = RANDOM_ENCODER
+    weights = str(config.get("encoder_weights"))
+    if weights == RANDOM_ENCODER or weights.startswith("$"):
+        settings["encoder_weights"] = weights
     return settings
 
 

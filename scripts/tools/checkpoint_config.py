@@ -36,6 +36,8 @@ def checkpoint_configs(
     about = read_about(checkpoint) or {}
     ids = [*(key for key in network_settings(about) if key in CLASSES), *CHOSEN, *also]
     settings = _with_references({key: about[key] for key in ids if key in about}, about)
+    if _foreign_code({key: settings[key] for key in ("encoder_weights",) if key in settings}):
+        del settings["encoder_weights"]  # where a user's own config looked for the file
     foreign = _foreign_code(settings)
     if settings and not foreign:
         if network is not None:

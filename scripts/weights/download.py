@@ -1,4 +1,4 @@
-"""large_files.yml -> the files that it lists, each with the sha256 that the list gives, or nothing under its name."""
+"""large_files.yml, or the name of an encoder -> the files, each with the sha256 that is known, or nothing under its name."""
 
 import logging
 import re
@@ -11,9 +11,11 @@ import requests
 import yaml
 
 from ..files.disk_errors import disk_errors_in_words
+from .encoder_files import BY_NAME
 
 logger = logging.getLogger(__name__)
 
+MODELS = Path("models")  # in the bundle's folder, where the configs look for weights
 TIMEOUT = 30.0  # s without a byte from the server
 
 
@@ -44,6 +46,17 @@ def _checked(path: str, url: str, hash_type: str = "", hash_val: str = "") -> La
     if not url.startswith(("https://", "http://")):
         raise ValueError(f"url must start with https:// or http://, got {url!r}")
     return LargeFile(Path(path), url, hash_val)
+
+
+def encoder_file(name: str, folder: Path) -> LargeFile:
+    """Of a published encoder, for the bundle's folder. Raises ValueError for one without a sha256: how to get it by hand."""
+    entry = BY_NAME[name]
+    if entry.sha256 is None:
+        raise ValueError(
+            f"{entry.file} is not downloaded, because its publishers give no sha256 by which to tell whether the right file "
+            f"came. {entry.how_to_get(folder / MODELS / entry.file)}"
+        )
+    return LargeFile(MODELS / entry.file, entry.url, entry.sha256)
 
 
 def download(file: LargeFile, folder: Path) -> Path:

@@ -13,11 +13,7 @@ def find_prefix(names: Iterable[str], expected: Iterable[str], known: Iterable[s
     Whether that is all of them is for the caller to check. Raises ValueError if two chains are equally good: then the file
     holds two sets of weights.
     """
-    names, expected = list(names), set(expected)
-    link = re.compile("|".join(map(re.escape, known)))
-    found = {chain: 0 for name in names for chain in _chains(name, link)} or {"": 0}
-    for chain in found:
-        found[chain] = sum(name.startswith(chain) and name[len(chain) :] in expected for name in names)
+    found = count_found(names, expected, known)
     most = max(found.values())
     best = [chain for chain, count in found.items() if count == most]
     if most and len(best) > 1:
@@ -26,6 +22,16 @@ def find_prefix(names: Iterable[str], expected: Iterable[str], known: Iterable[s
             "save those that are meant, alone"
         )
     return best[0]
+
+
+def count_found(names: Iterable[str], expected: Iterable[str], known: Iterable[str]) -> dict[str, int]:
+    """Each chain of `known` prefixes in `names` -> how many of the `expected` names stand behind it."""
+    names, expected = list(names), set(expected)
+    link = re.compile("|".join(map(re.escape, known)))
+    found = {chain: 0 for name in names for chain in _chains(name, link)} or {"": 0}
+    for chain in found:
+        found[chain] = sum(name.startswith(chain) and name[len(chain) :] in expected for name in names)
+    return found
 
 
 def _chains(name: str, link: re.Pattern[str]) -> Iterable[str]:

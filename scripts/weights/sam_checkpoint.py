@@ -1,4 +1,4 @@
-"""A SAM checkpoint file, or a seed -> the parameters of the slice encoder."""
+"""A checkpoint file of SAM or its relatives, or a seed -> the parameters of the slice encoder."""
 
 import logging
 from pathlib import Path
@@ -6,33 +6,32 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from ..basics.contracts import LeavesTensors
 from ..files.file_digest import file_digest
 from .check_tensors import require_names, require_values
+from .encoder_files import BY_FILE, BY_SHA256, file_for
 from .name_prefix import WRAPPERS, find_prefix
+from .public_names import official_names
 from .tensor_file import read_tensors
 
 logger = logging.getLogger(__name__)
 
-PREFIX = "image_encoder."  # of the encoder's tensors in SAM's checkpoints
-KNOWN_PREFIXES = (*WRAPPERS, "sam.", "model.", PREFIX)  # seen in files of others, in chains such as `module.sam.`
-REMEDY = "it must be a SAM checkpoint of the same variant as encoder_variant"
-WIDTHS = {768: "sam_vit_b_01ec64.pth", 1024: "sam_vit_l_0b3195.pth", 1280: "sam_vit_h_4b8939.pth"}  # of the ViT's tokens
-# The official files, from the repository facebookresearch/segment-anything.
-OFFICIAL_URL = "https://dl.fbaipublicfiles.com/segment_anything/"
-OFFICIAL_SHA256 = {
-    "ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912": "sam_vit_b_01ec64.pth",
-    "3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622": "sam_vit_l_0b3195.pth",
-    "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e": "sam_vit_h_4b8939.pth",
-}
+PREFIX = "image_encoder."  # of the encoder's tensors in the checkpoints of SAM and of what was made of it
+# Seen in files of others, in chains such as `module.sam.`.
+KNOWN_PREFIXES = (*WRAPPERS, "sam.", "model.", "dinov2.", "dinov3_vit.", PREFIX)
+REMEDY = (
+    "it must be a checkpoint of this encoder, of the same variant as encoder_variant; those of other encoders need their "
+    "overlay (docs/encoders.md)"
+)
 
 
 def load_sam_encoder(encoder: nn.Module, weights: str | Path, seed: int = 0) -> nn.Module:
-    """Fills a slice encoder with SAM's parameters, or with random ones.
+    """Fills a slice encoder with the parameters of its published file, or with random ones.
 
     Args:
         encoder: filled in place.
-        weights: a checkpoint in SAM's official format (perhaps wrapped, of the encoder alone, in another precision, or as
-            safetensors), or the word `random`.
+        weights: a checkpoint in the official format of SAM, MedSAM, MobileSAM or SAM-Med2D (perhaps wrapped, of the encoder
+            alone, in another precision, or as safetensors), or the word `random`.
         seed: of the random weights; no other random state is read or changed.
 
     Returns:
@@ -61,10 +60,12 @@ def load_sam_encoder(encoder: nn.Module, weights: str | Path, seed: int = 0) -> 
     path = Path(weights)
     if not path.is_file():
         raise FileNotFoundError(_how_to_get(path, encoder))
-    content = read_tensors(path)
     expected = {name.removeprefix(PREFIX): value for name, value in encoder.state_dict().items()}
+    content = official_names(read_tensors(path), expected, KNOWN_PREFIXES)
     prefix = find_prefix(content, expected, KNOWN_PREFIXES, path)
+    unused = tuple(name.removeprefix(PREFIX) for name in encoder.unused_tensors) if isinstance(encoder, LeavesTensors) else ()
     tensors = {name.removeprefix(prefix): value for name, value in content.items() if name.startswith(prefix)}
+    tensors = {name: value for name, value in tensors.items() if not name.startswith(unused)}
     missing, surplus = expected.keys() - tensors.keys(), tensors.keys() - expected.keys()
     require_names([prefix + name for name in missing], [prefix + name for name in surplus], path, REMEDY)
     require_values(tensors, expected, path, prefix, REMEDY)
@@ -78,36 +79,37 @@ def load_sam_encoder(encoder: nn.Module, weights: str | Path, seed: int = 0) -> 
         len(tensors),
         len(expected),
         digest,
-        "the official " + OFFICIAL_SHA256[digest] if digest in OFFICIAL_SHA256 else "not one of the official files",
+        f"the official {BY_SHA256[digest].file}" if digest in BY_SHA256 else "not a file whose sum is known",
     )
     return encoder
 
 
 def _how_to_get(path: Path, encoder: nn.Module) -> str:
-    """In words, for the official file of this variant; for an encoder of other dimensions, that of ViT-B."""
-    default = next(iter(WIDTHS.values()))
-    name = WIDTHS.get(encoder.state_dict()[f"{PREFIX}pos_embed"].shape[-1], default)
-    place = path.with_name(name) if path.name in WIDTHS.values() else path  # never one variant under another's name
-    sha256 = next(digest for digest, file in OFFICIAL_SHA256.items() if file == name)
-    command = "Download them once by `sam3d download`, or fetch" if name == default else "Fetch"
-    remedy = "by other means and put it" if name == default else f"(sha256 {sha256}), put it"
+    """In words, for the published file of this encoder."""
+    published = file_for(path.name, encoder.state_dict())
+    place = path.with_name(published.file) if path.name in BY_FILE else path  # never one encoder's weights under another's name
     option = "or give --encoder-weights PATH" if place == path else f"and give --encoder-weights {place}"
     return (
-        f"no SAM encoder weights at {path}. {command} {OFFICIAL_URL}{name} {remedy} at {place}, {option}; without "
-        "pretrained weights give --network detail+no_encoder, or for tests and comparisons --encoder-weights random"
+        f"no weights of the slice encoder at {path}. {published.how_to_get(place)}, {option}; without pretrained weights give "
+        "--network detail+no_encoder, or for tests and comparisons --encoder-weights random"
     )
 
 
 def fill_at_random(encoder: nn.Module, seed: int, std: float = 0.02) -> None:
-    """Normal values of standard deviation `std` for every parameter, 1 + those for the scales of normalisation layers.
+    """Normal values of standard deviation `std` for every parameter, 1 + those for the scales of normalisations and layers.
 
     0.02 is how ViTs are initialised. Position tables and biases, zero in a fresh encoder, are filled too, so that a run on
-    random weights goes through all of the arithmetic. The values depend on the seed alone.
+    random weights goes through all of the arithmetic; likewise the means of batch normalisation, and its variances by the
+    exponentials of such values. The values depend on the seed alone.
     """
     generator = torch.Generator().manual_seed(seed)
-    state = {}
+    state = encoder.state_dict()
     for name, parameter in sorted(encoder.named_parameters()):
         values = torch.randn(parameter.shape, generator=generator) * std
-        is_scale = parameter.ndim == 1 and name.endswith("weight")
+        is_scale = parameter.ndim == 1 and name.endswith(("weight", "gamma"))
         state[name] = 1 + values if is_scale else values
+    for name, statistic in sorted(encoder.named_buffers()):
+        if statistic.is_floating_point():
+            values = torch.randn(statistic.shape, generator=generator) * std
+            state[name] = values.exp() if name.endswith("running_var") else values
     encoder.load_state_dict(state)

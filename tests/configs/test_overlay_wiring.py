@@ -8,6 +8,7 @@ from typing import Any
 import ignite.distributed as idist
 import pytest
 import torch
+from conftest import NARROW_TINY_VIT
 from ignite.engine import Events
 from monai.bundle import ConfigParser
 from monai.transforms import AdjustContrastd, Affined
@@ -16,7 +17,8 @@ from torch import nn
 from scripts.data import DrawEmbeddingsd, EmbeddingCache, JoinPixelsd
 from scripts.handlers import BeforeTraining, TwoStage
 from scripts.losses import JointDiceCELoss
-from scripts.networks import EmbeddingsToLogits, NoEncoder, SAMSliceEncoder
+from scripts.networks import EmbeddingsToLogits, MobileSAMSliceEncoder, NoEncoder, SAMSliceEncoder
+from scripts.weights.encoder_files import BY_FILE
 
 from .conftest import CONFIGS, SETTINGS, Start, names, owners, parts
 
@@ -99,6 +101,37 @@ def test_medsam_sees_pixels_between_0_and_1_and_has_a_file_of_its_own() -> None:
     parser.read_config([str(CONFIGS / file) for file in files])
     parser["bundle_root"] = "here"
     assert parser.get_parsed_content("encoder_weights") == "here/models/medsam_vit_b.pth"
+
+
+@pytest.mark.parametrize(
+    ("overlay", "kind", "file"),
+    [
+        ("mobile_sam", MobileSAMSliceEncoder, "mobile_sam.pt"),
+        ("sam_med2d", SAMSliceEncoder, "sam-med2d_b.pth"),
+    ],
+)
+def test_an_encoder_of_an_overlay_has_its_class_and_a_file_of_its_own(overlay: str, kind: type, file: str) -> None:
+    files = ("train.json", f"overlays/{overlay}.yaml")
+    settings = {**CASES, "encoder_variant": NARROW_TINY_VIT} if overlay == "mobile_sam" else CASES
+    for trainable in (False, True):
+        network = parts(*files, **settings, encoder_trainable=trainable)("network_def")
+        assert type(network.encoder) is kind
+        assert network.encoder.trainable is trainable
+        assert network.decoder.stages[0].conv1.in_channels == network.encoder.out_channels == 256
+    parser = ConfigParser()
+    parser.read_config([str(CONFIGS / file) for file in files])
+    parser["bundle_root"] = "here"
+    assert parser.get_parsed_content("encoder_weights") == f"here/models/{file}"
+    assert file in BY_FILE
+    assert parser["encoder_variant"] == ("vit_t" if overlay == "mobile_sam" else "vit_b")
+
+
+def test_sam_med2d_has_adapters_and_tables_of_256_pixels() -> None:
+    encoder = parts("train.json", "overlays/sam_med2d.yaml", **CASES)("network_def").encoder
+    assert encoder.adapters
+    assert encoder.image_encoder.pos_embed.shape[1:3] == (16, 16)
+    get = parts("train.json", "overlays/sam_med2d.yaml", **CASES, **{"network_def#encoder#encoder#adapters": False})
+    assert not any("Adapter" in name for name, _ in get("network_def").encoder.named_modules())
 
 
 def test_cached_pixels_are_augmented_and_joined(tmp_path: Path) -> None:

@@ -22,11 +22,22 @@ NETWORKS = sorted(path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob
 OVERLAYS = sorted(path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob("overlays/*.yaml"))
 ONLY_TRAIN = ("cached", "cost", "multi_gpu", "joint_dice", "two_stage")
 SERVES = {**dict.fromkeys(ONLY_TRAIN, "train"), "dicom_seg": "inference", "rollout": "inference"}  # the others: all runs
+ENCODERS = (
+    "dinov2",
+    "dinov3",
+    "medsam",
+    "mobile_sam",
+    "no_encoder",
+    "sam2",
+    "sam_med2d",
+    "two_scales",
+)  # of which a network has one
 OVER = {
-    "no_encoder": "networks/detail.yaml",
-    "dca": "research/networks/unet.yaml",
-    "skip_control": "research/networks/unet.yaml",
-    "rollout": "research/networks/transunet.yaml",
+    "no_encoder": ["networks/detail.yaml"],
+    "dca": ["research/networks/unet.yaml"],
+    "skip_control": ["research/networks/unet.yaml"],
+    "rollout": ["research/networks/transunet.yaml"],
+    "sam2_levels": ["networks/detail.yaml", "overlays/sam2.yaml"],
 }
 
 
@@ -68,17 +79,26 @@ def test_every_preset_and_network_passes_in_every_run(run: str, names: tuple[str
     [(run, overlay) for run in RUNS for overlay in OVERLAYS if SERVES.get(Path(overlay).stem, run) == run],
 )
 def test_every_overlay_passes_where_it_is_documented(run: str, overlay: str) -> None:
-    files = [*RUNS[run], *filter(None, [OVER.get(Path(overlay).stem)]), overlay]
+    files = [*RUNS[run], *OVER.get(Path(overlay).stem, []), overlay]
     checked(*files)
     checked(*files, "datasets/hippocampus.yaml")
 
 
-def test_the_overlays_of_one_training_pass_together() -> None:
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_the_overlays_of_one_training_pass_together(encoder: str) -> None:
     overlays = {Path(overlay).stem: overlay for overlay in OVERLAYS}
     trains_the_encoder = {"train_encoder", "two_stage"}  # beside cached.yaml
-    for_training = {name for name in overlays if SERVES.get(name, "train") == "train"} - trains_the_encoder - OVER.keys()
-    together = [overlays[name] for name in for_training]
+    left_out = {*OVER, *ENCODERS, *trains_the_encoder} - {encoder}
+    together = [overlay for name, overlay in overlays.items() if SERVES.get(name, "train") == "train" and name not in left_out]
+    assert any(encoder in overlay for overlay in together)
     checked("train.json", *together, "datasets/custom.yaml")
+
+
+@pytest.mark.parametrize("value", ["no", "0"])
+def test_adapters_are_chosen_by_a_truth_value_alone(value: str) -> None:
+    """Any word would be true."""
+    with pytest.raises(ValueError, match=r"network_def#encoder#encoder#adapters.* true or false without quotes"):
+        checked("train.json", "overlays/sam_med2d.yaml", **{"network_def#encoder#encoder#adapters": value})
 
 
 @pytest.mark.parametrize("run", RUNS)

@@ -50,9 +50,13 @@ def test_where_things_lie_and_how_fast_they_go_is_no_setting(tmp_path: Path) -> 
     assert settings(tmp_path, here) == settings(tmp_path, here, **there) == here
 
 
-@pytest.mark.parametrize(("weights", "kept"), [("random", {"encoder_weights": "random"}), ("models/sam.pth", {})])
-def test_a_random_encoder_is_a_setting_and_a_path_is_none(tmp_path: Path, weights: str, kept: dict[str, str]) -> None:
-    assert settings(tmp_path, {"encoder_weights": weights}) == kept
+@pytest.mark.parametrize("weights", ["random", "$@bundle_root + '/models/mobile_sam.pt'"])
+def test_a_random_encoder_and_where_a_config_looks_for_its_file_are_kept(tmp_path: Path, weights: str) -> None:
+    assert settings(tmp_path, {"encoder_weights": weights}) == {"encoder_weights": weights}
+
+
+def test_a_path_of_the_encoder_s_file_is_no_setting(tmp_path: Path) -> None:
+    assert settings(tmp_path, {"encoder_weights": "models/sam.pth"}) == {}
 
 
 def test_an_id_belongs_to_the_longest_known_one_that_it_lies_in() -> None:

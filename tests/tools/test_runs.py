@@ -231,6 +231,21 @@ def test_a_checkpoint_hands_on_what_its_network_and_its_measures_need(
     assert {"train", "optimizer", "max_epochs", "output_dir", "my_rate"}.isdisjoint(config)
 
 
+@pytest.mark.parametrize(
+    ("expression", "kept"),
+    [("$@bundle_root + '/models/mobile_sam.pt'", True), ("$'/a/folder/of/mine/' + 'sam.pth'", False)],
+)
+def test_a_checkpoint_hands_on_where_an_overlay_of_the_bundle_looks_for_its_encoder(
+    checkpoint: Path, phantoms: Path, typed: Typed, tmp_path: Path, expression: str, kept: bool
+) -> None:
+    """Another expression is code, which a file that may be somebody else's does not get to run."""
+    about = {**(read_about(checkpoint) or {}), "encoder_weights": expression}
+    write_checkpoint(tmp_path / "model.pt", {}, about)
+    typed("segment", phantoms, "--checkpoint", tmp_path / "model.pt", "--output", tmp_path / "masks", "--dry-run")
+    config = json.loads((tmp_path / "masks" / "preset.json").read_text())
+    assert config.get("encoder_weights") == (expression if kept else None)
+
+
 def test_all_that_changes_the_figures_of_an_evaluation_is_taken_from_the_checkpoint() -> None:
     known = json.loads((ROOT / "configs" / "train.json").read_text()).keys()
     assert {key for key, changes in CLASSES.items() if changes is Changes.FIGURES} & known <= set(MEASURED_WITH)

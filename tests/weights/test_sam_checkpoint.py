@@ -1,22 +1,24 @@
-"""SAM's official checkpoint format, every way in which a file can be wrong, and random weights on request."""
+"""The official checkpoint formats, every way in which a file can be wrong, and random weights on request."""
 
 import hashlib
 import logging
 import pickle
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from conftest import NARROW, ROOT
+from conftest import NARROW, NARROW_TINY_VIT, ROOT
 from safetensors.torch import save_file
 from torch.testing import assert_close
 
-from scripts.networks import SAMSliceEncoder
+from scripts.networks import MobileSAMSliceEncoder, SAMSliceEncoder
 from scripts.weights import load_sam_encoder
 from scripts.weights.download import read_large_files
-from scripts.weights.sam_checkpoint import OFFICIAL_SHA256
+from scripts.weights.encoder_files import BY_FILE, BY_NAME, BY_SHA256, ENCODER_FILES
+from scripts.weights.sam_checkpoint import fill_at_random
 
 State = dict[str, Any]
 TABLE = "image_encoder.blocks.1.attn.rel_pos_h"
@@ -53,40 +55,152 @@ def test_the_log_counts_the_tensors_and_names_the_file(
     load_sam_encoder(encoder, path)
     count = len(official) - 2
     assert f"{path}: {count} of {count} tensors loaded" in caplog.text
-    assert f"sha256 {hashlib.sha256(path.read_bytes()).hexdigest()} (not one of the official files)" in caplog.text
+    assert f"sha256 {hashlib.sha256(path.read_bytes()).hexdigest()} (not a file whose sum is known)" in caplog.text
 
 
 def test_a_missing_file_is_an_error_with_its_path_and_the_download_command(encoder: SAMSliceEncoder, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="sam3d download") as error:
         load_sam_encoder(encoder, tmp_path / "sam.pth")
     (file,) = read_large_files(ROOT / "large_files.yml")
-    assert f"or fetch {file.url} by other means and put it at {tmp_path / 'sam.pth'}" in str(error.value)
+    place = f"by other means and put it at {tmp_path / 'sam.pth'}"
+    assert f"by `sam3d download`, or fetch {file.url} (sha256 {file.sha256}) {place}" in str(error.value)
+
+
+def tiny(variant: str, **options: Any) -> SAMSliceEncoder:
+    """Of a published width, by which its file is found, and a single block."""
+    width = {"vit_b": 768, "vit_l": 1024, "vit_h": 1280}[variant]
+    return SAMSliceEncoder({"embed_dim": width, "depth": 1, "num_heads": 2, "global_attn_indexes": (0,)}, **options)
 
 
 @pytest.mark.parametrize(
-    ("width", "name", "sha256"),
+    ("build", "name"),
     [
-        (1024, "sam_vit_l_0b3195.pth", "3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622"),
-        (1280, "sam_vit_h_4b8939.pth", "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e"),
+        (lambda: tiny("vit_l"), "vit_l"),
+        (lambda: tiny("vit_h"), "vit_h"),
+        (MobileSAMSliceEncoder, "mobile_sam"),
+        (lambda: tiny("vit_b", image_size=256, adapters=True), "sam_med2d"),
+        (lambda: tiny("vit_b", image_size=256), "ft_sam"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_missing_file_of_a_larger_variant_is_named_with_its_own_address_and_sum(
-    tmp_path: Path, width: int, name: str, sha256: str
+def test_a_missing_file_of_another_encoder_is_named_with_its_own_address_and_never_under_the_name_of_vit_b(
+    tmp_path: Path, build: Callable[[], torch.nn.Module], name: str
 ) -> None:
-    encoder = SAMSliceEncoder({**NARROW, "embed_dim": width, "depth": 1, "global_attn_indexes": (0,)})
+    encoder, entry = build(), BY_NAME[name]
+    place = tmp_path / entry.file
+    get = (
+        f"Download it once by `sam3d download {name}`, or fetch {entry.url} (sha256 {entry.sha256}) by other means"
+        if entry.sha256
+        else f"Fetch {entry.file} by hand from {entry.url}"
+    )
     with pytest.raises(FileNotFoundError) as error:
         load_sam_encoder(encoder, tmp_path / "sam_vit_b_01ec64.pth")
-    place = tmp_path / name
-    address = f"https://dl.fbaipublicfiles.com/segment_anything/{name}"
-    assert f"Fetch {address} (sha256 {sha256}), put it at {place}, and give --encoder-weights {place};" in str(error.value)
+    assert f"{get} and put it at {place}, and give --encoder-weights {place};" in str(error.value)
+    for own in (tmp_path / "mine.pth", place):
+        with pytest.raises(FileNotFoundError) as error:
+            load_sam_encoder(encoder, own)
+        assert f"{get} and put it at {own}, or give --encoder-weights PATH;" in str(error.value)
+
+
+def test_a_missing_file_of_medsam_is_not_replaced_by_sam_s(tmp_path: Path) -> None:
+    """Both are ViT-B, so the name that a config asks for decides."""
+    with pytest.raises(FileNotFoundError) as error:
+        load_sam_encoder(tiny("vit_b"), tmp_path / "medsam_vit_b.pth")
+    assert "Fetch medsam_vit_b.pth by hand from https://zenodo.org/records/10689643" in str(error.value)
     assert "sam3d download" not in str(error.value)
-    with pytest.raises(FileNotFoundError, match=rf"put it at {tmp_path}/mine\.pth, or give --encoder-weights PATH"):
-        load_sam_encoder(encoder, tmp_path / "mine.pth")
 
 
 def test_the_official_file_is_the_one_that_the_download_fetches() -> None:
     (file,) = read_large_files(ROOT / "large_files.yml")
-    assert OFFICIAL_SHA256[file.sha256] == file.path.name
+    entry = BY_NAME["vit_b"]
+    assert (entry.sha256, entry.file, entry.url) == (file.sha256, file.path.name, file.url)
+
+
+def test_files_of_encoders_are_told_apart_by_name_file_and_sum() -> None:
+    sums = [entry.sha256 for entry in ENCODER_FILES if entry.sha256]
+    assert len(BY_NAME) == len(BY_FILE) == len(ENCODER_FILES)
+    assert len(BY_SHA256) == len(sums) == 8
+    assert all(re.fullmatch("[0-9a-f]{64}", sha256) for sha256 in sums)
+    assert all(entry.url.startswith("https://") for entry in ENCODER_FILES)
+    assert all(entry.url.endswith(f"/{entry.file}") for entry in ENCODER_FILES if entry.sha256)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "name"),
+    [("vit_b", "vit_b"), ("vit_l", "vit_l"), ("vit_h", "vit_h"), ("vit_t", "mobile_sam")],
+)
+def test_the_published_variants_are_known_by_their_tensors(encoder: str, name: str) -> None:
+    with torch.device("meta"):
+        state = (MobileSAMSliceEncoder if encoder == "vit_t" else SAMSliceEncoder)(encoder).state_dict()
+    assert next(entry for entry in ENCODER_FILES if entry.fits(state)).name == name
+
+
+def mobile_sam_file(state: State) -> State:
+    """The layout of mobile_sam.pt: statistics and counters of its normalisation, a classifier, and SAM's other parts."""
+    return {
+        **state,
+        "image_encoder.norm_head.weight": torch.ones(24),
+        "image_encoder.norm_head.bias": torch.zeros(24),
+        "image_encoder.head.weight": torch.randn(1000, 24),
+        "image_encoder.head.bias": torch.zeros(1000),
+        "mask_decoder.iou_token.weight": torch.randn(1, 256),
+    }
+
+
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_mobile_sam_s_file_is_loaded_bit_by_bit_without_its_classifier(
+    narrow_mobile_encoder: MobileSAMSliceEncoder, tmp_path: Path, prefix: str
+) -> None:
+    state = narrow_mobile_encoder.state_dict()
+    state["image_encoder.patch_embed.seq.0.bn.num_batches_tracked"] = torch.tensor(5005)
+    torch.save({prefix + key: value for key, value in mobile_sam_file(state).items()}, tmp_path / "mobile_sam.pt")
+    encoder = load_sam_encoder(MobileSAMSliceEncoder(NARROW_TINY_VIT), tmp_path / "mobile_sam.pt")
+    assert_close(dict(encoder.state_dict()), dict(state), atol=0, rtol=0)
+    volume = torch.rand(1, 1, 32, 48, 2)
+    assert torch.equal(encoder(volume), narrow_mobile_encoder(volume))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (
+            lambda state: state.pop("image_encoder.patch_embed.seq.2.bn.running_var"),
+            r"tensors are missing .*running_var",
+        ),
+        (lambda state: state.update({"image_encoder.header.weight": torch.ones(1)}), r"1 do not belong .*header\.weight"),
+        (lambda state: state["image_encoder.patch_embed.seq.2.bn.running_mean"].fill_(torch.nan), "running_mean holds NaN"),
+    ],
+)
+def test_a_wrong_mobile_sam_file_is_refused(
+    narrow_mobile_encoder: MobileSAMSliceEncoder, tmp_path: Path, spoil: Callable[[State], Any], reason: str
+) -> None:
+    state = mobile_sam_file(narrow_mobile_encoder.state_dict())
+    spoil(state)
+    torch.save(state, tmp_path / "mobile_sam.pt")
+    assert_refused(MobileSAMSliceEncoder(NARROW_TINY_VIT), tmp_path / "mobile_sam.pt", reason)
+
+
+@pytest.mark.parametrize("adapters", [True, False], ids=["SAM-Med2D", "FT-SAM"])
+def test_sam_med2d_s_file_is_loaded_bit_by_bit(tmp_path: Path, adapters: bool) -> None:
+    """Under `model`, beside the state of its optimizer, as its training code saves it; FT-SAM's has no adapters."""
+    original = SAMSliceEncoder(NARROW, image_size=256, adapters=adapters)
+    fill_at_random(original, seed=0)
+    model = {**original.state_dict(), "prompt_encoder.pe_layer.positional_encoding_gaussian_matrix": torch.randn(2, 128)}
+    torch.save({"model": model, "optimizer": {"state": {}, "param_groups": []}}, tmp_path / "sam-med2d_b.pth")
+    encoder = load_sam_encoder(SAMSliceEncoder(NARROW, image_size=256, adapters=adapters), tmp_path / "sam-med2d_b.pth")
+    assert_close(dict(encoder.state_dict()), dict(original.state_dict()), atol=0, rtol=0)
+
+
+def test_a_file_of_another_encoder_is_refused_with_the_page_that_names_their_overlays(
+    encoder: SAMSliceEncoder, narrow_mobile_encoder: MobileSAMSliceEncoder, official: State, tmp_path: Path
+) -> None:
+    torch.save(mobile_sam_file(narrow_mobile_encoder.state_dict()), tmp_path / "mobile_sam.pt")
+    assert_refused(encoder, tmp_path / "mobile_sam.pt", r"those of other encoders need their overlay \(docs/encoders\.md\)")
+    torch.save(official, tmp_path / "sam.pth")
+    assert_refused(narrow_mobile_encoder, tmp_path / "sam.pth", "those of other encoders need their overlay")
+    med2d = SAMSliceEncoder(NARROW, image_size=256, adapters=True)
+    torch.save({"model": dict(med2d.state_dict())}, tmp_path / "sam-med2d_b.pth")
+    assert_refused(encoder, tmp_path / "sam-med2d_b.pth", "those of other encoders need their overlay")
 
 
 def loads(encoder: SAMSliceEncoder, path: Path, official: State, atol: float = 0) -> bool:
@@ -222,7 +336,7 @@ def a_tensor(state: State) -> Any:
     return state[TABLE]
 
 
-def assert_refused(encoder: SAMSliceEncoder, path: Path, reason: str) -> None:
+def assert_refused(encoder: torch.nn.Module, path: Path, reason: str) -> None:
     """By a ValueError that names the file, and before any parameter is changed."""
     before = {key: value.clone() for key, value in encoder.state_dict().items()}
     with pytest.raises(ValueError, match=reason) as error:
@@ -325,6 +439,17 @@ def test_random_weights_fill_every_table_and_bias(encoder: SAMSliceEncoder) -> N
         is_scale = name.endswith(("norm1.weight", "norm2.weight", "neck.1.weight", "neck.3.weight"))
         assert value.mean().item() == pytest.approx(float(is_scale), abs=0.02), name
         assert value.std().item() == pytest.approx(0.02, rel=0.5), name
+
+
+def test_random_weights_fill_the_statistics_of_batch_normalisation_too() -> None:
+    first, again, other = (MobileSAMSliceEncoder(NARROW_TINY_VIT) for _ in range(3))
+    for encoder, seed in ((first, 3), (again, 3), (other, 4)):
+        fill_at_random(encoder, seed)
+    assert_close(dict(again.state_dict()), dict(first.state_dict()), atol=0, rtol=0)
+    statistics = {name: value for name, value in first.named_buffers() if value.is_floating_point()}
+    assert all((value != float(name.endswith("var"))).all() for name, value in statistics.items())
+    assert all((value > 0).all() for name, value in statistics.items() if name.endswith("running_var"))
+    assert not any(torch.equal(dict(other.named_buffers())[name], value) for name, value in statistics.items())
 
 
 def test_random_weights_are_logged_as_a_warning(encoder: SAMSliceEncoder, caplog: pytest.LogCaptureFixture) -> None:

@@ -94,6 +94,7 @@ class EmbeddingCache:
         self.pipelines = pipelines
         self.encoder = encoder
         self.with_pixels = network.detail is not None
+        self.levels = tuple(encoder.levels)
         self.device = torch.device(device)
         self.store = store
         self.num_workers = num_workers

@@ -1,8 +1,8 @@
 """Transforms -> a digest of all that their result depends on, besides the data."""
 
-import inspect
 import io
 import pickle
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,22 +15,38 @@ from monai.transforms import Compose
 from ...files.file_digest import digest
 from .per_channel import PerChanneld
 
+PACKAGE = __name__.partition(".")[0]
 SCRIPTS = Path(__file__).parents[2]
 READING = (SCRIPTS / "basics", SCRIPTS / "data" / "formats", SCRIPTS / "data" / "cases")  # the code that reads files
 
 
 def preprocessing_digest(transforms: Iterable[Any], *more: Any) -> str:
-    """Covers every parameter of the transforms, the code of their classes and of `more` objects, and the libraries' versions.
+    """Covers every parameter of the transforms, the code of their classes and of `more` objects, with what that inherits and
+    imports from this package, and the libraries' versions.
 
     A function handed to a transform is known by its name alone. Digest before their first use, which may leave something
     behind in them.
     """
     steps = list(_flat(transforms))
-    sources = {source for part in [*steps, *more] if (source := inspect.getsourcefile(type(part)))}
+    sources = _sources({kind for part in [*steps, *more] for kind in type(part).__mro__})
     reading = {str(path) for folder in READING for path in folder.glob("*.py")}
     code = [Path(source).read_bytes() for source in sorted(sources | reading)]
     versions = f"MONAI {monai.__version__}, torch {torch.__version__}, nibabel {nib.__version__}"
     return digest(versions, *code, _pickled(steps))
+
+
+def _sources(kinds: Iterable[type]) -> set[str]:
+    """The files in which classes are written, and those of this package from which what is written there takes parts."""
+    found: set[str] = set()
+    waiting = {kind.__module__ for kind in kinds}
+    while waiting:
+        module = sys.modules[waiting.pop()]
+        file = getattr(module, "__file__", None)
+        if file and file.endswith(".py") and file not in found:
+            found.add(file)
+            taken = {getattr(value, "__module__", None) for value in vars(module).values()}
+            waiting |= {name for name in taken if isinstance(name, str) and name.startswith(f"{PACKAGE}.")}
+    return found
 
 
 def _flat(transforms: Iterable[Any]) -> Iterator[Any]:

@@ -22,7 +22,7 @@ from tqdm import tqdm
 from ...files.atomic_write import atomic_write
 from .decoder import decoder, memory
 from .detail import detail
-from .encoder import attention, encoder
+from .encoder import attention, encoder, encoders
 from .gpu import gpu_compiled, gpu_encoder
 from .network import forward, size, step
 from .peers import peers
@@ -31,6 +31,7 @@ from .setting import QUICK, Setting
 
 SECTIONS: dict[str, Callable[[Setting], str]] = {
     "encoder": encoder,
+    "encoders": encoders,
     "attention": attention,
     "forward": forward,
     "step": step,

@@ -1,4 +1,4 @@
-"""Encoder -> its speed and memory against segment_anything's own."""
+"""Encoder -> its speed and memory against segment_anything's own, and against other encoders."""
 
 from functools import partial
 
@@ -28,6 +28,24 @@ def encoder(setting: Setting) -> str:
         f"{setting.encoder_depth} slices, from pixels in [0, 1] to embeddings. Difference: the largest, relative to the "
         "largest magnitude.",
         ["slice", "ours, slices/s", "segment_anything, slices/s", "ratio", "difference"],
+        rows,
+    )
+
+
+@torch.no_grad()
+def encoders(setting: Setting) -> str:
+    """By the processor's time, which says the same on a machine that others use too."""
+    rows, encoders = [], setting.encoders()
+    for plane in setting.encoder_planes:
+        volume = setting.volume(plane, setting.encoder_depth)
+        runs = {name: partial(encoder, volume) for name, encoder in encoders.items()}
+        seconds = interleaved_medians(runs, setting.repeats, of_processor=True)
+        milliseconds = [1000 * value / setting.encoder_depth for value in seconds.values()]
+        rows.append([f"{plane} px", *milliseconds, milliseconds[0] / milliseconds[1]])
+    return markdown_section(
+        "Encoders",
+        f"Processor time for each of {setting.encoder_depth} slices, in ms. Ratio: ViT-B's to MobileSAM's.",
+        ["slice", *encoders, "ratio"],
         rows,
     )
 

@@ -9,8 +9,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ...networks import SAM3D, ResidualDecoder, SAMSliceEncoder
+from ...networks import SAM3D, MobileSAMSliceEncoder, ResidualDecoder, SAMSliceEncoder
 from ...networks.segment_anything import modeling
+from ...networks.slicewise_encoder import SlicewiseEncoder
 from ...weights.sam_checkpoint import fill_at_random
 from ..measure.published_forward import Sam
 
@@ -23,6 +24,7 @@ class Setting:
     plots: Path | None = None  # folder
     device: str = "cpu"
     variant: str | Mapping[str, Any] = "vit_b"
+    mobile_variant: str | Mapping[str, Any] = "vit_t"
     channels: tuple[int, ...] = (128, 64, 32, 16)  # of the decoder
     classes: int = 4
     plane: int = 128  # pixels on a side
@@ -43,6 +45,17 @@ class Setting:
         encoder = SAMSliceEncoder(self.variant)
         fill_at_random(encoder, seed=0)
         return encoder.to(self.device)
+
+    def encoders(self) -> dict[str, SlicewiseEncoder]:
+        """Of the published sizes, and ViT-B first."""
+        found = {
+            "SAM ViT-B": self.encoder(),
+            "MobileSAM": MobileSAMSliceEncoder(self.mobile_variant),
+            "SAM-Med2D": SAMSliceEncoder(self.variant, image_size=256, adapters=True),
+        }
+        for encoder in found.values():
+            fill_at_random(encoder, seed=0)
+        return found
 
     def parts(self) -> tuple[SAMSliceEncoder, ResidualDecoder]:
         torch.manual_seed(0)
@@ -76,6 +89,12 @@ class Setting:
 QUICK = Setting(
     repeats=1,
     variant={"embed_dim": 32, "depth": 3, "num_heads": 2, "global_attn_indexes": (1,)},
+    mobile_variant={
+        "embed_dims": (8, 16, 16, 16),
+        "depths": (1, 1, 1, 1),
+        "num_heads": (1, 1, 1, 1),
+        "window_sizes": (7, 7, 14, 7),
+    },
     channels=(16, 8, 8, 4),
     plane=32,
     depth=64,  # SwinUNETR takes multiples of 32, and normalises over several positions of 32 x 32 x 32 each

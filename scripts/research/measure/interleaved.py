@@ -8,8 +8,8 @@ import torch
 from tqdm import tqdm
 
 
-def interleaved_medians(runs: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Seconds, under the names of `runs`.
+def interleaved_medians(runs: Mapping[str, Callable[[], object]], repeats: int, of_processor: bool = False) -> dict[str, float]:
+    """Seconds, under the names of `runs`; `of_processor`: what all its cores together worked on them, not what a clock shows.
 
     In rounds A B A B, since a machine's speed drifts: what slows one down slows the others too, and ratios hold. A first round
     does not count: it allocates, compiles and picks kernels.
@@ -19,17 +19,18 @@ def interleaved_medians(runs: Mapping[str, Callable[[], object]], repeats: int) 
         for _ in range(1 + repeats):
             for name, run in runs.items():
                 progress.set_description(name)
-                seconds[name].append(_seconds(run))
+                seconds[name].append(_seconds(run, of_processor))
                 progress.update()
     return {name: statistics.median(values[1:]) for name, values in seconds.items()}
 
 
-def _seconds(run: Callable[[], object]) -> float:
+def _seconds(run: Callable[[], object], of_processor: bool) -> float:
+    clock = time.process_time if of_processor else time.perf_counter
     _wait_for_the_gpu()
-    start = time.perf_counter()
+    start = clock()
     run()
     _wait_for_the_gpu()
-    return time.perf_counter() - start
+    return clock() - start
 
 
 def _wait_for_the_gpu() -> None:

@@ -155,12 +155,25 @@ def test_other_weights_parameters_or_views_are_other_entries(
     assert len({key for cache, _ in results for keys in cache.keys.values() for key in keys}) == 10
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        "sam_encoder.py",
+        pytest.param("slicewise_encoder.py", id="what it inherits"),
+        pytest.param("windows.py", id="a function that it calls"),
+        pytest.param("image_encoder.py", id="segment_anything's"),
+    ],
+)
 def test_other_code_makes_other_entries(
-    dataset: list[dict[str, Any]], narrow_encoder: SAMSliceEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    dataset: list[dict[str, Any]],
+    narrow_encoder: SAMSliceEncoder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    changed: str,
 ) -> None:
     fill(dataset, narrow_encoder, tmp_path / "cache")
     read = Path.read_bytes
-    monkeypatch.setattr(Path, "read_bytes", lambda path: read(path) + (b"#" if path.name == "sam_encoder.py" else b""))
+    monkeypatch.setattr(Path, "read_bytes", lambda path: read(path) + (b"#" if path.name == changed else b""))
     assert fill(dataset, narrow_encoder, tmp_path / "cache")[1] == 2
 
 

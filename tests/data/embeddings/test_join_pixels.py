@@ -11,7 +11,8 @@ from monai.transforms import Affined, Compose, Flipd, RandAffined, ScaleIntensit
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from scripts.basics.tokens import pixels_to_tokens
+from scripts.basics.contracts import Level
+from scripts.basics.tokens import fold, pixels_to_tokens
 from scripts.data import DrawEmbeddingsd, EmbeddingCache, EmbeddingStore, JoinPixelsd, ReadCased, read_datalist
 from scripts.data.phantoms import LABELS
 from scripts.losses import DeepSupervision
@@ -59,6 +60,27 @@ def test_the_embedding_follows_the_image(rotate: tuple[float, ...], scale: tuple
     assert (joined[0] - expected)[inside].abs().max() < 0.05
     if rotate[2] or shift[0]:
         assert (unmoved - expected)[inside].abs().max() > 0.1
+
+
+@pytest.mark.parametrize("stride", [8, 4])
+def test_finer_levels_follow_the_image_finer(stride: int) -> None:
+    """Means over their positions of waves that tokens are too coarse for; two modalities, tokens and levels side by side."""
+    x, y, _ = torch.meshgrid(torch.arange(160), torch.arange(128), torch.arange(4), indexing="ij")
+    image = torch.stack([(x / 8).sin() * (y / 9).cos(), (x / 9 + y / 8).sin()]).float()
+
+    def means(image: torch.Tensor) -> torch.Tensor:
+        level = fold(F.avg_pool3d(image[:, None], (stride, stride, 1)), 16 // stride)  # (M, C, h, w, D)
+        return torch.cat([F.avg_pool3d(image[:, None], (16, 16, 1)), level], 1).flatten(0, 1)
+
+    crop = {"image": MetaTensor(image), "label": MetaTensor(image[:1]), "embedding": MetaTensor(means(image))}
+    keys = ["image", "label"]
+    moved = Affined(keys, rotate_params=(0.0, 0.0, 0.4), translate_params=(5.0, -3.0, 0.0), padding_mode="zeros")(crop)
+    joined = JoinPixelsd([Level(1, stride)])(moved)["image"].as_tensor()
+    each = 1 + (16 // stride) ** 2
+    expected, got = (part[: 2 * each].unflatten(0, (2, each))[:, 1:, 3:-3, 3:-3] for part in (means(moved["image"]), joined))
+    assert (got - expected).abs().mean() < 0.15 * expected.abs().mean()
+    unfolded = JoinPixelsd()(moved)["image"].as_tensor()[: 2 * each].unflatten(0, (2, each))[:, 1:, 3:-3, 3:-3]
+    assert (unfolded - expected).abs().mean() > 0.4 * expected.abs().mean()  # as if a level were a token's own channels
 
 
 def test_flips_are_followed_exactly() -> None:

@@ -31,6 +31,7 @@ def test_every_section_has_a_table_and_the_header_says_where_and_when(output: Pa
     markdown = (output / "benchmark.md").read_text()
     assert list(read_tables(markdown)) == [
         "Encoder",
+        "Encoders",
         "Global attention",
         "Whole forward",
         "Training step",
@@ -55,6 +56,8 @@ def test_ratios_are_those_of_the_figures_beside_them(output: Path) -> None:
     for row in found["Encoder"]:
         expected = float(row["ours, slices/s"]) / float(row["segment_anything, slices/s"])
         assert float(row["ratio"]) == pytest.approx(expected, rel=0.02)
+    for row in found["Encoders"]:
+        assert float(row["ratio"]) == pytest.approx(float(row["SAM ViT-B"]) / float(row["MobileSAM"]), rel=0.02)
     for section, reference in {"Whole forward": "ratio to ours", "Training step": "ratio to cached"}.items():
         for row in found[section]:
             expected = float(row["time, s"]) / float(found[section][0]["time, s"])
@@ -87,4 +90,6 @@ def test_an_unknown_section_is_refused_in_words(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr(sys, "argv", ["benchmark", "--only", "encoder,speed"])
     with pytest.raises(SystemExit, match="2"):
         main()
-    assert "--only knows encoder, attention, forward" in (message := capsys.readouterr().err) and "got speed" in message
+    assert (
+        "--only knows encoder, encoders, attention, forward" in (message := capsys.readouterr().err) and "got speed" in message
+    )
