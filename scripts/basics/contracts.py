@@ -1,13 +1,13 @@
 """What the inferers, the embedding cache and the configs may ask of an encoder, a decoder and a network."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Protocol, TypeGuard, runtime_checkable
 
 import torch
 from torch import nn
 
-# In the state dictionary of an `EmbeddingNetwork`: before the names of its encoder's tensors, and in place of them while they
-# are frozen.
+# In the state dictionary of an `EmbeddingNetwork`: before the names of its encoder's tensors, and in place of those that are
+# frozen.
 ENCODER_PREFIX = "encoder."
 DIGEST_KEY = "encoder_sha256"
 
@@ -30,9 +30,12 @@ NewStore = Callable[[], DepthStore]
 
 
 class SliceEncoder(Protocol):
-    """(B, M, H, W, D) -> embeddings (B, M * out_channels, h, w, D), each slice of each modality by itself."""
+    """(B, M, H, W, D) -> embeddings (B, M * out_channels, h, w, D), each slice of each modality by itself.
 
-    trainable: bool
+    trained: names of its tensors that training changes; all others are frozen.
+    """
+
+    trained: frozenset[str]
 
     @property
     def out_channels(self) -> int:
@@ -45,8 +48,12 @@ class SliceEncoder(Protocol):
         """Itself and all its parts."""
         ...
 
-    def sha256(self) -> torch.Tensor:
-        """Of its weights: 32 bytes, uint8."""
+    def pretrained(self) -> Mapping[str, torch.Tensor]:
+        """By name, its weights without what tuning adds to them."""
+        ...
+
+    def sha256(self, without: Collection[str] = ()) -> torch.Tensor:
+        """Of those but the ones named: 32 bytes, uint8."""
         ...
 
 

@@ -1,7 +1,7 @@
 """Volume -> slices -> SAM's ViT image encoder -> stacked slice embeddings."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..basics.tokens import PATCH, padded, tokens
+from .lora import LoRA
 from .segment_anything import ImageEncoderViT, get_rel_pos
 
 # The three published encoders (segment_anything/build_sam.py). Shared: 1024 px, patch 16, window 14, 256 output channels.
@@ -44,20 +45,27 @@ class SAMSliceEncoder(nn.Module):
     blocks of rows, and the repeated channels and pixel normalisation are folded into the patch embedding. For slices other
     than 1024 x 1024 the absolute position table is resampled bicubically, the relative ones linearly as SAM itself does.
 
+    All of it is frozen, unless `trainable`, `trained_blocks` or `lora_rank` say what is trained; they are names in `trained`.
+
     Args:
         variant: `vit_b`, `vit_l`, `vit_h`, or the dimensions of another ViT (keys as in `VARIANTS`, and `out_chans`).
         memory: GB (10^9 bytes) that the intermediate results of the slices encoded at once may take, where a single slice
             takes less; None: by device, `MEMORY`. Changes speed, not the result.
-        trainable: False keeps the encoder in `eval()` and under `no_grad`.
+        trainable: all of it is trained. While nothing is, the encoder stays in `eval()` and under `no_grad`.
         blocks: indices of ViT blocks, rising, whose outputs (C channels, before the neck) are given too:
             (B, M * (256 + n * C), h, w, D). Of each modality the neck's channels come first, then the blocks' in this order;
             see `channels`.
         pixel_mean: of 0..255 RGB, subtracted from what the ViT sees; SAM's by default. MedSAM's ViT-B was trained on pixels
             in [0, 1] themselves: 0, 0, 0.
         pixel_std: by which the rest is divided; MedSAM's: 255, 255, 255.
+        trained_blocks: the last so many blocks and the neck are trained; nothing below them is kept for the backward pass.
+        lora_rank: of trained updates of every block's queries and values, see `LoRA`; 0: none. Before the first step they
+            change nothing.
+        lora_alpha: they are scaled by lora_alpha / lora_rank; None: by 1.
 
     Raises:
-        ValueError: for another variant, memory or a deviation that is not positive, and blocks that the ViT does not have.
+        ValueError: for another variant, memory or a deviation that is not positive, blocks that the ViT does not have, and
+            parts to train where all is trained.
 
     Example:
         >>> import torch
@@ -79,6 +87,9 @@ class SAMSliceEncoder(nn.Module):
         blocks: Sequence[int] = (),
         pixel_mean: Sequence[float] = PIXEL_MEAN,
         pixel_std: Sequence[float] = PIXEL_STD,
+        trained_blocks: int = 0,
+        lora_rank: int = 0,
+        lora_alpha: float | None = None,
     ) -> None:
         super().__init__()
         if isinstance(variant, str) and variant not in VARIANTS:
@@ -97,8 +108,14 @@ class SAMSliceEncoder(nn.Module):
         depth = len(self.image_encoder.blocks)
         if list(blocks) != [index for index in range(depth) if index in blocks]:
             raise ValueError(f"blocks must be rising indices below {depth}, the ViT's depth, got {list(blocks)}")
+        if not 0 <= trained_blocks <= depth:
+            raise ValueError(f"trained_blocks must be from 0 to {depth}, the ViT's depth, got {trained_blocks}")
+        if trainable and (trained_blocks or lora_rank):
+            raise ValueError(
+                "trained_blocks and lora_rank train a part of the encoder, and encoder_trainable: true trains all of it; set "
+                "it to false, or omit the overlays last_blocks and lora. For two stages give --overlay two_stage before them"
+            )
         self.memory = memory
-        self.trainable = trainable
         if len(pixel_mean) != 3 or len(pixel_std) != 3 or min(pixel_std) <= 0:
             raise ValueError(
                 f"pixel_mean and pixel_std must be three numbers each, for red, green and blue, deviations above 0; got "
@@ -107,8 +124,14 @@ class SAMSliceEncoder(nn.Module):
         self.blocks = tuple(blocks)
         self.pixel_mean, self.pixel_std = tuple(map(float, pixel_mean)), tuple(map(float, pixel_std))
         self.requires_grad_(trainable)
+        if trained_blocks:
+            for part in (*self.image_encoder.blocks[-trained_blocks:], self.image_encoder.neck):
+                part.requires_grad_(True)
+        channels, alpha = self.image_encoder.pos_embed.shape[-1], lora_rank if lora_alpha is None else lora_alpha
+        self.lora = nn.ModuleList(LoRA(channels, lora_rank, alpha) for _ in range(depth if lora_rank else 0))
+        self.trained = frozenset(name for name, parameter in self.named_parameters() if parameter.requires_grad)
         self.train(self.training)
-        self._sha256: torch.Tensor | None = None
+        self._sha256: torch.Tensor | None = None  # of what is frozen
         self.register_load_state_dict_pre_hook(_forget_digest)
 
     @property
@@ -122,25 +145,51 @@ class SAMSliceEncoder(nn.Module):
         return sum(self.channels)
 
     def train(self, mode: bool = True) -> "SAMSliceEncoder":
-        return super().train(mode and self.trainable)
+        return super().train(mode and bool(self.trained))
 
-    def sha256(self) -> torch.Tensor:
-        """Digest of all parameters' names and fp32 bytes, and of the choice of `blocks` and of pixels other than SAM's, if any:
+    def layers_above(self, name: str) -> int:
+        """Of a parameter: of the neck 0, of the last block 1, of the first the depth, of the patch embedding one more."""
+        depth, parts = len(self.image_encoder.blocks), name.removeprefix("image_encoder.").split(".")
+        if parts[0] in ("blocks", "lora"):
+            return depth - int(parts[1])
+        return 0 if parts[0] == "neck" else depth + 1
+
+    def pretrained(self) -> dict[str, torch.Tensor]:
+        """SAM's tensors, under their official names."""
+        return self.image_encoder.state_dict(prefix="image_encoder.")
+
+    def merged(self) -> dict[str, torch.Tensor]:
+        """`pretrained`, with all that was trained in it: what SAM's own code computes with them is what this encoder does."""
+        weights = self.pretrained()
+        for index, weight in enumerate(self._qkv_weights()):
+            weights[f"image_encoder.blocks.{index}.attn.qkv.weight"] = weight.detach()
+        return weights
+
+    def sha256(self, without: Collection[str] = ()) -> torch.Tensor:
+        """Digest of names and fp32 bytes of `pretrained`, and of the choice of `blocks` and of pixels other than SAM's, if any:
         32 bytes as a uint8 tensor.
 
         The same on every device.
+
+        Args:
+            without: names of tensors that are left out.
         """
-        if self._sha256 is None or self.trainable:
-            digest = hashlib.sha256()
-            for name, parameter in sorted(self.state_dict().items()):
+        of_frozen = self.trained == frozenset(without)
+        if of_frozen and self._sha256 is not None:
+            return self._sha256
+        digest = hashlib.sha256()
+        for name, parameter in sorted(self.pretrained().items()):
+            if name not in without:
                 digest.update(name.encode())
                 digest.update(parameter.detach().cpu().float().contiguous().numpy().tobytes())
-            if self.blocks:
-                digest.update(f"blocks {self.blocks}".encode())
-            if (self.pixel_mean, self.pixel_std) != (PIXEL_MEAN, PIXEL_STD):
-                digest.update(f"pixels {self.pixel_mean} {self.pixel_std}".encode())
-            self._sha256 = torch.tensor(list(digest.digest()), dtype=torch.uint8)
-        return self._sha256
+        if self.blocks:
+            digest.update(f"blocks {self.blocks}".encode())
+        if (self.pixel_mean, self.pixel_std) != (PIXEL_MEAN, PIXEL_STD):
+            digest.update(f"pixels {self.pixel_mean} {self.pixel_std}".encode())
+        sha256 = torch.tensor(list(digest.digest()), dtype=torch.uint8)
+        if of_frozen:  # it cannot change, but by loading
+            self._sha256 = sha256
+        return sha256
 
     def forward(self, volume: torch.Tensor) -> torch.Tensor:
         batch, modalities, height, width, depth = volume.shape
@@ -148,10 +197,11 @@ class SAMSliceEncoder(nn.Module):
         slices = volume.permute(0, 1, 4, 2, 3).reshape(-1, 1, height, width)  # (B*M*D, 1, H, W)
         slices = F.pad(slices, (0, padded(width) - width, 0, padded(height) - height))  # raw intensity 0
         grid = (tokens(height), tokens(width))
-        with torch.set_grad_enabled(torch.is_grad_enabled() and self.trainable):
+        with torch.set_grad_enabled(torch.is_grad_enabled() and bool(self.trained)):
             patches, positions, tables = self._grey_patch_embedding(), self._position_embedding(*grid), self._tables(*grid)
+            weights = self._qkv_weights()
             parts = slices.split(self._slices_at_once(*grid, slices.device.type))
-            embeddings = torch.cat([self._encode(part, patches, positions, tables) for part in parts])
+            embeddings = torch.cat([self._encode(part, patches, positions, tables, weights) for part in parts])
         embeddings = embeddings.unflatten(0, (batch, modalities, depth))  # (B, M, D, 256, h, w)
         return embeddings.permute(0, 1, 3, 4, 5, 2).flatten(1, 2)  # (B, M*256, h, w, D)
 
@@ -163,14 +213,19 @@ class SAMSliceEncoder(nn.Module):
         return max(1, int(memory * 1e9 / (height * width * token_bytes)))
 
     def _encode(
-        self, slices: torch.Tensor, patches: tuple[torch.Tensor, torch.Tensor], positions: torch.Tensor, tables: list[Tables]
+        self,
+        slices: torch.Tensor,
+        patches: tuple[torch.Tensor, torch.Tensor],
+        positions: torch.Tensor,
+        tables: list[Tables],
+        weights: list[torch.Tensor],
     ) -> torch.Tensor:
         """(N, 1, 16 h, 16 w) in [0, 1] -> (N, 256, h, w), and the outputs of `blocks` after the 256."""
         tokens = F.conv2d(slices, *patches, stride=PATCH)  # (N, C, h, w)
         tokens = (tokens + positions).permute(0, 2, 3, 1)  # (N, h, w, C)
         outputs = []
-        for index, (block, table) in enumerate(zip(self.image_encoder.blocks, tables, strict=True)):
-            tokens = tokens + attend(block.attn, block.norm1(tokens), table)
+        for index, (block, table, weight) in enumerate(zip(self.image_encoder.blocks, tables, weights, strict=True)):
+            tokens = tokens + attend(block.attn, block.norm1(tokens), table, weight)
             tokens = tokens + block.mlp(block.norm2(tokens))
             if index in self.blocks:
                 outputs.append(tokens.permute(0, 3, 1, 2))
@@ -192,6 +247,11 @@ class SAMSliceEncoder(nn.Module):
             return table
         return F.interpolate(table, size=(height, width), mode="bicubic", align_corners=False)
 
+    def _qkv_weights(self) -> list[torch.Tensor]:
+        """Of every block."""
+        weights = [block.attn.qkv.weight for block in self.image_encoder.blocks]
+        return [update(weight) for update, weight in zip(self.lora, weights, strict=True)] if self.lora else weights
+
     def _tables(self, height: int, width: int) -> list[Tables]:
         """Of every block, its decomposed relative positions for windows, or for a grid of h x w tokens."""
         tables = []
@@ -206,18 +266,21 @@ def _forget_digest(encoder: SAMSliceEncoder, *_: Any) -> None:
     encoder._sha256 = None
 
 
-def attend(attention: Attention, tokens: torch.Tensor, tables: Tables) -> torch.Tensor:
+def attend(attention: Attention, tokens: torch.Tensor, tables: Tables, qkv_weight: torch.Tensor | None = None) -> torch.Tensor:
     """SAM's attention (N, h, w, C) -> (N, h, w, C) within windows of the tables' size, A x B tokens.
 
     SAM pads the grid with zeros to whole windows and lets the padding take part in the softmax. All padded positions of a
     window have the same key and value, the projection's bias, and differ only in their relative position, so they act as
     one virtual key: no padded token is ever computed. Windows of one shape (full, right edge, bottom edge, corner) run
     together.
+
+    qkv_weight: in place of the projection's own.
     """
     height, width = (int(size) for size in tokens.shape[1:3])  # plain numbers also while tracing
     table_h, table_w = tables
     size_h, size_w = len(table_h), len(table_w)
-    qkv = attention.qkv(tokens)  # (N, h, w, 3 C)
+    weight = attention.qkv.weight if qkv_weight is None else qkv_weight
+    qkv = F.linear(tokens, weight, attention.qkv.bias)  # (N, h, w, 3 C)
     bands = []
     for top, rows, real_h in _runs(height, size_h):
         band = []

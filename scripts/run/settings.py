@@ -23,7 +23,8 @@ CLASSES: dict[str, Changes] = {
         ("labels", "num_classes", "modalities", "axcodes", "spacing", "intensity", "spatial_size", "roi_depth"),
         Changes.NETWORK,
     ),
-    **dict.fromkeys(("encoder_variant", "network_def", "deterministic_transforms"), Changes.NETWORK),
+    **dict.fromkeys(("encoder_variant", "network_def", "lora_rank", "lora_alpha"), Changes.NETWORK),
+    "deterministic_transforms": Changes.NETWORK,
     **dict.fromkeys(
         ("inferer", "preprocessing", "postprocessing", "evaluator", "handlers", "amp", "encoder_seed"), Changes.MASK
     ),
@@ -36,7 +37,9 @@ CLASSES: dict[str, Changes] = {
     **dict.fromkeys(("max_epochs", "epoch_length", "batch_size", "learning_rate", "weight_decay"), Changes.TRAINING),
     **dict.fromkeys(("warmup_fraction", "val_interval", "early_stopping_patience", "early_stopping"), Changes.TRAINING),
     **dict.fromkeys(("encoder_trainable", "trained_module", "network", "loss", "supervision_weights"), Changes.TRAINING),
-    **dict.fromkeys(("optimizer", "lr_scheduler", "checkpointing", "init_from"), Changes.TRAINING),
+    **dict.fromkeys(("optimizer", "lr_scheduler", "layer_decay", "checkpointing", "init_from"), Changes.TRAINING),
+    # what of the encoder was trained is in the checkpoint, whatever the network at hand trains
+    **dict.fromkeys(("trained_blocks", "network_def#encoder#encoder#trained_blocks"), Changes.TRAINING),
     **dict.fromkeys(("frozen_part", "first_stage_epochs", "second_stage_rate", "transformer_weights"), Changes.TRAINING),
     **dict.fromkeys(("nsd_tolerance", "nsd_unit", "spacing_known", "metrics", "part"), Changes.FIGURES),
     **dict.fromkeys(

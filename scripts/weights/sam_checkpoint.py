@@ -1,7 +1,9 @@
 """A SAM checkpoint file, or a seed -> the parameters of the slice encoder."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import nn
@@ -26,8 +28,18 @@ OFFICIAL_SHA256 = {
 }
 
 
-def load_sam_encoder(encoder: nn.Module, weights: str | Path, seed: int = 0) -> nn.Module:
-    """Fills a slice encoder with SAM's parameters, or with random ones.
+class SAMEncoder(Protocol):
+    """pretrained: by name, the tensors that SAM's checkpoints have, and none that tuning adds."""
+
+    def pretrained(self) -> Mapping[str, torch.Tensor]: ...
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool) -> Any: ...
+
+
+Encoder = TypeVar("Encoder", bound=SAMEncoder)
+
+
+def load_sam_encoder(encoder: Encoder, weights: str | Path, seed: int = 0) -> Encoder:
+    """Fills a slice encoder with SAM's parameters, or with random ones. What tuning adds to them stays as it is.
 
     Args:
         encoder: filled in place.
@@ -51,7 +63,7 @@ def load_sam_encoder(encoder: nn.Module, weights: str | Path, seed: int = 0) -> 
         True
     """
     if str(weights) == "random":
-        fill_at_random(encoder, seed)
+        encoder.load_state_dict(random_values(encoder.pretrained(), seed), strict=False)
         logger.warning(
             "encoder_weights: random (seed %d). The slice encoder is NOT pretrained: use this for tests and comparisons, "
             "never for masks that matter. Without pretrained weights, --network detail+no_encoder is the better choice.",
@@ -62,7 +74,7 @@ def load_sam_encoder(encoder: nn.Module, weights: str | Path, seed: int = 0) -> 
     if not path.is_file():
         raise FileNotFoundError(_how_to_get(path, encoder))
     content = read_tensors(path)
-    expected = {name.removeprefix(PREFIX): value for name, value in encoder.state_dict().items()}
+    expected = {name.removeprefix(PREFIX): value for name, value in encoder.pretrained().items()}
     prefix = find_prefix(content, expected, KNOWN_PREFIXES, path)
     tensors = {name.removeprefix(prefix): value for name, value in content.items() if name.startswith(prefix)}
     missing, surplus = expected.keys() - tensors.keys(), tensors.keys() - expected.keys()
@@ -70,7 +82,7 @@ def load_sam_encoder(encoder: nn.Module, weights: str | Path, seed: int = 0) -> 
     require_values(tensors, expected, path, prefix, REMEDY)
     if prefix != PREFIX:
         logger.info("%s: its tensors are named %r where SAM's checkpoints have %r", path, prefix + "*", PREFIX + "*")
-    encoder.load_state_dict({PREFIX + name: value for name, value in tensors.items()})
+    encoder.load_state_dict({PREFIX + name: value for name, value in tensors.items()}, strict=False)
     digest = file_digest(path)
     logger.info(
         "%s: %d of %d tensors loaded, sha256 %s (%s)",
@@ -83,10 +95,10 @@ def load_sam_encoder(encoder: nn.Module, weights: str | Path, seed: int = 0) -> 
     return encoder
 
 
-def _how_to_get(path: Path, encoder: nn.Module) -> str:
+def _how_to_get(path: Path, encoder: SAMEncoder) -> str:
     """In words, for the official file of this variant; for an encoder of other dimensions, that of ViT-B."""
     default = next(iter(WIDTHS.values()))
-    name = WIDTHS.get(encoder.state_dict()[f"{PREFIX}pos_embed"].shape[-1], default)
+    name = WIDTHS.get(encoder.pretrained()[f"{PREFIX}pos_embed"].shape[-1], default)
     place = path.with_name(name) if path.name in WIDTHS.values() else path  # never one variant under another's name
     sha256 = next(digest for digest, file in OFFICIAL_SHA256.items() if file == name)
     command = "Download them once by `sam3d download`, or fetch" if name == default else "Fetch"
@@ -98,7 +110,12 @@ def _how_to_get(path: Path, encoder: nn.Module) -> str:
     )
 
 
-def fill_at_random(encoder: nn.Module, seed: int, std: float = 0.02) -> None:
+def fill_at_random(network: nn.Module, seed: int, std: float = 0.02) -> None:
+    """Every parameter, with `random_values`."""
+    network.load_state_dict(random_values(dict(network.named_parameters()), seed, std))
+
+
+def random_values(parameters: Mapping[str, torch.Tensor], seed: int, std: float = 0.02) -> dict[str, torch.Tensor]:
     """Normal values of standard deviation `std` for every parameter, 1 + those for the scales of normalisation layers.
 
     0.02 is how ViTs are initialised. Position tables and biases, zero in a fresh encoder, are filled too, so that a run on
@@ -106,8 +123,8 @@ def fill_at_random(encoder: nn.Module, seed: int, std: float = 0.02) -> None:
     """
     generator = torch.Generator().manual_seed(seed)
     state = {}
-    for name, parameter in sorted(encoder.named_parameters()):
+    for name, parameter in sorted(parameters.items()):
         values = torch.randn(parameter.shape, generator=generator) * std
         is_scale = parameter.ndim == 1 and name.endswith("weight")
         state[name] = 1 + values if is_scale else values
-    encoder.load_state_dict(state)
+    return state

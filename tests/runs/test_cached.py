@@ -110,7 +110,7 @@ def test_a_killed_filling_leaves_no_partial_entry_and_goes_on(
     ("extra", "options", "message"),
     [
         ("overlays/joint_dice.yaml", {"cache_limit": 1e-6}, "cache_limit allows 1e-06 GB"),
-        ("overlays/train_encoder.yaml", {}, "only while the encoder is frozen"),
+        ("overlays/train_encoder.yaml", {}, "only while all of the encoder is frozen"),
     ],
 )
 def test_what_cannot_be_cached_is_said_in_a_sentence(

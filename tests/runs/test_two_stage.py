@@ -76,7 +76,7 @@ def test_two_gloo_processes_follow_the_loss_curve_of_one_through_both_stages(
 @pytest.mark.parametrize(
     ("extra", "options", "message"),
     [
-        ("overlays/cached.yaml", {}, "only while the encoder is frozen"),
+        ("overlays/cached.yaml", {}, "only while all of the encoder is frozen"),
         (
             "overlays/two_stage.yaml",
             {"frozen_part": "encodr"},

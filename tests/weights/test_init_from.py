@@ -181,7 +181,7 @@ def test_another_encoder_is_said_and_stays(trained: Any, caplog: pytest.LogCaptu
 def test_an_encoder_that_was_trained_is_copied_into_one_that_is_trained_and_not_into_a_frozen_one(
     narrow_encoder: SAMSliceEncoder, tmp_path: Path, caplog: pytest.LogCaptureFixture, trainable: bool
 ) -> None:
-    narrow_encoder.trainable = True
+    narrow_encoder.trained = frozenset(narrow_encoder.pretrained())
     old, path = save(new_network(narrow_encoder, seed=1), tmp_path / "model.pt")
     encoder = SAMSliceEncoder(NARROW, trainable=trainable)
     fill_at_random(encoder, seed=9)
@@ -189,14 +189,14 @@ def test_an_encoder_that_was_trained_is_copied_into_one_that_is_trained_and_not_
     init_from(network, path, labels(OLD))
     assert torch.equal(network.encoder.sha256(), old.encoder.sha256() if trainable else digest)
     assert len(warnings(caplog)) == (0 if trainable else 1)
-    assert trainable or "that of this run is frozen" in warnings(caplog)[0]
+    assert trainable or "was trained in it is frozen in this run" in warnings(caplog)[0]
 
 
 def test_training_the_encoder_too_may_start_from_a_network_with_a_frozen_one(
     trained: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     encoder = copy.deepcopy(trained[0].encoder)
-    encoder.trainable = True
+    encoder.trained = frozenset(encoder.pretrained())
     network = new_network(encoder)
     init_from(network, trained[1], labels(OLD))
     assert differing(network.decoder, trained[0].decoder) == set()
