@@ -52,6 +52,10 @@ class SliceEncoder(Protocol):
         """By name, its weights without what tuning adds to them."""
         ...
 
+    def merged(self) -> Mapping[str, torch.Tensor]:
+        """The same names, with what tuning adds merged into them. Raises ValueError where that is impossible."""
+        ...
+
     def sha256(self, without: Collection[str] = ()) -> torch.Tensor:
         """Of those but the ones named: 32 bytes, uint8."""
         ...

@@ -32,5 +32,8 @@ class NoEncoder(nn.Module):
     def pretrained(self) -> dict[str, torch.Tensor]:
         return {}
 
+    def merged(self) -> dict[str, torch.Tensor]:
+        return {}
+
     def sha256(self, without: Collection[str] = ()) -> torch.Tensor:
         return torch.tensor(list(hashlib.sha256(b"no encoder").digest()), dtype=torch.uint8)

@@ -43,7 +43,7 @@ CLASSES: dict[str, Changes] = {
     **dict.fromkeys(("frozen_part", "first_stage_epochs", "second_stage_rate", "transformer_weights"), Changes.TRAINING),
     **dict.fromkeys(("nsd_tolerance", "nsd_unit", "spacing_known", "metrics", "part"), Changes.FIGURES),
     **dict.fromkeys(
-        ("imports", "initialize", "run", "training", "evaluating", "inference", "caching", "finalize", "_meta_"),
+        ("imports", "initialize", "run", "training", "evaluating", "inference", "caching", "merging", "finalize", "_meta_"),
         Changes.NOTHING,
     ),
     **dict.fromkeys(("bundle_root", "dataset_dir", "input", "output_dir", "checkpoint", "encoder_weights"), Changes.NOTHING),

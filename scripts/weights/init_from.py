@@ -65,7 +65,9 @@ def init_from(network: nn.Module, path: str | Path, labels: Mapping[Any, str]) -
         require_numbers(state[name], own[name], f"{path}: {prefix}{name}", REMEDY)
     outputs = _outputs(own)
     copied = {name: state[name] for name in own if name not in outputs and _shape(state, name) == own[name].shape}
-    _require_half(copied, own.keys() - outputs, state, path)
+    # What tuning adds to an encoder says nothing about the network, and changes nothing where it stays fresh.
+    added = {name for name in own if name.startswith(ENCODER_PREFIX)} - _pretrained(network)
+    _require_half({*copied} - added, own.keys() - outputs - added, state, path)
 
     now, before = [*map(str, labels.values())], _classes(path)
     if before:
@@ -110,7 +112,7 @@ def _shape(tensors: Mapping[str, torch.Tensor], name: str) -> torch.Size | None:
     return tensors[name].shape if name in tensors else None
 
 
-def _require_half(copied: Mapping[str, Any], needed: Iterable[str], state: Mapping[str, Any], path: Path) -> None:
+def _require_half(copied: Collection[str], needed: Iterable[str], state: Mapping[str, Any], path: Path) -> None:
     needed = sorted(needed)
     if 2 * len(copied) >= len(needed):
         return

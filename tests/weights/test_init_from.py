@@ -15,7 +15,7 @@ from torch import nn
 
 from scripts.files.checkpoint_file import write_checkpoint
 from scripts.networks import SAM3D, DetailPyramid, NoEncoder, ResidualDecoder, SAMSliceEncoder
-from scripts.weights import init_from
+from scripts.weights import init_from, load_sam_encoder
 from scripts.weights.sam_checkpoint import fill_at_random
 
 OLD = ("background", "liver", "kidney", "vessel")
@@ -190,6 +190,35 @@ def test_an_encoder_that_was_trained_is_copied_into_one_that_is_trained_and_not_
     assert torch.equal(network.encoder.sha256(), old.encoder.sha256() if trainable else digest)
     assert len(warnings(caplog)) == (0 if trainable else 1)
     assert trainable or "was trained in it is frozen in this run" in warnings(caplog)[0]
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "copied"),
+    [
+        ({}, {"lora_rank": 2}, True),  # the updates begin where the encoder is that of the checkpoint
+        ({"lora_rank": 2}, {"lora_rank": 2}, True),
+        ({"trained_blocks": 1}, {"trained_blocks": 1}, True),
+        ({"trained_blocks": 1}, {"trained_blocks": 2}, True),
+        ({"trained_blocks": 2}, {"trained_blocks": 1}, False),
+        ({"lora_rank": 2}, {}, False),
+        ({"lora_rank": 2}, {"lora_rank": 3}, False),
+    ],
+)
+def test_what_was_trained_of_an_encoder_is_copied_where_it_is_trained_and_a_word_said_where_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, before: Any, now: Any, copied: bool
+) -> None:
+    vit = {**NARROW, "depth": 6}  # LoRA's tensors alone are more than the decoder's
+    old, new = (load_sam_encoder(SAMSliceEncoder(vit, **options), "random", seed=4) for options in (before, now))
+    state = {name: torch.randn(value.shape) for name, value in old.named_parameters() if name in old.trained}
+    old.load_state_dict(state, strict=False)
+    caplog.clear()
+    saved, path = save(new_network(old, seed=1), tmp_path / "model.pt")
+    network = init_from(new_network(new), path, labels(OLD))
+    volume = torch.rand(1, 1, 32, 48, 2)
+    with torch.no_grad():
+        assert torch.equal(network.encoder(volume), saved.encoder(volume)) == copied
+    assert len(warnings(caplog)) == (0 if copied else 1)
+    assert copied or "was trained too" in warnings(caplog)[0]
 
 
 def test_training_the_encoder_too_may_start_from_a_network_with_a_frozen_one(
