@@ -32,10 +32,17 @@ NewStore = Callable[[], DepthStore]
 class SliceEncoder(Protocol):
     """(B, M, H, W, D) -> embeddings (B, M * out_channels, h, w, D), each slice of each modality by itself.
 
+    With `mixes_slices` they are by themselves no longer, but modalities are.
+
     trained: names of its tensors that training changes; all others are frozen.
     """
 
     trained: frozenset[str]
+
+    @property
+    def mixes_slices(self) -> bool:
+        """Whether the embedding of a slice depends on the slices that are encoded with it."""
+        ...
 
     @property
     def out_channels(self) -> int:
@@ -124,7 +131,7 @@ class EmbeddingNetwork(DecodesEmbeddings, Protocol):
     decoder: Decoder
 
     def encode(self, volume: torch.Tensor) -> torch.Tensor:
-        """(B, M, H, W, D) -> (B, C, h, w, D), each slice by itself: all that is decoded."""
+        """(B, M, H, W, D) -> (B, C, h, w, D), each slice by itself unless the encoder mixes them: all that is decoded."""
         ...
 
     def __call__(self, volume: torch.Tensor) -> torch.Tensor: ...

@@ -22,6 +22,7 @@ class NoEncoder(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.trained: frozenset[str] = frozenset()
+        self.mixes_slices = False
         self.out_channels = 0
 
     def forward(self, volume: torch.Tensor) -> torch.Tensor:

@@ -40,6 +40,6 @@ def parameter_groups(network: nn.Module, learning_rate: float, layer_decay: floa
     if layer_decay < 1 and set(groups) <= {1.0}:
         raise ValueError(
             f"layer_decay is of the encoder's layers, and none of them is trained, got {layer_decay}; omit it, or train the "
-            "encoder: --overlay train_encoder, two_stage, last_blocks or lora"
+            "encoder: --overlay train_encoder, two_stage, last_blocks, lora or depth_adapter"
         )
     return [{"params": parameters, "lr": learning_rate * factor} for factor, parameters in groups.items()]

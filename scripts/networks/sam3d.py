@@ -53,7 +53,7 @@ class SAM3D(nn.Module):
         return self.decode(self.encode(require_traced_size(volume)), (volume.shape[2], volume.shape[3]))
 
     def encode(self, volume: torch.Tensor) -> torch.Tensor:
-        """(B, M, H, W, D) -> (B, C, h, w, D), each slice by itself: embeddings, and with detail the pixels behind them."""
+        """(B, M, H, W, D) -> (B, C, h, w, D): what the encoder makes of the slices, and with detail the pixels behind it."""
         embeddings = self.encoder(volume)
         return embeddings if self.detail is None else torch.cat([embeddings, pixels_to_tokens(volume)], 1)
 

@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..basics.tokens import PATCH, padded, tokens
+from .depth_adapter import DepthAdapter
 from .lora import LoRA
 from .segment_anything import ImageEncoderViT, get_rel_pos
 
@@ -36,6 +37,15 @@ class Attention(Protocol):
     proj: nn.Linear
 
 
+class Block(Protocol):
+    """Of SAM's ViT."""
+
+    attn: Attention
+    norm1: nn.Module
+    norm2: nn.Module
+    mlp: nn.Module
+
+
 class SAMSliceEncoder(nn.Module):
     """(B, M, H, W, D) in [0, 1] -> (B, 256 * M, ceil(H / 16), ceil(W / 16), D), each slice of each modality by itself.
 
@@ -45,7 +55,8 @@ class SAMSliceEncoder(nn.Module):
     blocks of rows, and the repeated channels and pixel normalisation are folded into the patch embedding. For slices other
     than 1024 x 1024 the absolute position table is resampled bicubically, the relative ones linearly as SAM itself does.
 
-    All of it is frozen, unless `trainable`, `trained_blocks` or `lora_rank` say what is trained; they are names in `trained`.
+    All of it is frozen, unless `trainable`, `trained_blocks`, `lora_rank` or `adapter_width` say what is trained; `trained` has
+    the names. With adapters alone slices see each other, and `mixes_slices` says so.
 
     Args:
         variant: `vit_b`, `vit_l`, `vit_h`, or the dimensions of another ViT (keys as in `VARIANTS`, and `out_chans`).
@@ -62,6 +73,7 @@ class SAMSliceEncoder(nn.Module):
         lora_rank: of trained updates of every block's queries and values, see `LoRA`; 0: none. Before the first step they
             change nothing.
         lora_alpha: they are scaled by lora_alpha / lora_rank; None: by 1.
+        adapter_width: channels of a trained `DepthAdapter` behind every block; 0: none. They too change nothing at first.
 
     Raises:
         ValueError: for another variant, memory or a deviation that is not positive, blocks that the ViT does not have, and
@@ -90,6 +102,7 @@ class SAMSliceEncoder(nn.Module):
         trained_blocks: int = 0,
         lora_rank: int = 0,
         lora_alpha: float | None = None,
+        adapter_width: int = 0,
     ) -> None:
         super().__init__()
         if isinstance(variant, str) and variant not in VARIANTS:
@@ -110,10 +123,11 @@ class SAMSliceEncoder(nn.Module):
             raise ValueError(f"blocks must be rising indices below {depth}, the ViT's depth, got {list(blocks)}")
         if not 0 <= trained_blocks <= depth:
             raise ValueError(f"trained_blocks must be from 0 to {depth}, the ViT's depth, got {trained_blocks}")
-        if trainable and (trained_blocks or lora_rank):
+        if trainable and (trained_blocks or lora_rank or adapter_width):
             raise ValueError(
-                "trained_blocks and lora_rank train a part of the encoder, and encoder_trainable: true trains all of it; set "
-                "it to false, or omit the overlays last_blocks and lora. For two stages give --overlay two_stage before them"
+                "trained_blocks, lora_rank and adapter_width tune a frozen encoder, and encoder_trainable: true trains all of "
+                "it; set it to false, or omit the overlays last_blocks, lora and depth_adapter. For two stages give --overlay "
+                "two_stage before them"
             )
         self.memory = memory
         if len(pixel_mean) != 3 or len(pixel_std) != 3 or min(pixel_std) <= 0:
@@ -129,6 +143,7 @@ class SAMSliceEncoder(nn.Module):
                 part.requires_grad_(True)
         channels, alpha = self.image_encoder.pos_embed.shape[-1], lora_rank if lora_alpha is None else lora_alpha
         self.lora = nn.ModuleList(LoRA(channels, lora_rank, alpha) for _ in range(depth if lora_rank else 0))
+        self.depth_adapters = nn.ModuleList(DepthAdapter(channels, adapter_width) for _ in range(depth if adapter_width else 0))
         self.trained = frozenset(name for name, parameter in self.named_parameters() if parameter.requires_grad)
         self.train(self.training)
         self._sha256: torch.Tensor | None = None  # of what is frozen
@@ -144,13 +159,17 @@ class SAMSliceEncoder(nn.Module):
         """Channels of the embedding of one modality."""
         return sum(self.channels)
 
+    @property
+    def mixes_slices(self) -> bool:
+        return len(self.depth_adapters) > 0
+
     def train(self, mode: bool = True) -> "SAMSliceEncoder":
         return super().train(mode and bool(self.trained))
 
     def layers_above(self, name: str) -> int:
         """Of a parameter: of the neck 0, of the last block 1, of the first the depth, of the patch embedding one more."""
         depth, parts = len(self.image_encoder.blocks), name.removeprefix("image_encoder.").split(".")
-        if parts[0] in ("blocks", "lora"):
+        if parts[0] in ("blocks", "lora", "depth_adapters"):
             return depth - int(parts[1])
         return 0 if parts[0] == "neck" else depth + 1
 
@@ -160,6 +179,11 @@ class SAMSliceEncoder(nn.Module):
 
     def merged(self) -> dict[str, torch.Tensor]:
         """`pretrained`, with all that was trained in it: what SAM's own code computes with them is what this encoder does."""
+        if self.mixes_slices:
+            raise ValueError(
+                "an encoder with depth adapters cannot be written as one of SAM's, which sees slices by themselves; merge one "
+                "that was trained with --overlay lora, last_blocks or train_encoder"
+            )
         weights = self.pretrained()
         for index, weight in enumerate(self._qkv_weights()):
             weights[f"image_encoder.blocks.{index}.attn.qkv.weight"] = weight.detach()
@@ -201,7 +225,8 @@ class SAMSliceEncoder(nn.Module):
             patches, positions, tables = self._grey_patch_embedding(), self._position_embedding(*grid), self._tables(*grid)
             weights = self._qkv_weights()
             parts = slices.split(self._slices_at_once(*grid, slices.device.type))
-            embeddings = torch.cat([self._encode(part, patches, positions, tables, weights) for part in parts])
+            groups = [parts] if self.mixes_slices else [(part,) for part in parts]
+            embeddings = torch.cat([self._encode(group, depth, patches, positions, tables, weights) for group in groups])
         embeddings = embeddings.unflatten(0, (batch, modalities, depth))  # (B, M, D, 256, h, w)
         return embeddings.permute(0, 1, 3, 4, 5, 2).flatten(1, 2)  # (B, M*256, h, w, D)
 
@@ -214,22 +239,30 @@ class SAMSliceEncoder(nn.Module):
 
     def _encode(
         self,
-        slices: torch.Tensor,
+        parts: Sequence[torch.Tensor],
+        depth: int,
         patches: tuple[torch.Tensor, torch.Tensor],
         positions: torch.Tensor,
         tables: list[Tables],
         weights: list[torch.Tensor],
     ) -> torch.Tensor:
-        """(N, 1, 16 h, 16 w) in [0, 1] -> (N, 256, h, w), and the outputs of `blocks` after the 256."""
-        tokens = F.conv2d(slices, *patches, stride=PATCH)  # (N, C, h, w)
-        tokens = (tokens + positions).permute(0, 2, 3, 1)  # (N, h, w, C)
+        """Parts (n, 1, 16 h, 16 w) in [0, 1] of N slices -> (N, 256, h, w), and the outputs of `blocks` after the 256.
+
+        depth: slices of a volume, which adapters mix.
+        """
+        parts = [F.conv2d(slices, *patches, stride=PATCH) + positions for slices in parts]  # (n, C, h, w) each
+        parts = [tokens.permute(0, 2, 3, 1) for tokens in parts]  # (n, h, w, C)
         outputs = []
         for index, (block, table, weight) in enumerate(zip(self.image_encoder.blocks, tables, weights, strict=True)):
-            tokens = tokens + attend(block.attn, block.norm1(tokens), table, weight)
-            tokens = tokens + block.mlp(block.norm2(tokens))
+            parts = [_through_block(block, tokens, table, weight) for tokens in parts]
+            if self.mixes_slices:
+                volumes = torch.cat(parts).unflatten(0, (-1, depth))  # (B*M, D, h, w, C)
+                updates = self.depth_adapters[index](volumes).flatten(0, 1).split([len(tokens) for tokens in parts])
+                parts = [tokens + update for tokens, update in zip(parts, updates, strict=True)]  # in the layout of `tokens`
             if index in self.blocks:
-                outputs.append(tokens.permute(0, 3, 1, 2))
-        return torch.cat([self.image_encoder.neck(tokens.permute(0, 3, 1, 2)), *outputs], 1)
+                outputs.append(torch.cat([tokens.permute(0, 3, 1, 2) for tokens in parts]))
+        necks = torch.cat([self.image_encoder.neck(tokens.permute(0, 3, 1, 2)) for tokens in parts])
+        return torch.cat([necks, *outputs], 1)
 
     def _grey_patch_embedding(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Kernel (C, 1, 16, 16) and bias (C) that do at once: repeat to 3 channels, x 255, - mean, / std, embed patches."""
@@ -264,6 +297,12 @@ class SAMSliceEncoder(nn.Module):
 
 def _forget_digest(encoder: SAMSliceEncoder, *_: Any) -> None:
     encoder._sha256 = None
+
+
+def _through_block(block: Block, tokens: torch.Tensor, tables: Tables, qkv_weight: torch.Tensor) -> torch.Tensor:
+    """(N, h, w, C) -> (N, h, w, C)"""
+    tokens = tokens + attend(block.attn, block.norm1(tokens), tables, qkv_weight)
+    return tokens + block.mlp(block.norm2(tokens))
 
 
 def attend(attention: Attention, tokens: torch.Tensor, tables: Tables, qkv_weight: torch.Tensor | None = None) -> torch.Tensor:

@@ -167,7 +167,7 @@ def _compare_encoders(network: nn.Module, state: Mapping[str, Any], copied: Coll
     if any(name not in copied for name in trained):
         logger.warning(
             "init_from: the encoder in %s was trained too, and what was trained in it is frozen in this run, or not there: the "
-            "decoder starts on embeddings that it does not know. The overlay of that run (train_encoder, last_blocks or lora) "
-            "takes over both",
+            "decoder starts on embeddings that it does not know. The overlay of that run (train_encoder, last_blocks, lora or "
+            "depth_adapter) takes over both",
             path,
         )

@@ -59,7 +59,15 @@ def test_lora_trains_updates_of_rank_4_and_scale_1_in_every_block() -> None:
     assert with_overlay("lora", lora_rank=2, lora_alpha=3)("network_def").encoder.lora[0].scale == 1.5
 
 
-@pytest.mark.parametrize("name", ["lora", "last_blocks"])
+def test_depth_adapter_trains_adapters_of_32_channels_in_every_block() -> None:
+    get = with_overlay("depth_adapter")
+    network, (group,) = get("network_def"), get("optimizer").param_groups
+    adapters = network.encoder.depth_adapters
+    assert {*group["params"]} == {*network.decoder.parameters(), *adapters.parameters()}
+    assert [adapter.down.out_features for adapter in adapters] == [32] * len(network.encoder.image_encoder.blocks)
+
+
+@pytest.mark.parametrize("name", ["lora", "last_blocks", "depth_adapter"])
 def test_parts_of_the_encoder_may_wait_for_the_second_stage(name: str, tmp_path: Path) -> None:
     get = parts("train.json", "overlays/two_stage.yaml", f"overlays/{name}.yaml", output_dir=tmp_path, max_epochs=3, **CASES)
     encoder, stages = get("network_def").encoder, get("train#handlers")[-1]

@@ -11,14 +11,16 @@ from torch import nn
 from torch.testing import assert_close
 
 from scripts.networks import SAM3D, ResidualDecoder, SAMSliceEncoder, parameter_groups
+from scripts.networks.depth_adapter import DepthAdapter
 from scripts.networks.lora import LoRA
-from scripts.weights.sam_checkpoint import random_values
+from scripts.weights.sam_checkpoint import fill_at_random, random_values
 
 WAYS: dict[str, dict[str, Any]] = {
     "frozen": {},
     "last_blocks": {"trained_blocks": 1},
     "lora": {"lora_rank": 4},
     "lora and last_blocks": {"lora_rank": 2, "lora_alpha": 1, "trained_blocks": 2},
+    "depth_adapter": {"adapter_width": 8},
     "trainable": {"trainable": True},
 }
 TUNED = list(WAYS)[1:]
@@ -28,6 +30,7 @@ PARTS: dict[str, tuple[str, ...]] = {  # of a ViT of three blocks, what is train
     "last_blocks": LAST_BLOCK,
     "lora": ("lora.",),
     "lora and last_blocks": ("lora.", "image_encoder.blocks.1.", *LAST_BLOCK),
+    "depth_adapter": ("depth_adapters.",),
     "trainable": ("image_encoder.",),
 }
 
@@ -83,16 +86,15 @@ def test_only_what_is_trained_gets_gradients_and_all_of_it_moves(way: str) -> No
     assert {name for name, parameter in built.named_parameters() if parameter.requires_grad} == meant
     assert {f"encoder.{name}" for name in built.encoder.trained} == {name for name in meant if name.startswith("encoder.")}
     built(VOLUME)[0].square().mean().backward()
-    # the other heads have no part in the finest logits; LoRA's first matrices wait for the second ones
-    late = {name for name in meant if name.startswith("decoder.heads.") or name.endswith(".down")}
+    # the other heads have no part in the finest logits; LoRA's and the adapters' first layers wait for the last ones
+    late = {name for name in meant if name.startswith(("decoder.heads.", "encoder.lora", "encoder.depth"))}
+    late -= {name for name in late if ".up" in name}
     got = {name for name, p in built.named_parameters() if p.grad is not None and p.grad.abs().max() > 0}
     assert meant - late <= got <= meant
     after = snapshot(trained(way))
     assert {name for name in before if not torch.equal(after[name], before[name])} - late == meant - late
-    assert way not in ("lora", "lora and last_blocks") or not torch.equal(after[DOWN], before[DOWN])
-
-
-DOWN = "encoder.lora.0.down"
+    first = {name for name in late if ".down" in name}
+    assert [name for name in first if torch.equal(after[name], before[name])] == []
 
 
 def kept_bytes(way: str) -> int:
@@ -128,7 +130,7 @@ def test_lora_is_the_formula_of_the_paper() -> None:
     assert torch.equal(update(weight)[6:12], weight[6:12])
 
 
-@pytest.mark.parametrize("way", TUNED)
+@pytest.mark.parametrize("way", [way for way in TUNED if way != "depth_adapter"])
 def test_merged_it_is_an_encoder_of_sam_with_its_names_and_its_results(way: str) -> None:
     tuned, plain = trained(way).encoder, encoder("frozen", seed=9)
     weights = tuned.merged()
@@ -177,20 +179,82 @@ def test_the_digest_of_what_is_frozen_is_of_it_alone_and_follows_what_is_loaded(
     assert not torch.equal(built.sha256(without=built.trained), digest)
 
 
+def test_slices_with_adapters_cannot_be_those_of_sam() -> None:
+    with pytest.raises(ValueError, match="an encoder with depth adapters cannot be written as one of SAM's"):
+        encoder("depth_adapter").merged()
+
+
+def strong_adapters() -> SAMSliceEncoder:
+    built = SAMSliceEncoder(NARROW, **WAYS["depth_adapter"]).eval()
+    fill_at_random(built, seed=0, std=0.2)
+    return built
+
+
+def test_adapters_mix_slices_beside_each_other_and_neither_places_nor_volumes_nor_modalities() -> None:
+    mixing, plain = strong_adapters(), encoder("frozen")
+    assert (mixing.mixes_slices, plain.mixes_slices) == (True, False)
+    volume = torch.rand(2, 2, 32, 48, 7)
+    changed = volume.clone()
+    changed[0, 1, :, :, 0] = 0
+    with torch.no_grad():
+        before, after = (mixing(v).unflatten(1, (2, 256)) for v in (volume, changed))
+        alone = mixing(volume[1:, :1])
+    assert_close(before[1:, 0], alone, atol=1e-5, rtol=1e-5)
+    different = (before != after).amax((2, 3, 4))  # (B, M, D)
+    assert different.nonzero().tolist() == [[0, 1, place] for place in range(4)]  # three blocks, three slices further
+
+
+@pytest.mark.parametrize("memory", [1e-9, 4e-5])
+def test_how_many_slices_are_computed_at_once_changes_nothing(memory: float) -> None:
+    mixing = strong_adapters()
+    volume = torch.rand(1, 2, 32, 48, 5)
+    with torch.no_grad():
+        expected = mixing(volume)
+        mixing.memory = memory
+        assert mixing._slices_at_once(2, 3, "cpu") < 10
+        assert_close(mixing(volume), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_the_adapter_is_a_bottleneck_with_a_convolution_along_depth() -> None:
+    adapter = DepthAdapter(channels=6, width=2).double()
+    for parameter in adapter.parameters():
+        nn.init.normal_(parameter)
+    tokens = torch.randn(1, 4, 1, 1, 6, dtype=torch.float64)
+    rows = tokens[0, :, 0, 0]  # (D, C)
+    normed = (rows - rows.mean(1, keepdim=True)) / (rows.var(1, keepdim=True, correction=0) + 1e-6).sqrt()
+    low = (normed * adapter.norm.weight + adapter.norm.bias) @ adapter.down.weight.T + adapter.down.bias
+    low = torch.cat([torch.zeros(1, 2).double(), low, torch.zeros(1, 2).double()])
+    taps = adapter.mix.weight[:, 0, :, 0, 0]  # (width, 3)
+    mixed = torch.stack([(low[i : i + 3] * taps.T).sum(0) for i in range(4)]) + adapter.mix.bias
+    bent = mixed * 0.5 * (1 + torch.erf(mixed / 2**0.5))
+    assert_close(adapter(tokens)[0, :, 0, 0], bent @ adapter.up.weight.T + adapter.up.bias)
+
+
 def test_lora_updates_without_their_tensors_are_refused() -> None:
     with pytest.raises(RuntimeError, match=r"Missing key.*lora"):
         network("lora").load_state_dict(network("frozen").state_dict())
 
 
-def test_of_vit_b_a_checkpoint_of_lora_takes_at_most_5_mb_beside_the_decoder() -> None:
+@pytest.mark.parametrize(
+    ("options", "numbers"),
+    [
+        ({"lora_rank": 4}, 12 * 4 * 4 * 768),
+        ({"adapter_width": 32}, 12 * (2 * 768 + 768 * 32 + 32 + 4 * 32 + 32 * 768 + 768)),
+    ],
+)
+def test_of_vit_b_a_checkpoint_of_lora_or_adapters_takes_at_most_5_mb_beside_the_decoder(
+    options: dict[str, int], numbers: int
+) -> None:
     with torch.device("meta"):
-        built = SAMSliceEncoder("vit_b", lora_rank=4)
+        built = SAMSliceEncoder("vit_b", **options)
     shapes = dict(built.named_parameters())
-    assert sum(4 * shapes[name].numel() for name in built.trained) == 4 * 12 * 4 * 4 * 768  # 0.6 MB
+    assert sum(shapes[name].numel() for name in built.trained) == numbers
+    assert 4 * numbers < 5e6
 
 
-def test_a_tuned_network_is_exported() -> None:
-    built = trained("lora")
+@pytest.mark.parametrize("way", ["lora", "depth_adapter"])
+def test_a_tuned_network_is_exported(way: str) -> None:
+    built = trained(way)
     file = io.BytesIO()
     torch.jit.save(torch.jit.trace(built, VOLUME, check_trace=False), file)
     file.seek(0)
@@ -225,7 +289,7 @@ def test_each_layer_of_the_encoder_has_a_fraction_of_the_rate_of_the_one_above_i
     }
 
 
-@pytest.mark.parametrize("way", ["last_blocks", "lora"])
+@pytest.mark.parametrize("way", ["last_blocks", "lora", "depth_adapter"])
 def test_parts_of_the_encoder_have_the_rates_of_their_layers(way: str) -> None:
     rates = {round(group["lr"], 6): len(group["params"]) for group in parameter_groups(network(way), 0.016, 0.5)}
     assert set(rates) == ({0.016, 0.008} if way == "last_blocks" else {0.016, 0.008, 0.004, 0.002})

@@ -25,8 +25,10 @@ VIT = {"embed_dim": 32, "depth": 3, "num_heads": 2, "global_attn_indexes": [1]} 
         pytest.param(["two_stage", "lora"], {"first_stage_epochs": 1}, marks=pytest.mark.slow),
         pytest.param(["last_blocks"], {"layer_decay": 0.5}, marks=pytest.mark.slow),
         pytest.param(["two_stage", "last_blocks"], {"first_stage_epochs": 1}, marks=pytest.mark.slow),
+        pytest.param(["depth_adapter"], {}, marks=pytest.mark.slow),
+        pytest.param(["lora", "depth_adapter"], {}, marks=pytest.mark.slow),
     ],
-    ids=["lora", "two_stage+lora", "last_blocks", "two_stage+last_blocks"],
+    ids=["lora", "two_stage+lora", "last_blocks", "two_stage+last_blocks", "depth_adapter", "lora+depth_adapter"],
 )
 def test_an_interrupted_run_ends_with_the_same_weights(
     bundle_run: Command, phantoms: Path, tmp_path: Path, overlays: list[str], options: dict[str, Any]
@@ -42,11 +44,13 @@ def test_an_interrupted_run_ends_with_the_same_weights(
     tuned = [name for name in state if name.startswith("encoder.")]
     assert tuned
     assert "encoder_sha256" in state
-    assert all((".lora." in name) == ("lora" in overlays) for name in tuned)
+    parts_of = {"lora": "lora.", "last_blocks": "image_encoder.", "depth_adapter": "depth_adapters."}
+    meant = {f"encoder.{part}" for overlay, part in parts_of.items() if overlay in overlays}
+    assert {name[: name.index(".", len("encoder.")) + 1] for name in tuned} == meant
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("overlay", ["lora", "last_blocks"])
+@pytest.mark.parametrize("overlay", ["lora", "last_blocks", "depth_adapter"])
 def test_a_checkpoint_alone_says_how_its_encoder_was_trained(
     bundle_run: Command, phantoms: Path, tmp_path: Path, shell: Shell, overlay: str
 ) -> None:
@@ -55,6 +59,10 @@ def test_a_checkpoint_alone_says_how_its_encoder_was_trained(
     checkpoint = f"--checkpoint {run}/last.pt"
     shell(f"sam3d segment {phantoms}/dataset.json {checkpoint} --output masks", cwd=tmp_path)
     shell(f"sam3d evaluate {phantoms} {checkpoint} --output evaluation", cwd=tmp_path)
+    if overlay == "depth_adapter":
+        refused = shell(f"sam3d merge {checkpoint} --output merged", cwd=tmp_path, code=1)
+        assert "an encoder with depth adapters cannot be written as one of SAM's" in refused.stderr
+        return
     shell(f"sam3d merge {checkpoint} --output merged", cwd=tmp_path)
     merged = torch.load(tmp_path / "merged" / "encoder.pth", weights_only=True)
     before = load_sam_encoder(SAMSliceEncoder(VIT), "random").pretrained()
@@ -65,7 +73,7 @@ def test_a_checkpoint_alone_says_how_its_encoder_was_trained(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("overlay", ["lora", "last_blocks"])
+@pytest.mark.parametrize("overlay", ["lora", "last_blocks", "depth_adapter"])
 def test_two_gloo_processes_follow_the_loss_curve_of_one(
     bundle_run: Command, phantoms: Path, tmp_path: Path, overlay: str
 ) -> None:

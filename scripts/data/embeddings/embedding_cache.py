@@ -81,7 +81,7 @@ class EmbeddingCache:
         if encoder.trained:
             raise ValueError(
                 "embeddings can be cached only while all of the encoder is frozen; omit --cached (cached.yaml), or the overlay "
-                "that trains it (train_encoder, two_stage, last_blocks, lora)"
+                "that trains it (train_encoder, two_stage, last_blocks, lora, depth_adapter)"
             )
         if not views:
             raise ValueError("cached_views must hold at least one view; the volume as it is: [[]]")
