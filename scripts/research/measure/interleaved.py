@@ -8,8 +8,10 @@ import torch
 from tqdm import tqdm
 
 
-def interleaved_medians(runs: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Seconds, under the names of `runs`.
+def interleaved_medians(
+    runs: Mapping[str, Callable[[], object]], repeats: int, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, float]:
+    """Seconds of `clock`, under the names of `runs`; with `time.process_time` those of all cores, and no others' work counts.
 
     In rounds A B A B, since a machine's speed drifts: what slows one down slows the others too, and ratios hold. A first round
     does not count: it allocates, compiles and picks kernels.
@@ -19,17 +21,17 @@ def interleaved_medians(runs: Mapping[str, Callable[[], object]], repeats: int) 
         for _ in range(1 + repeats):
             for name, run in runs.items():
                 progress.set_description(name)
-                seconds[name].append(_seconds(run))
+                seconds[name].append(_seconds(run, clock))
                 progress.update()
     return {name: statistics.median(values[1:]) for name, values in seconds.items()}
 
 
-def _seconds(run: Callable[[], object]) -> float:
+def _seconds(run: Callable[[], object], clock: Callable[[], float]) -> float:
     _wait_for_the_gpu()
-    start = time.perf_counter()
+    start = clock()
     run()
     _wait_for_the_gpu()
-    return time.perf_counter() - start
+    return clock() - start
 
 
 def _wait_for_the_gpu() -> None:
