@@ -8,7 +8,7 @@ from .sam_encoder import SAMSliceEncoder
 
 
 def parameter_groups(network: nn.Module, learning_rate: float, layer_decay: float = 1.0) -> list[dict[str, Any]]:
-    """Parameter groups of the trained parameters, for any optimizer of torch.
+    """Of the parameters that are trained.
 
     Layer-wise decay of the learning rate, as ELECTRA (Clark et al., arXiv:2003.10555) and BEiT (Bao et al., arXiv:2106.08254)
     are fine-tuned: what a layer of the slice encoder learnt in pretraining is the more general the lower it lies, so each has
@@ -18,6 +18,9 @@ def parameter_groups(network: nn.Module, learning_rate: float, layer_decay: floa
         network: of which the parameters that require gradients are taken.
         learning_rate: of the layers above the encoder.
         layer_decay: above 0, at most 1; 1: the same rate for all, in one group.
+
+    Returns:
+        Groups with `params` and `lr`, for any optimizer of torch.
 
     Raises:
         ValueError: for another decay, and one below 1 where no layer of a slice encoder is trained.

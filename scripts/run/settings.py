@@ -23,8 +23,7 @@ CLASSES: dict[str, Changes] = {
         ("labels", "num_classes", "modalities", "axcodes", "spacing", "intensity", "spatial_size", "roi_depth"),
         Changes.NETWORK,
     ),
-    **dict.fromkeys(("encoder_variant", "network_def", "lora_rank", "lora_alpha", "adapter_width"), Changes.NETWORK),
-    "deterministic_transforms": Changes.NETWORK,
+    **dict.fromkeys(("encoder_variant", "network_def", "deterministic_transforms"), Changes.NETWORK),
     **dict.fromkeys(
         ("inferer", "preprocessing", "postprocessing", "evaluator", "handlers", "amp", "encoder_seed"), Changes.MASK
     ),
