@@ -12,7 +12,8 @@ from typer.main import get_command
 from scripts.run.config_files import CONFIGS
 from scripts.run.plain_errors import show_plain_errors
 
-COMMANDS = ("demo", "dataset", "preset", "train", "evaluate", "segment", "compare", "cache", "download")  # in this order
+# In this order.
+COMMANDS = ("demo", "dataset", "preset", "train", "evaluate", "segment", "compare", "cache", "merge", "download")
 FOLDERS = ("tools", "research/tools")
 INTERRUPTION = 130  # what typer makes of a KeyboardInterrupt
 

@@ -1,6 +1,6 @@
 """What the inferers, the embedding cache and the configs may ask of an encoder, a decoder and a network."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeGuard, runtime_checkable
 
 import torch
@@ -8,8 +8,8 @@ from torch import nn
 
 from .tokens import PATCH
 
-# In the state dictionary of an `EmbeddingNetwork`: before the names of its encoder's tensors, and in place of them while they
-# are frozen.
+# In the state dictionary of an `EmbeddingNetwork`: before the names of its encoder's tensors, and in place of those that are
+# frozen.
 ENCODER_PREFIX = "encoder."
 DIGEST_KEY = "encoder_sha256"
 
@@ -44,9 +44,19 @@ class Level(NamedTuple):
 
 
 class SliceEncoder(Protocol):
-    """(B, M, H, W, D) -> embeddings (B, M * out_channels, h, w, D), each slice of each modality by itself."""
+    """(B, M, H, W, D) -> embeddings (B, M * out_channels, h, w, D), each slice of each modality by itself.
 
-    trainable: bool
+    With `mixes_slices` they are by themselves no longer, but modalities are.
+
+    trained: names of its tensors that training changes; all others are frozen.
+    """
+
+    trained: frozenset[str]
+
+    @property
+    def mixes_slices(self) -> bool:
+        """Whether the embedding of a slice depends on the slices that are encoded with it."""
+        ...
 
     @property
     def out_channels(self) -> int:
@@ -64,8 +74,16 @@ class SliceEncoder(Protocol):
         """Itself and all its parts."""
         ...
 
-    def sha256(self) -> torch.Tensor:
-        """Of its weights: 32 bytes, uint8."""
+    def pretrained(self) -> Mapping[str, torch.Tensor]:
+        """By name, its weights without what tuning adds to them."""
+        ...
+
+    def merged(self) -> Mapping[str, torch.Tensor]:
+        """The same names, with what tuning adds merged into them. Raises ValueError where that is impossible."""
+        ...
+
+    def sha256(self, without: Collection[str] = ()) -> torch.Tensor:
+        """Of those but the ones named: 32 bytes, uint8."""
         ...
 
 
@@ -159,7 +177,7 @@ class EmbeddingNetwork(DecodesEmbeddings, Protocol):
     decoder: Decoder
 
     def encode(self, volume: torch.Tensor) -> torch.Tensor:
-        """(B, M, H, W, D) -> (B, C, h, w, D), each slice by itself: all that is decoded."""
+        """(B, M, H, W, D) -> (B, C, h, w, D), each slice by itself unless the encoder mixes them: all that is decoded."""
         ...
 
     def __call__(self, volume: torch.Tensor) -> torch.Tensor: ...

@@ -83,7 +83,7 @@ def warm_up_and_cosine_twice(
     """In each stage the learning rate rises from 0 along a line and falls to 0 along half a cosine.
 
     Args:
-        optimizer: its learning rate is the peak of the first stage.
+        optimizer: its learning rate is the peak of the first stage. Those of groups keep their ratios to it in both stages.
         first_stage_epochs: of `max_epochs`; both stages have at least one.
         max_epochs: of both stages.
         iterations: of one epoch.
@@ -116,7 +116,7 @@ def warm_up_and_cosine_twice(
         )
     stages = [epochs * iterations for epochs in (first_stage_epochs, max_epochs - first_stage_epochs)]
     first, second = (WarmupCosineSchedule(optimizer, round(warmup_fraction * length), length) for length in stages)
-    second.base_lrs = [second_rate] * len(second.base_lrs)
+    second.base_lrs = [second_rate * (rate / optimizer.defaults["lr"]) for rate in second.base_lrs]
     return SequentialLR(optimizer, [first, second], milestones=stages[:1])
 
 

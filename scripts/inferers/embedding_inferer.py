@@ -23,7 +23,8 @@ class EmbeddingInferer(Inferer):
     """(B, M, H, W, D) -> (B, K, H, W, D).
 
     The decoder's instance normalisation sees all that it is given, so what it is given changes the mask. Slices do not see
-    each other in the encoder, so each is encoded once. Whatever fits into memory is decoded at once; what does not, in parts
+    each other in the encoder, so each is encoded once; where they do, each window is encoded as a whole, like the crops of the
+    training run, and with `whole` the volume is. Whatever fits into memory is decoded at once; what does not, in parts
     along the depth with the same result (`SAM3D.stream`). Embeddings of a long volume never lie in memory as a whole. A device
     that runs out of memory nevertheless is asked again for fewer slices at once, for the same mask, until it is one.
 
@@ -87,7 +88,7 @@ class EmbeddingInferer(Inferer):
         if slices is None and self._fits(network, volume):
             return network(volume)
         embeddings = TemporaryStore()
-        for part in volume.split(slices or SLICES, -1):
+        for part in (volume,) if network.encoder.mixes_slices else volume.split(slices or SLICES, -1):
             embeddings.append(network.encode(part).movedim(-1, 2))
         return self._stream(embeddings, network, volume.shape, slices)
 
@@ -100,10 +101,11 @@ class EmbeddingInferer(Inferer):
             with_coord=True,
             device=volume.device if slices is None else torch.device("cpu"),
         )
-        embeddings = RollingEmbeddings(network.encode if slices is None else _in_parts(network.encode, slices))
+        rolling = RollingEmbeddings(network.encode if slices is None else _in_parts(network.encode, slices))
 
         def predict(window: torch.Tensor, coordinates: list[list[slice]]) -> torch.Tensor | list[torch.Tensor]:
-            embedded = embeddings(window, coordinates[0])  # one window at a time
+            together = network.encoder.mixes_slices
+            embedded = network.encode(window) if together else rolling(window, coordinates[0])  # one window at a time
             if slices is None and self._fits(network, window):
                 return network.decode(embedded, (height, width))
             store = TemporaryStore()

@@ -6,6 +6,7 @@ from .dino_encoder import DINOSliceEncoder
 from .encoder_levels import EncoderLevels
 from .mobile_sam_encoder import MobileSAMSliceEncoder
 from .no_encoder import NoEncoder
+from .parameter_groups import parameter_groups
 from .residual_decoder import ResidualDecoder
 from .sam2_encoder import SAM2SliceEncoder
 from .sam3d import SAM3D, EmbeddingsToLogits
@@ -25,4 +26,5 @@ __all__ = [
     "SAM2SliceEncoder",
     "SAMSliceEncoder",
     "TwoScaleEncoder",
+    "parameter_groups",
 ]

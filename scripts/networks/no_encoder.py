@@ -1,6 +1,7 @@
 """The encoder of a network that sees the pixels alone."""
 
 import hashlib
+from collections.abc import Collection
 
 import torch
 from torch import nn
@@ -20,7 +21,8 @@ class NoEncoder(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.trainable = False
+        self.trained: frozenset[str] = frozenset()
+        self.mixes_slices = False
         self.out_channels = 0
         self.levels = ()
 
@@ -29,5 +31,11 @@ class NoEncoder(nn.Module):
         # As a plain tensor: MetaTensor's `new_empty` knows no sizes as arguments.
         return volume.as_subclass(torch.Tensor).new_empty(batch, 0, tokens(height), tokens(width), depth)
 
-    def sha256(self) -> torch.Tensor:
+    def pretrained(self) -> dict[str, torch.Tensor]:
+        return {}
+
+    def merged(self) -> dict[str, torch.Tensor]:
+        return {}
+
+    def sha256(self, without: Collection[str] = ()) -> torch.Tensor:
         return torch.tensor(list(hashlib.sha256(b"no encoder").digest()), dtype=torch.uint8)

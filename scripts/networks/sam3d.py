@@ -31,12 +31,12 @@ class SAM3D(nn.Module):
     further channels behind the embeddings (`encode`), so that whatever caches, stores and streams embeddings handles them
     alike. With detail the encoder may be `NoEncoder`.
 
-    While the encoder is frozen, `state_dict()` holds the trained parameters and the encoder's sha256 in place of its
-    parameters (0.01 instead of 0.37 GB for ViT-B). Loading such a dictionary verifies the digest against the encoder at
-    hand and takes the encoder's parameters from there, so strict loaders work; another encoder is refused.
+    `state_dict()` holds what is trained, and a sha256 in place of the encoder's frozen parameters (0.01 instead of 0.37 GB for
+    ViT-B). Loading such a dictionary verifies the digest against those parameters of the encoder at hand that it lacks, and
+    takes them from there, so strict loaders work; another encoder is refused. Which part of the encoder was trained may differ.
 
     Args:
-        encoder: of slices; frozen unless it is `trainable`.
+        encoder: of slices; which of its parameters are frozen it says by `trained`.
         decoder: of the embeddings of all modalities together, and of the levels of detail.
         detail: of the pixels; None: embeddings alone.
         levels: of the encoder's finer levels, where it gives some; the decoder then has no channels for them.
@@ -64,14 +64,14 @@ class SAM3D(nn.Module):
         self.detail = detail
         self.levels = levels
         self.decoder = decoder
-        self.register_state_dict_post_hook(_replace_frozen_encoder_by_digest)
-        self.register_load_state_dict_pre_hook(_restore_frozen_encoder)
+        self.register_state_dict_post_hook(_replace_frozen_by_digest)
+        self.register_load_state_dict_pre_hook(_restore_frozen)
 
     def forward(self, volume: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
         return self.decode(self.encode(require_traced_size(volume)), (volume.shape[2], volume.shape[3]))
 
     def encode(self, volume: torch.Tensor) -> torch.Tensor:
-        """(B, M, H, W, D) -> (B, C, h, w, D), each slice by itself: embeddings, and with detail the pixels behind them."""
+        """(B, M, H, W, D) -> (B, C, h, w, D): what the encoder makes of the slices, and with detail the pixels behind it."""
         embeddings = self.encoder(volume)
         return embeddings if self.detail is None else torch.cat([embeddings, pixels_to_tokens(volume)], 1)
 
@@ -163,27 +163,30 @@ class EmbeddingsToLogits(nn.Module):
         return self.network.decode(embeddings.as_subclass(torch.Tensor), self.plane)
 
 
-def _replace_frozen_encoder_by_digest(network: SAM3D, state: dict[str, Any], prefix: str, _: Any) -> None:
-    if network.encoder.trainable:
-        return
-    for key in [key for key in state if key.startswith(prefix + ENCODER_PREFIX)]:
-        del state[key]
-    state[prefix + DIGEST_KEY] = network.encoder.sha256().clone()
+def _replace_frozen_by_digest(network: SAM3D, state: dict[str, Any], prefix: str, _: Any) -> None:
+    trained = network.encoder.trained
+    frozen = [name for name in network.encoder.pretrained() if name not in trained]
+    if trained and not frozen:
+        return  # saved whole
+    for name in frozen:
+        del state[prefix + ENCODER_PREFIX + name]
+    state[prefix + DIGEST_KEY] = network.encoder.sha256(without=trained).clone()
 
 
-def _restore_frozen_encoder(network: SAM3D, state: dict[str, Any], prefix: str, *_: Any) -> None:
+def _restore_frozen(network: SAM3D, state: dict[str, Any], prefix: str, *_: Any) -> None:
     saved = state.pop(prefix + DIGEST_KEY, None)
     if saved is None:
         return  # saved whole
-    live = network.encoder.sha256()
+    encoder = prefix + ENCODER_PREFIX
+    live = network.encoder.sha256(without=[key.removeprefix(encoder) for key in state if key.startswith(encoder)])
     if _hex(saved) != _hex(live):
         raise ValueError(
             f"this checkpoint was trained on the encoder with sha256 {_hex(saved)}, but the encoder at hand has {_hex(live)}; "
             "load the weights that it was trained with: encoder_weights (the same file, or 'random'), encoder_seed and the "
             "encoder's variant and blocks"
         )
-    for key, value in network.get_submodule("encoder").state_dict(prefix=prefix + ENCODER_PREFIX).items():
-        state.setdefault(key, value)
+    for name, value in network.encoder.pretrained().items():
+        state.setdefault(encoder + name, value)
 
 
 def _hex(digest: Any) -> str:

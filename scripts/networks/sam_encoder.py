@@ -1,7 +1,6 @@
 """Volume -> slices -> SAM's ViT image encoder -> stacked slice embeddings."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -9,6 +8,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..basics.tokens import PATCH
+from .depth_adapter import DepthAdapter
+from .lora import LoRA
 from .sam_med2d_adapter import Adapter
 from .segment_anything import ImageEncoderViT, get_rel_pos
 from .slicewise_encoder import PIXEL_MEAN, PIXEL_STD, SlicewiseEncoder
@@ -35,6 +36,15 @@ class Attention(Protocol):
     proj: nn.Linear
 
 
+class Block(Protocol):
+    """Of SAM's ViT."""
+
+    attn: Attention
+    norm1: nn.Module
+    norm2: nn.Module
+    mlp: nn.Module
+
+
 class SAMSliceEncoder(SlicewiseEncoder):
     """(B, M, H, W, D) in [0, 1] -> (B, 256 * M, ceil(H / 16), ceil(W / 16), D), each slice of each modality by itself.
 
@@ -44,11 +54,14 @@ class SAMSliceEncoder(SlicewiseEncoder):
     blocks of rows, and the repeated channels and pixel normalisation are folded into the patch embedding. For slices of another
     size than `image_size` the absolute position table is resampled bicubically, the relative ones linearly as SAM itself does.
 
+    All of it is frozen, unless `trainable`, `trained_blocks`, `lora_rank` or `adapter_width` say what is trained; `trained` has
+    the names. With depth adapters alone slices see each other, and `mixes_slices` says so.
+
     Args:
         variant: `vit_b`, `vit_l`, `vit_h`, or the dimensions of another ViT (keys as in `VARIANTS`, and `out_chans`).
         memory: GB (10^9 bytes) that the intermediate results of the slices encoded at once may take, where a single slice
             takes less; None: by device, `MEMORY`. Changes speed, not the result.
-        trainable: False keeps the encoder in `eval()` and under `no_grad`.
+        trainable: all of it is trained. While nothing is, the encoder stays in `eval()` and under `no_grad`.
         blocks: indices of ViT blocks, rising, whose outputs (C channels, before the neck) are given too:
             (B, M * (256 + n * C), h, w, D). Of each modality the neck's channels come first, then the blocks' in this order;
             see `channels`.
@@ -57,10 +70,15 @@ class SAMSliceEncoder(SlicewiseEncoder):
         pixel_std: by which the rest is divided; MedSAM's: 255, 255, 255.
         image_size: pixels on a side of the images that the file's position tables were made for; SAM-Med2D's: 256.
         adapters: the `Adapter` of SAM-Med2D stands beside the MLP of every block.
+        trained_blocks: the last so many blocks and the neck are trained; nothing below them is kept for the backward pass.
+        lora_rank: of trained updates of every block's queries and values, see `LoRA`; 0: none. Before the first step they
+            change nothing.
+        lora_alpha: they are scaled by lora_alpha / lora_rank; None: by 1.
+        adapter_width: channels of a trained `DepthAdapter` behind every block; 0: none. They too change nothing at first.
 
     Raises:
-        ValueError: for another variant, memory or a deviation that is not positive, blocks that the ViT does not have, and an
-            image_size that is no multiple of 16.
+        ValueError: for another variant, memory or a deviation that is not positive, blocks that the ViT does not have, an
+            image_size that is no multiple of 16, and parts to train where all is trained.
 
     Example:
         >>> import torch
@@ -84,6 +102,10 @@ class SAMSliceEncoder(SlicewiseEncoder):
         pixel_std: Sequence[float] = PIXEL_STD,
         image_size: int = 1024,
         adapters: bool = False,
+        trained_blocks: int = 0,
+        lora_rank: int = 0,
+        lora_alpha: float | None = None,
+        adapter_width: int = 0,
     ) -> None:
         if isinstance(variant, str) and variant not in VARIANTS:
             raise ValueError(f"variant must be one of {', '.join(VARIANTS)} or a mapping of dimensions, got {variant!r}")
@@ -101,12 +123,27 @@ class SAMSliceEncoder(SlicewiseEncoder):
         depth = len(image_encoder.blocks)
         if list(blocks) != [index for index in range(depth) if index in blocks]:
             raise ValueError(f"blocks must be rising indices below {depth}, the ViT's depth, got {list(blocks)}")
+        if not 0 <= trained_blocks <= depth:
+            raise ValueError(f"trained_blocks must be from 0 to {depth}, the ViT's depth, got {trained_blocks}")
+        if trainable and (trained_blocks or lora_rank or adapter_width):
+            raise ValueError(
+                "trained_blocks, lora_rank and adapter_width tune a frozen encoder, and encoder_trainable: true trains all of "
+                "it; set it to false, or omit the overlays last_blocks, lora and depth_adapter. For two stages give --overlay "
+                "two_stage before them"
+            )
         if adapters:
             for block in image_encoder.blocks:
                 block.Adapter = Adapter(image_encoder.pos_embed.shape[-1])
         super().__init__(image_encoder, memory, trainable, pixel_mean, pixel_std)
         self.adapters = adapters
         self.blocks = tuple(blocks)
+        if trained_blocks:
+            for part in (*image_encoder.blocks[-trained_blocks:], image_encoder.neck):
+                part.requires_grad_(True)
+        channels, alpha = image_encoder.pos_embed.shape[-1], lora_rank if lora_alpha is None else lora_alpha
+        self.lora = nn.ModuleList(LoRA(channels, lora_rank, alpha) for _ in range(depth if lora_rank else 0))
+        self.depth_adapters = nn.ModuleList(DepthAdapter(channels, adapter_width) for _ in range(depth if adapter_width else 0))
+        self.note_trained()
 
     @property
     def channels(self) -> list[int]:
@@ -125,30 +162,73 @@ class SAMSliceEncoder(SlicewiseEncoder):
         if self.blocks:
             yield f"blocks {self.blocks}"
 
+    @property
+    def mixes_slices(self) -> bool:
+        return len(self.depth_adapters) > 0
+
+    def layers_above(self, name: str) -> int:
+        """Of a parameter: of the neck 0, of the last block 1, of the first the depth, of the patch embedding one more."""
+        depth, parts = len(self.image_encoder.blocks), name.removeprefix("image_encoder.").split(".")
+        if parts[0] in ("blocks", "lora", "depth_adapters"):
+            return depth - int(parts[1])
+        return 0 if parts[0] == "neck" else depth + 1
+
+    def merged(self) -> dict[str, torch.Tensor]:
+        """`pretrained`, with all that was trained in it: what SAM's own code computes with them is what this encoder does."""
+        if self.mixes_slices:
+            raise ValueError(
+                "an encoder with depth adapters cannot be written as one of SAM's, which sees slices by themselves; merge one "
+                "that was trained with --overlay lora, last_blocks or train_encoder"
+            )
+        weights = self.pretrained()
+        for index, weight in enumerate(self._qkv_weights()):
+            weights[f"image_encoder.blocks.{index}.attn.qkv.weight"] = weight.detach()
+        return weights
+
     def encoding(self, height: int, width: int) -> Callable[[torch.Tensor], torch.Tensor]:
-        return partial(
-            self._encode,
-            patches=self.grey_patch_embedding(self.image_encoder.patch_embed.proj),
-            positions=self._position_embedding(height, width),
-            tables=self._tables(height, width),
-        )
+        shared = self._shared(height, width)
+        return lambda slices: self._encode([slices], len(slices), **shared)
+
+    def encode_parts(self, parts: Sequence[torch.Tensor], grid: tuple[int, int], depth: int) -> torch.Tensor:
+        if self.mixes_slices:
+            return self._encode(parts, depth, **self._shared(*grid))
+        return super().encode_parts(parts, grid, depth)
+
+    def _shared(self, height: int, width: int) -> dict[str, Any]:
+        """What the slices of h x w tokens have in common."""
+        return {
+            "patches": self.grey_patch_embedding(self.image_encoder.patch_embed.proj),
+            "positions": self._position_embedding(height, width),
+            "tables": self._tables(height, width),
+            "weights": self._qkv_weights(),
+        }
 
     def _encode(
-        self, slices: torch.Tensor, patches: tuple[torch.Tensor, torch.Tensor], positions: torch.Tensor, tables: list[Tables]
+        self,
+        parts: Sequence[torch.Tensor],
+        depth: int,
+        patches: tuple[torch.Tensor, torch.Tensor],
+        positions: torch.Tensor,
+        tables: list[Tables],
+        weights: list[torch.Tensor],
     ) -> torch.Tensor:
-        """(N, 1, 16 h, 16 w) in [0, 1] -> (N, 256, h, w), and the outputs of `blocks` after the 256."""
-        tokens = F.conv2d(slices, *patches, stride=PATCH)  # (N, C, h, w)
-        tokens = (tokens + positions).permute(0, 2, 3, 1)  # (N, h, w, C)
+        """Parts (n, 1, 16 h, 16 w) in [0, 1] of N slices -> (N, 256, h, w), and the outputs of `blocks` after the 256.
+
+        depth: slices of a volume, which adapters mix.
+        """
+        parts = [F.conv2d(slices, *patches, stride=PATCH) + positions for slices in parts]  # (n, C, h, w) each
+        parts = [tokens.permute(0, 2, 3, 1) for tokens in parts]  # (n, h, w, C)
         outputs = []
-        for index, (block, table) in enumerate(zip(self.image_encoder.blocks, tables, strict=True)):
-            tokens = tokens + attend(block.attn, block.norm1(tokens), table)
-            normed = block.norm2(tokens)
-            tokens = tokens + block.mlp(normed)
-            if self.adapters:
-                tokens = tokens + block.Adapter(normed)
+        for index, (block, table, weight) in enumerate(zip(self.image_encoder.blocks, tables, weights, strict=True)):
+            parts = [_through_block(block, tokens, table, weight) for tokens in parts]
+            if self.mixes_slices:
+                volumes = torch.cat(parts).unflatten(0, (-1, depth))  # (B*M, D, h, w, C)
+                updates = self.depth_adapters[index](volumes).flatten(0, 1).split([len(tokens) for tokens in parts])
+                parts = [tokens + update for tokens, update in zip(parts, updates, strict=True)]  # in the layout of `tokens`
             if index in self.blocks:
-                outputs.append(tokens.permute(0, 3, 1, 2))
-        return torch.cat([self.image_encoder.neck(tokens.permute(0, 3, 1, 2)), *outputs], 1)
+                outputs.append(torch.cat([tokens.permute(0, 3, 1, 2) for tokens in parts]))
+        necks = torch.cat([self.image_encoder.neck(tokens.permute(0, 3, 1, 2)) for tokens in parts])
+        return torch.cat([necks, *outputs], 1)
 
     def _position_embedding(self, height: int, width: int) -> torch.Tensor:
         """The absolute table at h x w tokens, (1, C, h, w)."""
@@ -156,6 +236,11 @@ class SAMSliceEncoder(SlicewiseEncoder):
         if table.shape[2:] == (height, width):
             return table
         return F.interpolate(table, size=(height, width), mode="bicubic", align_corners=False)
+
+    def _qkv_weights(self) -> list[torch.Tensor]:
+        """Of every block."""
+        weights = [block.attn.qkv.weight for block in self.image_encoder.blocks]
+        return [update(weight) for update, weight in zip(self.lora, weights, strict=True)] if self.lora else weights
 
     def _tables(self, height: int, width: int) -> list[Tables]:
         """Of every block, its decomposed relative positions for windows, or for a grid of h x w tokens."""
@@ -167,19 +252,32 @@ class SAMSliceEncoder(SlicewiseEncoder):
         return tables
 
 
-def attend(attention: Attention, tokens: torch.Tensor, tables: Tables) -> torch.Tensor:
+def _through_block(block: Block, tokens: torch.Tensor, tables: Tables, qkv_weight: torch.Tensor) -> torch.Tensor:
+    """(N, h, w, C) -> (N, h, w, C)"""
+    tokens = tokens + attend(block.attn, block.norm1(tokens), tables, qkv_weight)
+    normed = block.norm2(tokens)
+    tokens = tokens + block.mlp(normed)
+    adapter = getattr(block, "Adapter", None)  # SAM-Med2D's
+    return tokens if adapter is None else tokens + adapter(normed)
+
+
+def attend(attention: Attention, tokens: torch.Tensor, tables: Tables, qkv_weight: torch.Tensor | None = None) -> torch.Tensor:
     """SAM's attention (N, h, w, C) -> (N, h, w, C) within windows of the tables' size, A x B tokens.
 
     SAM pads the grid with zeros to whole windows and lets the padding take part in the softmax. All padded positions of a
     window have the same key and value, the projection's bias, and differ only in their relative position, so they act as
     one virtual key: no padded token is ever computed.
+
+    qkv_weight: in place of the projection's own.
     """
     table_h, table_w = tables
+    weight = attention.qkv.weight if qkv_weight is None else qkv_weight
+    qkv = F.linear(tokens, weight, attention.qkv.bias)  # (N, h, w, 3 C)
 
     def within(qkv: torch.Tensor) -> torch.Tensor:
         return _attend_within(attention, qkv, table_h[: qkv.shape[1]], table_w[: qkv.shape[2]])
 
-    return attention.proj(over_windows(attention.qkv(tokens), (len(table_h), len(table_w)), within))  # qkv: (N, h, w, 3 C)
+    return attention.proj(over_windows(qkv, (len(table_h), len(table_w)), within))
 
 
 def _attend_within(attention: Attention, qkv: torch.Tensor, table_h: torch.Tensor, table_w: torch.Tensor) -> torch.Tensor:

@@ -2,7 +2,7 @@
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, cast
 
 import torch
@@ -22,8 +22,8 @@ class SlicewiseEncoder(nn.Module):
     """(B, M, H, W, D) in [0, 1] -> (B, M * out_channels, ceil(H / 16), ceil(W / 16), D), each slice of each modality by itself.
 
     What all of them do alike: cut volumes into slices and pad these with zeros to whole patches, run as many at once as the
-    memory allows for, stay frozen unless trainable, and know the digest of their weights. A subclass says how slices are
-    encoded (`encoding`), how many channels that gives (`out_channels`) and how much it takes (`token_bytes`).
+    memory allows for, stay frozen but for what is `trained`, and know the digest of their weights. A subclass says how slices
+    are encoded (`encoding`), how many channels that gives (`out_channels`) and how much it takes (`token_bytes`).
 
     Args:
         image_encoder: holds the parameters, under their official names.
@@ -51,12 +51,16 @@ class SlicewiseEncoder(nn.Module):
             )
         self.image_encoder: Any = image_encoder
         self.memory = memory
-        self.trainable = trainable
         self.pixel_mean, self.pixel_std = tuple(map(float, pixel_mean)), tuple(map(float, pixel_std))
         self.requires_grad_(trainable)
-        self.train(self.training)
-        self._sha256: torch.Tensor | None = None
+        self._sha256: torch.Tensor | None = None  # of what is frozen
         self.register_load_state_dict_pre_hook(_forget_digest)
+        self.note_trained()
+
+    def note_trained(self) -> None:
+        """To be called whenever other parameters require gradients than before."""
+        self.trained = frozenset(name for name, parameter in self.named_parameters() if parameter.requires_grad)
+        self.train(self.training)
 
     @property
     @abstractmethod
@@ -82,25 +86,45 @@ class SlicewiseEncoder(nn.Module):
         return ()
 
     def train(self, mode: bool = True) -> "SlicewiseEncoder":
-        return super().train(mode and self.trainable)
+        return super().train(mode and bool(self.trained))
 
-    def sha256(self) -> torch.Tensor:
-        """Digest of all tensors' names and fp32 bytes, of `choices` and of pixels other than SAM's, if any: 32 bytes as a uint8
-        tensor.
+    @property
+    def mixes_slices(self) -> bool:
+        return False
+
+    def pretrained(self) -> dict[str, torch.Tensor]:
+        """The tensors of its published file, under their official names."""
+        return self.image_encoder.state_dict(prefix="image_encoder.")
+
+    def merged(self) -> dict[str, torch.Tensor]:
+        """`pretrained`, with all that was trained in it."""
+        return self.pretrained()
+
+    def sha256(self, without: Collection[str] = ()) -> torch.Tensor:
+        """Digest of names and fp32 bytes of `pretrained`, of `choices` and of pixels other than SAM's, if any: 32 bytes as a
+        uint8 tensor.
 
         The same on every device.
+
+        Args:
+            without: names of tensors that are left out.
         """
-        if self._sha256 is None or self.trainable:
-            digest = hashlib.sha256()
-            for name, tensor in sorted(self.state_dict().items()):
+        of_frozen = self.trained == frozenset(without)
+        if of_frozen and self._sha256 is not None:
+            return self._sha256
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.pretrained().items()):
+            if name not in without:
                 digest.update(name.encode())
                 digest.update(tensor.detach().cpu().float().contiguous().numpy().tobytes())
-            for choice in self.choices():
-                digest.update(choice.encode())
-            if (self.pixel_mean, self.pixel_std) != (PIXEL_MEAN, PIXEL_STD):
-                digest.update(f"pixels {self.pixel_mean} {self.pixel_std}".encode())
-            self._sha256 = torch.tensor(list(digest.digest()), dtype=torch.uint8)
-        return self._sha256
+        for choice in self.choices():
+            digest.update(choice.encode())
+        if (self.pixel_mean, self.pixel_std) != (PIXEL_MEAN, PIXEL_STD):
+            digest.update(f"pixels {self.pixel_mean} {self.pixel_std}".encode())
+        sha256 = torch.tensor(list(digest.digest()), dtype=torch.uint8)
+        if of_frozen:  # it cannot change, but by loading
+            self._sha256 = sha256
+        return sha256
 
     def forward(self, volume: torch.Tensor) -> torch.Tensor:
         batch, modalities, height, width, depth = (int(size) for size in volume.shape)  # plain numbers also while tracing
@@ -108,12 +132,18 @@ class SlicewiseEncoder(nn.Module):
         slices = volume.permute(0, 1, 4, 2, 3).reshape(-1, 1, height, width)  # (B*M*D, 1, H, W)
         slices = F.pad(slices, (0, padded(width) - width, 0, padded(height) - height))  # raw intensity 0
         grid = (tokens(height), tokens(width))
-        with torch.set_grad_enabled(torch.is_grad_enabled() and self.trainable):
-            encode = self.encoding(*grid)
-            parts = slices.split(self._slices_at_once(*grid, slices.device.type))
-            embeddings = torch.cat([encode(part) for part in parts])
+        with torch.set_grad_enabled(torch.is_grad_enabled() and bool(self.trained)):
+            embeddings = self.encode_parts(slices.split(self._slices_at_once(*grid, slices.device.type)), grid, depth)
         embeddings = embeddings.unflatten(0, (batch, modalities, depth))  # (B, M, D, C, h, w)
         return embeddings.permute(0, 1, 3, 4, 5, 2).flatten(1, 2)  # (B, M*C, h, w, D)
+
+    def encode_parts(self, parts: Sequence[torch.Tensor], grid: tuple[int, int], depth: int) -> torch.Tensor:
+        """Parts (n, 1, 16 h, 16 w) of all N slices -> (N, C, h, w).
+
+        depth: slices of a volume, for an encoder that mixes them.
+        """
+        encode = self.encoding(*grid)
+        return torch.cat([encode(part) for part in parts])
 
     def grey_patch_embedding(self, projection: nn.Conv2d) -> tuple[torch.Tensor, torch.Tensor]:
         """Kernel (C, 1, p, p) and bias (C) that do at once: repeat to 3 channels, x 255, - mean, / std, embed patches."""

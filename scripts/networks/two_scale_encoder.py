@@ -1,6 +1,7 @@
 """A slice encoder, and a second scale -> an encoder whose embeddings are stacked from both."""
 
 import hashlib
+from collections.abc import Collection, Mapping
 
 import torch
 from torch import nn
@@ -45,16 +46,27 @@ class TwoScaleEncoder(nn.Module):
         self.scale = scale
 
     @property
-    def trainable(self) -> bool:
-        return self.encoder.trainable
+    def trained(self) -> frozenset[str]:
+        return frozenset(f"encoder.{name}" for name in self.encoder.trained)
+
+    @property
+    def mixes_slices(self) -> bool:
+        return self.encoder.mixes_slices
+
+    def pretrained(self) -> dict[str, torch.Tensor]:
+        return {f"encoder.{name}": tensor for name, tensor in self.encoder.pretrained().items()}
+
+    def merged(self) -> Mapping[str, torch.Tensor]:
+        return self.encoder.merged()
 
     @property
     def out_channels(self) -> int:
         return 2 * self.encoder.out_channels
 
-    def sha256(self) -> torch.Tensor:
+    def sha256(self, without: Collection[str] = ()) -> torch.Tensor:
         """Of the encoder's and the scale."""
-        found = hashlib.sha256(bytes(self.encoder.sha256().tolist()) + f"scale {float(self.scale)}".encode())
+        own = self.encoder.sha256([name.removeprefix("encoder.") for name in without])
+        found = hashlib.sha256(bytes(own.tolist()) + f"scale {float(self.scale)}".encode())
         return torch.tensor(list(found.digest()), dtype=torch.uint8)
 
     def forward(self, volume: torch.Tensor) -> torch.Tensor:

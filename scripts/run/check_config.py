@@ -19,13 +19,13 @@ from .close_names import did_you_mean
 from .command_line import CommandLine, read_command_line
 from .config_walk import walk
 from .expressions import UNKNOWN, Expressions, has_expression
-from .merge_configs import NEEDS
+from .merge_configs import CHOOSES, NEEDS
 from .option_ranges import ARGUMENTS, PATH, RANGES, SWITCH, Range, contradictions
 from .paths import EVALUATED
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 RUNS = ("train.json", "evaluate.json", "inference.json")  # a preset serves all of them
-SPECIAL = {"_target_", "_mode_", "_requires_", "_disabled_", "_desc_", "_meta_", NEEDS}
+SPECIAL = {"_target_", "_mode_", "_requires_", "_disabled_", "_desc_", "_meta_", NEEDS, CHOOSES}
 
 
 def check_config(arguments: Sequence[str], values: MutableMapping[str, Any] | None = None) -> None:

@@ -12,7 +12,9 @@ from .config_files import read_config
 from .config_walk import walk
 
 NO_PLACE = "leads to no place of the configuration; correct it, or give the whole of what it is to be in"
-NEEDS = "_needs_"  # in an overlay: ids that must be there, each with how a refusal goes on where it is not
+# In an overlay: ids that must be there, or `ID = VALUE` that one must have, each with how a refusal goes on where it is not.
+NEEDS = "_needs_"
+CHOOSES = "_chooses_"  # in an overlay: of what it is one choice; another overlay of the same run may not be another
 
 
 def merge_configs(files: Sequence[str], options: Mapping[str, Any]) -> tuple[ConfigParser, dict[str, str]]:
@@ -20,8 +22,12 @@ def merge_configs(files: Sequence[str], options: Mapping[str, Any]) -> tuple[Con
     parser = ConfigParser({})
     said_by: dict[str, str] = {}
     needs: dict[str, dict[str, str]] = {}
+    choices: dict[str, list[str]] = {}
     for file in files:
-        needs[file] = read_config(Path(file)).get(NEEDS, {})
+        content = read_config(Path(file))
+        needs[file] = content.get(NEEDS, {})
+        if CHOOSES in content:
+            choices.setdefault(content[CHOOSES], []).append(Path(file).stem)
         for key, value in ConfigParser.load_config_file(file).items():
             try:
                 _put(parser, key, value, f"{file}: {key}")
@@ -37,12 +43,17 @@ def merge_configs(files: Sequence[str], options: Mapping[str, Any]) -> tuple[Con
         said_by[key.replace("::", "#")] = "--"
     for file in files:
         _require(needs[file], parser, file)  # also where every entry found a place: it may have no effect
+    for what, names in choices.items():
+        if len(names) > 1:
+            raise ValueError(f"{' and '.join(names)} each choose {what}; give one of them")
     return parser, said_by
 
 
 def _require(needs: Mapping[str, str], parser: ConfigParser, file: str) -> None:
-    for identifier, otherwise in needs.items():
-        if identifier not in parser or parser[identifier] is None:
+    for need, otherwise in needs.items():
+        identifier, _, value = (part.strip() for part in need.partition("="))
+        found = parser.get(identifier)
+        if found is None or (value and str(found).lower() != value.lower()):
             raise ValueError(f"{Path(file).stem} does not fit this run: {otherwise}")
 
 

@@ -36,11 +36,15 @@ CLASSES: dict[str, Changes] = {
     **dict.fromkeys(("max_epochs", "epoch_length", "batch_size", "learning_rate", "weight_decay"), Changes.TRAINING),
     **dict.fromkeys(("warmup_fraction", "val_interval", "early_stopping_patience", "early_stopping"), Changes.TRAINING),
     **dict.fromkeys(("encoder_trainable", "trained_module", "network", "loss", "supervision_weights"), Changes.TRAINING),
-    **dict.fromkeys(("optimizer", "lr_scheduler", "checkpointing", "init_from", "transformer_weights"), Changes.TRAINING),
+    **dict.fromkeys(("optimizer", "lr_scheduler", "layer_decay", "checkpointing", "init_from"), Changes.TRAINING),
+    # what of the encoder was trained is in the checkpoint, whatever the network at hand trains
+    **dict.fromkeys(("trained_blocks", "network_def#encoder#encoder#trained_blocks"), Changes.TRAINING),
     **dict.fromkeys(("two_stage", "frozen_part", "first_stage_epochs", "second_stage_rate"), Changes.TRAINING),
+    **dict.fromkeys(("transformer_weights",), Changes.TRAINING),
     **dict.fromkeys(("nsd_tolerance", "nsd_unit", "spacing_known", "metrics", "part"), Changes.FIGURES),
+    **dict.fromkeys(("imports", "initialize", "run", "training", "evaluating", "inference", "caching"), Changes.NOTHING),
     **dict.fromkeys(
-        ("imports", "initialize", "run", "training", "evaluating", "inference", "caching", "finalize", "_meta_", "_needs_"),
+        ("merging", "finalize", "_meta_", "_needs_", "_chooses_"),
         Changes.NOTHING,
     ),
     **dict.fromkeys(("bundle_root", "dataset_dir", "input", "output_dir", "checkpoint", "encoder_weights"), Changes.NOTHING),

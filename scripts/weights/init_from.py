@@ -30,7 +30,8 @@ def init_from(
 
     A tensor of the same name and shape is copied. The last layers of a decoder's heads are copied class by class: a row goes to
     the class of the same name, the background's to the background. All else keeps its fresh values, and one line of the log
-    says what. A frozen encoder stays the one at hand; a warning says if the checkpoint had another.
+    says what. What is frozen of the encoder stays as it is at hand; a warning says if the checkpoint had another, or if
+    something was trained in it that is frozen here.
 
     Args:
         network: filled in place; untouched if an error is raised.
@@ -63,13 +64,15 @@ def init_from(
     prefix = find_prefix(content, own, WRAPPERS, path)
     state = {name.removeprefix(prefix): value for name, value in content.items() if name.startswith(prefix)}
     own.pop(DIGEST_KEY, None)
-    if DIGEST_KEY in state:  # in place of the encoder's tensors, which are those of encoder_weights then and now
-        own = {name: value for name, value in own.items() if not name.startswith(ENCODER_PREFIX)}
+    if DIGEST_KEY in state:  # in place of tensors that are those of encoder_weights then and now
+        own = {name: value for name, value in own.items() if name not in _pretrained(network) - state.keys()}
     for name in own.keys() & state.keys():
         require_numbers(state[name], own[name], f"{path}: {prefix}{name}", REMEDY)
     outputs = _outputs(own)
     copied = {name: state[name] for name in own if name not in outputs and _shape(state, name) == own[name].shape}
-    _require_half(copied, own.keys() - outputs, state, path)
+    # What tuning adds to an encoder says nothing about the network, and changes nothing where it stays fresh.
+    added = {name for name in own if name.startswith(ENCODER_PREFIX)} - _pretrained(network)
+    _require_half({*copied} - added, own.keys() - outputs - added, state, path)
 
     names = [*map(str, labels.values())]
     now, before = [*map(str, regions)] or names, _classes(path, names[0])
@@ -90,8 +93,13 @@ def init_from(
             "%s; now the classes are %s",
             *(", ".join(before) or "classes that the file does not name", ", ".join(now)),
         )
-    _compare_encoders(network, state, path)
+    _compare_encoders(network, state, copied, path)
     return network
+
+
+def _pretrained(network: object) -> set[str]:
+    """Names of the tensors that come from encoder_weights."""
+    return {ENCODER_PREFIX + name for name in network.encoder.pretrained()} if is_on_embeddings(network) else set()
 
 
 def _outputs(names: Collection[str]) -> set[str]:
@@ -108,7 +116,7 @@ def _shape(tensors: Mapping[str, torch.Tensor], name: str) -> torch.Size | None:
     return tensors[name].shape if name in tensors else None
 
 
-def _require_half(copied: Mapping[str, Any], needed: Iterable[str], state: Mapping[str, Any], path: Path) -> None:
+def _require_half(copied: Collection[str], needed: Iterable[str], state: Mapping[str, Any], path: Path) -> None:
     needed = sorted(needed)
     if 2 * len(copied) >= len(needed):
         return
@@ -151,21 +159,24 @@ def _some(names: Sequence[str]) -> list[str]:
     return [*names[:NAMED], *([f"and {more} more"] if more > 0 else [])]
 
 
-def _compare_encoders(network: nn.Module, state: Mapping[str, Any], path: Path) -> None:
+def _compare_encoders(network: nn.Module, state: Mapping[str, Any], copied: Collection[str], path: Path) -> None:
     """The embeddings of another encoder are other features than those that the decoder was trained on."""
     if not is_on_embeddings(network):
         return
-    if DIGEST_KEY in state:
-        digest = state[DIGEST_KEY]
-        if not isinstance(digest, torch.Tensor) or digest.tolist() != network.encoder.sha256().tolist():
+    trained = [name for name in state if name.startswith(ENCODER_PREFIX)]
+    digest = state.get(DIGEST_KEY)
+    if digest is not None:
+        live = network.encoder.sha256(without=[name.removeprefix(ENCODER_PREFIX) for name in trained])
+        if not isinstance(digest, torch.Tensor) or digest.tolist() != live.tolist():
             logger.warning(
                 "init_from: %s was trained on another encoder: the decoder starts on embeddings that it does not know. If that "
                 "is not meant, give the encoder of that run: --encoder-weights, encoder_variant and encoder_seed",
                 path,
             )
-    elif not network.encoder.trainable and any(name.startswith(ENCODER_PREFIX) for name in state):
+    if any(name not in copied for name in trained):
         logger.warning(
-            "init_from: the encoder in %s was trained too, and that of this run is frozen, so it stays the one of "
-            "encoder_weights: the decoder starts on embeddings that it does not know. --overlay train_encoder takes over both",
+            "init_from: the encoder in %s was trained too, and what was trained in it is frozen in this run, or not there: the "
+            "decoder starts on embeddings that it does not know. The overlay of that run (train_encoder, last_blocks, lora or "
+            "depth_adapter) takes over both",
             path,
         )

@@ -1,7 +1,9 @@
 """A checkpoint file of SAM or its relatives, or a seed -> the parameters of the slice encoder."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import nn
@@ -19,14 +21,25 @@ logger = logging.getLogger(__name__)
 PREFIX = "image_encoder."  # of the encoder's tensors in the checkpoints of SAM and of what was made of it
 # Seen in files of others, in chains such as `module.sam.`.
 KNOWN_PREFIXES = (*WRAPPERS, "sam.", "model.", "dinov2.", "dinov3_vit.", PREFIX)
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # of batch normalisation
 REMEDY = (
     "it must be a checkpoint of this encoder, of the same variant as encoder_variant; those of other encoders need their "
     "overlay (docs/encoders.md)"
 )
 
 
-def load_sam_encoder(encoder: nn.Module, weights: str | Path, seed: int = 0) -> nn.Module:
-    """Fills a slice encoder with the parameters of its published file, or with random ones.
+class Encoder(Protocol):
+    """pretrained: by name, the tensors that its published file has, and none that tuning adds."""
+
+    def pretrained(self) -> Mapping[str, torch.Tensor]: ...
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool) -> Any: ...
+
+
+AnyEncoder = TypeVar("AnyEncoder", bound=Encoder)
+
+
+def load_sam_encoder(encoder: AnyEncoder, weights: str | Path, seed: int = 0) -> AnyEncoder:
+    """Fills a slice encoder with the parameters of its published file, or with random ones. What tuning adds stays as it is.
 
     Args:
         encoder: filled in place.
@@ -50,7 +63,7 @@ def load_sam_encoder(encoder: nn.Module, weights: str | Path, seed: int = 0) -> 
         True
     """
     if str(weights) == "random":
-        fill_at_random(encoder, seed)
+        encoder.load_state_dict(random_values(encoder.pretrained(), seed), strict=False)
         logger.warning(
             "encoder_weights: random (seed %d). The slice encoder is NOT pretrained: use this for tests and comparisons, "
             "never for masks that matter. Without pretrained weights, --network detail+no_encoder is the better choice.",
@@ -60,7 +73,7 @@ def load_sam_encoder(encoder: nn.Module, weights: str | Path, seed: int = 0) -> 
     path = Path(weights)
     if not path.is_file():
         raise FileNotFoundError(_how_to_get(path, encoder))
-    expected = {name.removeprefix(PREFIX): value for name, value in encoder.state_dict().items()}
+    expected = {name.removeprefix(PREFIX): value for name, value in encoder.pretrained().items()}
     content = official_names(read_tensors(path), expected, KNOWN_PREFIXES)
     prefix = find_prefix(content, expected, KNOWN_PREFIXES, path)
     unused = tuple(name.removeprefix(PREFIX) for name in encoder.unused_tensors) if isinstance(encoder, LeavesTensors) else ()
@@ -71,7 +84,7 @@ def load_sam_encoder(encoder: nn.Module, weights: str | Path, seed: int = 0) -> 
     require_values(tensors, expected, path, prefix, REMEDY)
     if prefix != PREFIX:
         logger.info("%s: its tensors are named %r where SAM's checkpoints have %r", path, prefix + "*", PREFIX + "*")
-    encoder.load_state_dict({PREFIX + name: value for name, value in tensors.items()})
+    encoder.load_state_dict({PREFIX + name: value for name, value in tensors.items()}, strict=False)
     digest = file_digest(path)
     logger.info(
         "%s: %d of %d tensors loaded, sha256 %s (%s)",
@@ -84,9 +97,9 @@ def load_sam_encoder(encoder: nn.Module, weights: str | Path, seed: int = 0) -> 
     return encoder
 
 
-def _how_to_get(path: Path, encoder: nn.Module) -> str:
+def _how_to_get(path: Path, encoder: Encoder) -> str:
     """In words, for the published file of this encoder."""
-    published = file_for(path.name, encoder.state_dict())
+    published = file_for(path.name, encoder.pretrained())
     place = path.with_name(published.file) if path.name in BY_FILE else path  # never one encoder's weights under another's name
     option = "or give --encoder-weights PATH" if place == path else f"and give --encoder-weights {place}"
     return (
@@ -95,7 +108,12 @@ def _how_to_get(path: Path, encoder: nn.Module) -> str:
     )
 
 
-def fill_at_random(encoder: nn.Module, seed: int, std: float = 0.02) -> None:
+def fill_at_random(network: nn.Module, seed: int, std: float = 0.02) -> None:
+    """Every tensor, with `random_values`."""
+    network.load_state_dict(random_values(network.state_dict(), seed, std))
+
+
+def random_values(tensors: Mapping[str, torch.Tensor], seed: int, std: float = 0.02) -> dict[str, torch.Tensor]:
     """Normal values of standard deviation `std` for every parameter, 1 + those for the scales of normalisations and layers.
 
     0.02 is how ViTs are initialised. Position tables and biases, zero in a fresh encoder, are filled too, so that a run on
@@ -103,13 +121,13 @@ def fill_at_random(encoder: nn.Module, seed: int, std: float = 0.02) -> None:
     exponentials of such values. The values depend on the seed alone.
     """
     generator = torch.Generator().manual_seed(seed)
-    state = encoder.state_dict()
-    for name, parameter in sorted(encoder.named_parameters()):
-        values = torch.randn(parameter.shape, generator=generator) * std
-        is_scale = parameter.ndim == 1 and name.endswith(("weight", "gamma"))
-        state[name] = 1 + values if is_scale else values
-    for name, statistic in sorted(encoder.named_buffers()):
-        if statistic.is_floating_point():
-            values = torch.randn(statistic.shape, generator=generator) * std
-            state[name] = values.exp() if name.endswith("running_var") else values
-    encoder.load_state_dict(state)
+    statistics = {name for name in tensors if name.endswith(STATISTICS)}
+    state = {}
+    for name, tensor in sorted(tensors.items(), key=lambda item: (item[0] in statistics, item[0])):
+        values = torch.randn(tensor.shape, generator=generator) * std if tensor.is_floating_point() else tensor
+        if name.endswith("running_var"):
+            values = values.exp()
+        elif name not in statistics and tensor.ndim == 1 and name.endswith(("weight", "gamma")):
+            values = 1 + values
+        state[name] = values
+    return state

@@ -43,6 +43,57 @@ def test_train_encoder_trains_all_at_a_lower_rate() -> None:
     assert group["lr"] == 3e-4
 
 
+def test_last_blocks_trains_two_blocks_and_the_neck_at_a_lower_rate() -> None:
+    get = with_overlay("last_blocks")
+    network, (group,) = get("network_def"), get("optimizer").param_groups
+    sam = network.encoder.image_encoder
+    meant = [network.decoder, *sam.blocks[-2:], sam.neck]
+    assert {*group["params"]} == {parameter for part in meant for parameter in part.parameters()}
+    assert group["lr"] == 3e-4
+
+
+def test_lora_trains_updates_of_rank_4_and_scale_1_in_every_block() -> None:
+    get = with_overlay("lora")
+    network, (group,) = get("network_def"), get("optimizer").param_groups
+    updates = network.encoder.lora
+    assert {*group["params"]} == {*network.decoder.parameters(), *updates.parameters()}
+    assert [(update.up.shape[-1], update.scale) for update in updates] == [(4, 1)] * len(network.encoder.image_encoder.blocks)
+    assert with_overlay("lora", lora_rank=2, lora_alpha=3)("network_def").encoder.lora[0].scale == 1.5
+
+
+def test_depth_adapter_trains_adapters_of_32_channels_in_every_block() -> None:
+    get = with_overlay("depth_adapter")
+    network, (group,) = get("network_def"), get("optimizer").param_groups
+    adapters = network.encoder.depth_adapters
+    assert {*group["params"]} == {*network.decoder.parameters(), *adapters.parameters()}
+    assert [adapter.down.out_features for adapter in adapters] == [32] * len(network.encoder.image_encoder.blocks)
+
+
+@pytest.mark.parametrize("name", ["lora", "last_blocks", "depth_adapter"])
+def test_parts_of_the_encoder_may_wait_for_the_second_stage(name: str, tmp_path: Path) -> None:
+    get = parts("train.json", "overlays/two_stage.yaml", f"overlays/{name}.yaml", output_dir=tmp_path, max_epochs=3, **CASES)
+    encoder, stages = get("network_def").encoder, get("train#handlers")[-1]
+    assert {*stages.parameters} == {p for part, p in encoder.named_parameters() if part in encoder.trained}
+    assert 0 < len(stages.parameters) < len([*encoder.parameters()])
+    with pytest.raises(RuntimeError) as refusal:
+        parts("train.json", f"overlays/{name}.yaml", "overlays/two_stage.yaml", **CASES)("network_def")
+    assert "give --overlay two_stage before them" in str(refusal.value.__cause__)
+
+
+def test_layers_keep_their_share_of_the_rate_along_both_schedules(tmp_path: Path) -> None:
+    options = {"output_dir": tmp_path, "max_epochs": 3, "epoch_length": 4, "layer_decay": 0.5, "warmup_fraction": 0.25}
+    for overlay, steps in (("train_encoder", 11), ("two_stage", 12)):
+        get = with_overlay(overlay, **options)
+        optimizer, schedule = get("optimizer"), get("lr_scheduler")
+        shares = [group["initial_lr"] / get("learning_rate") for group in optimizer.param_groups]
+        assert sorted(shares) == [0.5**above for above in (4, 3, 2, 1, 0)]
+        for _ in range(steps):
+            rates = [group["lr"] for group in optimizer.param_groups]
+            assert rates == pytest.approx([share * max(rates) for share in shares])
+            optimizer.step()
+            schedule.step()
+
+
 def test_two_stages_freeze_the_encoder_for_a_third_and_then_train_it_at_its_own_rate(tmp_path: Path) -> None:
     epochs, steps = 9, 4
     options = {"max_epochs": epochs, "epoch_length": steps, "learning_rate": 0.004, "warmup_fraction": 0.25}

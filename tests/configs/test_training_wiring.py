@@ -403,7 +403,7 @@ def test_an_epoch_may_be_shorter_than_the_data(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("word", "meant"), [(True, True), ("True", True), ("false", False)])
 def test_words_for_true_and_false_mean_them(word: object, meant: bool) -> None:
     get = parts("train.json", encoder_trainable=word, empty_labels=word)
-    assert get("network_def").encoder.trainable == meant
+    assert bool(get("network_def").encoder.trained) == meant
     assert get("deterministic_transforms")[0].empty_labels == meant
 
 

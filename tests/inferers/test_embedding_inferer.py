@@ -3,11 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from conftest import NARROW
+from monai.inferers import SlidingWindowInferer
 from monai.transforms import SpatialPad
 from torch import nn
 
 from scripts.inferers import EmbeddingInferer
-from scripts.networks import SAM3D
+from scripts.networks import SAM3D, ResidualDecoder, SAMSliceEncoder
+from scripts.weights.sam_checkpoint import fill_at_random
 
 
 def blended_windows(network: SAM3D, volume: torch.Tensor, roi_depth: int, overlap: float) -> torch.Tensor:
@@ -136,3 +139,35 @@ def test_what_fits_is_as_much_as_the_decoder_says_that_it_takes(
     with torch.no_grad():
         EmbeddingInferer(roi_depth=9, memory=200 * volume.numel() / 1e9)(volume, narrow_network)
     assert (not decoded) == streams
+
+
+@pytest.fixture
+def mixing_network() -> SAM3D:
+    """Whose encoder has strong adapters between slices."""
+    encoder = SAMSliceEncoder(NARROW, adapter_width=4)
+    fill_at_random(encoder, seed=0, std=0.2)
+    return SAM3D(encoder, ResidualDecoder(256, 4, channels=(16, 8, 8, 4))).eval()
+
+
+@torch.no_grad()
+def test_where_the_encoder_mixes_slices_each_window_is_encoded_as_in_training(mixing_network: SAM3D) -> None:
+    volume = torch.rand(1, 1, 32, 48, 11)
+    expected = SlidingWindowInferer((32, 48, 4), overlap=0.5, mode="gaussian")(volume, mixing_network)
+    for memory in (None, 0):  # decoded at once, and streamed
+        logits = EmbeddingInferer(4, memory=memory)(volume, mixing_network)
+        torch.testing.assert_close(logits, expected, atol=1e-4, rtol=1e-4)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("slices", [None, 1, 3])
+def test_where_the_encoder_mixes_slices_parts_of_the_computation_do_not_change_the_mask(
+    mixing_network: SAM3D, slices: int | None
+) -> None:
+    volume = torch.rand(1, 1, 32, 48, 11)
+    whole = EmbeddingInferer(4, mode="whole", memory=0)._logits(volume, mixing_network, slices)
+    torch.testing.assert_close(whole, mixing_network(volume), atol=1e-4, rtol=1e-4)
+    windows = EmbeddingInferer(4, memory=0)
+    mixing_network.encoder.memory = 1e-9  # one slice at a time
+    logits = windows._logits(volume, mixing_network, slices)
+    mixing_network.encoder.memory = None
+    torch.testing.assert_close(logits, EmbeddingInferer(4)(volume, mixing_network), atol=1e-4, rtol=1e-4)

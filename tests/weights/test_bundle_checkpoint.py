@@ -69,7 +69,8 @@ def test_prefixes_of_torch_are_left_off_with_a_log_line(
 def test_a_network_saved_with_its_encoder_loads_into_one_that_leaves_it_out_and_the_other_way_round(
     narrow_network: SAM3D, other_decoder: SAM3D, tmp_path: Path, saved_trainable: bool, trainable: bool
 ) -> None:
-    narrow_network.encoder.trainable, other_decoder.encoder.trainable = saved_trainable, trainable
+    for network, whole in ((narrow_network, saved_trainable), (other_decoder, trainable)):
+        network.encoder.trained = frozenset(network.encoder.pretrained() if whole else ())
     torch.save(narrow_network.state_dict(), tmp_path / "model.pt")
     load_checkpoint(other_decoder, tmp_path / "model.pt")
     assert_close(parameters(other_decoder), parameters(narrow_network), atol=0, rtol=0)

@@ -15,7 +15,7 @@ from torch import nn
 
 from scripts.files.checkpoint_file import write_checkpoint
 from scripts.networks import SAM3D, DetailPyramid, NoEncoder, ResidualDecoder, SAMSliceEncoder
-from scripts.weights import init_from
+from scripts.weights import init_from, load_sam_encoder
 from scripts.weights.sam_checkpoint import fill_at_random
 
 OLD = ("background", "liver", "kidney", "vessel")
@@ -181,7 +181,7 @@ def test_another_encoder_is_said_and_stays(trained: Any, caplog: pytest.LogCaptu
 def test_an_encoder_that_was_trained_is_copied_into_one_that_is_trained_and_not_into_a_frozen_one(
     narrow_encoder: SAMSliceEncoder, tmp_path: Path, caplog: pytest.LogCaptureFixture, trainable: bool
 ) -> None:
-    narrow_encoder.trainable = True
+    narrow_encoder.trained = frozenset(narrow_encoder.pretrained())
     old, path = save(new_network(narrow_encoder, seed=1), tmp_path / "model.pt")
     encoder = SAMSliceEncoder(NARROW, trainable=trainable)
     fill_at_random(encoder, seed=9)
@@ -189,14 +189,43 @@ def test_an_encoder_that_was_trained_is_copied_into_one_that_is_trained_and_not_
     init_from(network, path, labels(OLD))
     assert torch.equal(network.encoder.sha256(), old.encoder.sha256() if trainable else digest)
     assert len(warnings(caplog)) == (0 if trainable else 1)
-    assert trainable or "that of this run is frozen" in warnings(caplog)[0]
+    assert trainable or "was trained in it is frozen in this run" in warnings(caplog)[0]
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "copied"),
+    [
+        ({}, {"lora_rank": 2}, True),  # the updates begin where the encoder is that of the checkpoint
+        ({"lora_rank": 2}, {"lora_rank": 2}, True),
+        ({"trained_blocks": 1}, {"trained_blocks": 1}, True),
+        ({"trained_blocks": 1}, {"trained_blocks": 2}, True),
+        ({"trained_blocks": 2}, {"trained_blocks": 1}, False),
+        ({"lora_rank": 2}, {}, False),
+        ({"lora_rank": 2}, {"lora_rank": 3}, False),
+    ],
+)
+def test_what_was_trained_of_an_encoder_is_copied_where_it_is_trained_and_a_word_said_where_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, before: Any, now: Any, copied: bool
+) -> None:
+    vit = {**NARROW, "depth": 6}  # LoRA's tensors alone are more than the decoder's
+    old, new = (load_sam_encoder(SAMSliceEncoder(vit, **options), "random", seed=4) for options in (before, now))
+    state = {name: torch.randn(value.shape) for name, value in old.named_parameters() if name in old.trained}
+    old.load_state_dict(state, strict=False)
+    caplog.clear()
+    saved, path = save(new_network(old, seed=1), tmp_path / "model.pt")
+    network = init_from(new_network(new), path, labels(OLD))
+    volume = torch.rand(1, 1, 32, 48, 2)
+    with torch.no_grad():
+        assert torch.equal(network.encoder(volume), saved.encoder(volume)) == copied
+    assert len(warnings(caplog)) == (0 if copied else 1)
+    assert copied or "was trained too" in warnings(caplog)[0]
 
 
 def test_training_the_encoder_too_may_start_from_a_network_with_a_frozen_one(
     trained: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     encoder = copy.deepcopy(trained[0].encoder)
-    encoder.trainable = True
+    encoder.trained = frozenset(encoder.pretrained())
     network = new_network(encoder)
     init_from(network, trained[1], labels(OLD))
     assert differing(network.decoder, trained[0].decoder) == set()

@@ -79,10 +79,10 @@ class EmbeddingCache:
         if not is_on_embeddings(network):
             raise ValueError("this network has no slice encoder whose embeddings could be cached; omit --cached (cached.yaml)")
         encoder = network.encoder
-        if encoder.trainable:
+        if encoder.trained:
             raise ValueError(
-                "embeddings can be cached only while the encoder is frozen; omit cached.yaml, or what trains it "
-                "(train_encoder.yaml, two_stage.yaml)"
+                "embeddings can be cached only while all of the encoder is frozen; omit --cached (cached.yaml), or the overlay "
+                "that trains it (train_encoder, two_stage, last_blocks, lora, depth_adapter)"
             )
         if not views:
             raise ValueError("cached_views must hold at least one view; the volume as it is: [[]]")

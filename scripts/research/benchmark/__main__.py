@@ -28,6 +28,7 @@ from .network import forward, size, step
 from .peers import peers
 from .reading import reading
 from .setting import QUICK, Setting
+from .tuning import tuning
 
 SECTIONS: dict[str, Callable[[Setting], str]] = {
     "encoder": encoder,
@@ -41,6 +42,7 @@ SECTIONS: dict[str, Callable[[Setting], str]] = {
     "peers": peers,
     "size": size,
     "reading": reading,
+    "tuning": tuning,
 }
 GPU_SECTIONS: dict[str, Callable[[Setting], str]] = {
     "gpu_encoder": gpu_encoder,

@@ -94,7 +94,7 @@ def without_output(network: SAM3D) -> Any:
         for part in network.stream(*args):
             yield part[:, :, :1, :1]
 
-    return SimpleNamespace(encode=network.encode, decoder=network.decoder, stream=stream)
+    return SimpleNamespace(encoder=network.encoder, encode=network.encode, decoder=network.decoder, stream=stream)
 
 
 def _features(channels: int, side: int, depth: int) -> torch.Tensor:

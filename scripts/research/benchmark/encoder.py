@@ -1,5 +1,6 @@
 """Encoder -> its speed and memory against segment_anything's own, and against other encoders."""
 
+import time
 from functools import partial
 
 import torch
@@ -39,7 +40,7 @@ def encoders(setting: Setting) -> str:
     for plane in setting.encoder_planes:
         volume = setting.volume(plane, setting.encoder_depth)
         runs = {name: partial(encoder, volume) for name, encoder in encoders.items()}
-        seconds = interleaved_medians(runs, setting.repeats, of_processor=True)
+        seconds = interleaved_medians(runs, setting.repeats, clock=time.process_time)
         milliseconds = [1000 * value / setting.encoder_depth for value in seconds.values()]
         rows.append([f"{plane} px", *milliseconds, milliseconds[0] / milliseconds[1]])
     return markdown_section(

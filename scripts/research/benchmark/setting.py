@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from ...networks import SAM3D, MobileSAMSliceEncoder, ResidualDecoder, SAMSliceEncoder
 from ...networks.segment_anything import modeling
 from ...networks.slicewise_encoder import SlicewiseEncoder
-from ...weights.sam_checkpoint import fill_at_random
+from ...weights.sam_checkpoint import fill_at_random, random_values
 from ..measure.published_forward import Sam
 
 
@@ -38,12 +38,13 @@ class Setting:
     size_planes: tuple[int, ...] = (96, 128, 192, 256)
     size_plane_depth: int = 16
     size_depths: tuple[int, ...] = (32, 64, 128)
+    tuning_shape: tuple[int, int] = (128, 8)  # pixels on a side, slices
     peer_width: int = 1  # divides the peers' channels
 
-    def encoder(self) -> SAMSliceEncoder:
-        """The same random weights every time."""
-        encoder = SAMSliceEncoder(self.variant)
-        fill_at_random(encoder, seed=0)
+    def encoder(self, **tuning: Any) -> SAMSliceEncoder:
+        """The same random weights every time. tuning: what is trained of it."""
+        encoder = SAMSliceEncoder(self.variant, **tuning)
+        encoder.load_state_dict(random_values(encoder.pretrained(), seed=0), strict=False)
         return encoder.to(self.device)
 
     def encoders(self) -> dict[str, SlicewiseEncoder]:
@@ -57,9 +58,9 @@ class Setting:
             fill_at_random(encoder, seed=0)
         return found
 
-    def parts(self) -> tuple[SAMSliceEncoder, ResidualDecoder]:
+    def parts(self, **tuning: Any) -> tuple[SAMSliceEncoder, ResidualDecoder]:
         torch.manual_seed(0)
-        encoder = self.encoder()
+        encoder = self.encoder(**tuning)
         return encoder, ResidualDecoder(encoder.out_channels, self.classes, self.channels).to(self.device)
 
     def network(self) -> SAM3D:
@@ -106,5 +107,6 @@ QUICK = Setting(
     size_planes=(32, 64),
     size_plane_depth=2,
     size_depths=(4, 8),
+    tuning_shape=(32, 4),
     peer_width=2,
 )

@@ -8,8 +8,10 @@ import torch
 from tqdm import tqdm
 
 
-def interleaved_medians(runs: Mapping[str, Callable[[], object]], repeats: int, of_processor: bool = False) -> dict[str, float]:
-    """Seconds, under the names of `runs`; `of_processor`: what all its cores together worked on them, not what a clock shows.
+def interleaved_medians(
+    runs: Mapping[str, Callable[[], object]], repeats: int, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, float]:
+    """Seconds of `clock`, under the names of `runs`; with `time.process_time` those of all cores, and no others' work counts.
 
     In rounds A B A B, since a machine's speed drifts: what slows one down slows the others too, and ratios hold. A first round
     does not count: it allocates, compiles and picks kernels.
@@ -19,13 +21,12 @@ def interleaved_medians(runs: Mapping[str, Callable[[], object]], repeats: int, 
         for _ in range(1 + repeats):
             for name, run in runs.items():
                 progress.set_description(name)
-                seconds[name].append(_seconds(run, of_processor))
+                seconds[name].append(_seconds(run, clock))
                 progress.update()
     return {name: statistics.median(values[1:]) for name, values in seconds.items()}
 
 
-def _seconds(run: Callable[[], object], of_processor: bool) -> float:
-    clock = time.process_time if of_processor else time.perf_counter
+def _seconds(run: Callable[[], object], clock: Callable[[], float]) -> float:
     _wait_for_the_gpu()
     start = clock()
     run()

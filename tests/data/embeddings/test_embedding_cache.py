@@ -270,7 +270,7 @@ def test_a_transform_that_cannot_be_told_apart_is_refused_in_words(
     [
         ([], False, "cached_views must hold at least one view"),
         ([[Compose([RandFlipd(KEYS)])]], False, "must be deterministic, RandFlipd is not"),
-        ([[]], True, "only while the encoder is frozen"),
+        ([[]], True, "only while all of the encoder is frozen"),
     ],
 )
 def test_what_cannot_be_cached_is_refused_in_words(views: Any, trainable: bool, message: str) -> None:

@@ -9,6 +9,7 @@ from conftest import ROOT
 from markdown_tables import read_tables
 
 from scripts.research.benchmark.__main__ import SECTIONS, main
+from scripts.research.benchmark.tuning import WAYS
 
 
 def benchmark(environment: dict[str, str], *options: str) -> subprocess.CompletedProcess[str]:
@@ -40,6 +41,7 @@ def test_every_section_has_a_table_and_the_header_says_where_and_when(output: Pa
         "Memory in D",
         "Size",
         "Reading while computing",
+        "Tuning",
     ]
     header = markdown.splitlines()[0]
     assert all(word in header for word in ("cores", "threads", "torch", "--quick", "medians of 1"))
@@ -62,6 +64,15 @@ def test_ratios_are_those_of_the_figures_beside_them(output: Path) -> None:
         for row in found[section]:
             expected = float(row["time, s"]) / float(found[section][0]["time, s"])
             assert float(row[reference]) == pytest.approx(expected, rel=0.03)
+
+
+def test_the_ways_to_tune_the_encoder_train_and_save_what_they_say(output: Path) -> None:
+    rows = {row["way"]: row for row in read_tables((output / "benchmark.md").read_text())["Tuning"]}
+    assert [*rows] == [*WAYS]
+    for row in rows.values():  # fp32: four bytes each, and a digest
+        assert float(row["checkpoint, MB"]) == pytest.approx(4 * float(row["trained, M"]), rel=0.01)
+        assert float(row["peak memory, GB"]) > 0
+        assert float(row["step, s"]) > 0
 
 
 def test_size_is_drawn_against_depth_and_plane(output: Path) -> None:
