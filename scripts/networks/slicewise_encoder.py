@@ -140,7 +140,10 @@ class SlicewiseEncoder(nn.Module):
     def encode_parts(self, parts: Sequence[torch.Tensor], grid: tuple[int, int], depth: int) -> torch.Tensor:
         """Parts (n, 1, 16 h, 16 w) of all N slices -> (N, C, h, w).
 
-        depth: slices of a volume, for an encoder that mixes them.
+        Args:
+            parts: of consecutive slices.
+            grid: h x w tokens.
+            depth: slices of a volume, for an encoder that mixes them.
         """
         encode = self.encoding(*grid)
         return torch.cat([encode(part) for part in parts])

@@ -13,7 +13,7 @@ from conftest import ROOT
 from monai.bundle import ComponentLocator, ConfigParser, ConfigWorkflow
 
 from scripts.data.cases.label_values import label_values
-from scripts.run.merge_configs import NEEDS
+from scripts.run.merge_configs import CHOOSES, NEEDS
 
 CONFIGS = ROOT / "configs"
 ALL = sorted(path for path in CONFIGS.rglob("*") if path.suffix in (".json", ".yaml"))
@@ -96,7 +96,7 @@ def test_overlays_are_short_and_change_only_what_exists(path: Path) -> None:
     content = ConfigParser.load_config_file(str(path))
     leaves = [leaf for _, leaf in walk(content) if isinstance(leaf, str)]
     for identifier, value in content.items():
-        optional = identifier in {"+initialize", "finalize", NEEDS}
+        optional = identifier in {"+initialize", "finalize", NEEDS, CHOOSES}
         used = any(re.search(rf"@{identifier}\b", leaf) for leaf in leaves)  # a new id, for this overlay's own use
         runs = isinstance(value, list) and any(str(item).startswith("$") for item in value)  # a new command
         known = resolves(base, identifier.removeprefix("+")) or is_argument(base, identifier)

@@ -29,7 +29,7 @@ def test_the_encoder_is_the_overlays_and_the_decoder_has_its_channels(name: str,
     )
     network = get("network_def")
     assert type(network.encoder) is narrow.build
-    assert network.encoder.trainable is trainable
+    assert bool(network.encoder.trained) is trainable
     assert network.decoder.stages[0].conv1.in_channels == 2 * network.encoder.out_channels
     expected = narrow.build(narrow.variant).state_dict()
     assert {key: value.shape for key, value in network.encoder.state_dict().items()} == {

@@ -167,7 +167,7 @@ def test_an_encoder_of_an_overlay_has_its_class_and_a_file_of_its_own(overlay: s
     for trainable in (False, True):
         network = parts(*files, **settings, encoder_trainable=trainable)("network_def")
         assert type(network.encoder) is kind
-        assert network.encoder.trainable is trainable
+        assert bool(network.encoder.trained) is trainable
         assert network.decoder.stages[0].conv1.in_channels == network.encoder.out_channels == 256
     parser = ConfigParser()
     parser.read_config([str(CONFIGS / file) for file in files])

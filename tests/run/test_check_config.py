@@ -10,6 +10,7 @@ from conftest import ROOT
 from monai.bundle import ConfigParser
 
 from scripts.run.check_config import check_config
+from scripts.run.merge_configs import CHOOSES
 from scripts.run.option_ranges import RANGES
 from scripts.run.plain_errors import plain_sentence
 
@@ -21,13 +22,15 @@ WITH_NETWORK = "datasets/custom.yaml"
 NETWORKS = sorted(path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob("networks/*.yaml"))
 OVERLAYS = sorted(path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob("overlays/*.yaml"))
 ONLY_TRAIN = ("cached", "cost", "multi_gpu", "joint_dice", "two_stage")
-SERVES = {**dict.fromkeys(ONLY_TRAIN, "train"), "dicom_seg": "inference", "rollout": "inference"}  # the others: all runs
+SERVES = {
+    **dict.fromkeys(ONLY_TRAIN, "train"),
+    **dict.fromkeys(("dicom_seg", "rollout", "merge"), "inference"),
+}  # the others: all runs
 ENCODERS = (
     "dinov2",
     "dinov3",
     "medsam",
     "mobile_sam",
-    "no_encoder",
     "sam2",
     "sam_med2d",
     "two_scales",
@@ -87,7 +90,7 @@ def test_every_overlay_passes_where_it_is_documented(run: str, overlay: str) -> 
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_the_overlays_of_one_training_pass_together(encoder: str) -> None:
     overlays = {Path(overlay).stem: overlay for overlay in OVERLAYS}
-    trains_the_encoder = {"train_encoder", "two_stage"}  # beside cached.yaml
+    trains_the_encoder = {"train_encoder", "two_stage", "last_blocks", "lora", "depth_adapter"}  # beside cached.yaml
     left_out = {*OVER, *ENCODERS, *trains_the_encoder} - {encoder}
     together = [overlay for name, overlay in overlays.items() if SERVES.get(name, "train") == "train" and name not in left_out]
     assert any(encoder in overlay for overlay in together)
@@ -460,7 +463,7 @@ def test_every_plain_value_of_the_run_configs_and_overlays_has_a_range() -> None
     files += [*CONFIGS.glob("overlays/*.yaml"), *CONFIGS.glob("datasets/*.yaml")]
     values = {key: value for file in files for key, value in ConfigParser.load_config_file(str(file)).items()}
     plain = {key for key, value in values.items() if isinstance(value, str | int | float | None) and "#" not in key}
-    parts = {"trained_module", "network", "run"}  # references to what is built
+    parts = {"trained_module", "network", "run", CHOOSES}  # references to what is built, and a mark
     assert plain - RANGES.keys() - parts == set()
 
 
