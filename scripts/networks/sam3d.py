@@ -111,13 +111,15 @@ class SAM3D(nn.Module):
 
     def _decode(self, embeddings: torch.Tensor) -> list[torch.Tensor]:
         encoded = self._encoded(embeddings)
-        pyramid = [] if self.detail is None else self.detail(self._pixels(embeddings.movedim(-1, 2)))
-        finer = []
+        # Held by this one list, which the decoder empties: no level outlives its stage.
+        levels = _both(
+            [] if self.detail is None else self.detail(self._pixels(embeddings.movedim(-1, 2))),
+            [] if self.levels is None else self.levels(encoded.movedim(-1, 2)),
+            torch.add,
+        )
         if self.levels is not None:
-            finer, encoded = self.levels(encoded.movedim(-1, 2)), self.levels.embeddings(encoded)
-        if levels := _both(pyramid, finer, torch.add):
-            return cast(DetailDecoder, self.decoder)(encoded, levels)
-        return self.decoder(encoded)
+            encoded = self.levels.embeddings(encoded)
+        return cast(DetailDecoder, self.decoder)(encoded, levels) if levels else self.decoder(encoded)
 
     def _encoded(self, tokens: torch.Tensor) -> torch.Tensor:
         """(B, C + 256 M, ...) -> (B, C, ...)"""

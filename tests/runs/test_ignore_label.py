@@ -55,8 +55,8 @@ def test_sparse_labels_train_and_are_measured_where_they_are(
     assert len(rows) == 2 * 3
     values = {name: int(value) for value, name in LABELS.items()}
     for row in rows:
-        label = np.asarray(nib.load(sparse / "labels" / f"{row['case'].removesuffix('_seg')}.nii.gz").dataobj)
-        mask = np.asarray(nib.load(found / "masks" / f"{row['case']}.nii.gz").dataobj)
+        label = np.asarray(nib.load(sparse / "labels" / f"{row['case']}.nii.gz").dataobj)
+        mask = np.asarray(nib.load(found / "masks" / f"{row['case']}_seg.nii.gz").dataobj)
         value = values[row["class"]]
         assert int(row["voxels_reference"]) == (label == value).sum() > 0
         assert int(row["voxels"]) == ((mask == value) & (label != 255)).sum()

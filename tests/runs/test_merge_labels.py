@@ -29,8 +29,8 @@ def test_masks_are_measured_against_the_merged_labels(
         rows = list(csv.DictReader(file))
     assert [row["class"] for row in rows] == ["abdomen", "kidney"] * 2
     for row in rows:
-        label = np.asarray(nib.load(phantoms / "labels" / f"{row['case'].removesuffix('_seg')}.nii.gz").dataobj)
-        mask = np.asarray(nib.load(tmp_path / "evaluation" / "masks" / f"{row['case']}.nii.gz").dataobj)
+        label = np.asarray(nib.load(phantoms / "labels" / f"{row['case']}.nii.gz").dataobj)
+        mask = np.asarray(nib.load(tmp_path / "evaluation" / "masks" / f"{row['case']}_seg.nii.gz").dataobj)
         of_files, of_masks = {"abdomen": ([1, 3], 1), "kidney": ([2], 2)}[row["class"]]
         assert int(row["voxels_reference"]) == np.isin(label, of_files).sum() > 0
         assert int(row["voxels"]) == (mask == of_masks).sum()

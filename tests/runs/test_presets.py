@@ -26,7 +26,8 @@ NARROW = {"spatial_size": "[32, 32]", "roi_depth": 8, "epoch_length": 2, "max_ep
 
 class Layout(NamedTuple):
     """names: of cases, the last one without a label. images, labels, unlabelled: patterns of paths. listed: what its
-    dataset.json says of channels and labels; where it has none, `sam3d dataset` writes it. classes: name -> value in masks.
+    dataset.json says of channels and labels; where it has none, `sam3d dataset` writes it. structures: of the tables, name -> values
+    in masks.
     """
 
     names: Sequence[str]
@@ -38,7 +39,7 @@ class Layout(NamedTuple):
     spacing: tuple[float, float, float]
     is_ct: bool
     listed: dict[str, dict[str, str]] | None
-    classes: dict[str, int]
+    structures: dict[str, list[int]]
 
 
 MSD = ("imagesTr/{}.nii.gz", "labelsTr/{}.nii.gz", "imagesTs/{}.nii.gz")
@@ -59,28 +60,28 @@ LAYOUTS = {
         *MSD,
         *(3, 4, (1.0, 1.0, 1.0), False),
         {"modality": {"0": "FLAIR", "1": "T1w", "2": "t1gd", "3": "T2w"}, "labels": {str(v): n for n, v in TUMOUR.items()}},
-        TUMOUR,
+        {"whole tumour": [1, 2, 3], "tumour core": [2, 3], "enhancing tumour": [3]},
     ),
     "left_atrium": Layout(
         [f"la_{number:03}" for number in (3, 4, 5, 7, 9, 1)],
         *MSD,
         *(1, 1, (1.25, 1.25, 1.37), False),
         {"modality": {"0": "MRI"}, "labels": {"1": "left atrium"}},
-        {"left atrium": 1},
+        {"left atrium": [1]},
     ),
     "lung": Layout(
         [f"lung_{number:03}" for number in (1, 3, 4, 5, 6, 2)],
         *MSD,
         *(1, 1, (0.79, 0.79, 1.24), True),
         {"modality": {"0": "CT"}, "labels": {"1": "cancer"}},
-        {"cancer": 1},
+        {"cancer": [1]},
     ),
     "synapse": Layout(
         [f"{number:04}" for number in (1, 2, 3, 4, 5, 61)],
         *("Training/img/img{}.nii.gz", "Training/label/label{}.nii.gz", "Testing/img/img{}.nii.gz"),
         *(13, 1, (0.76, 0.76, 3.0), True),
         None,
-        ORGANS,
+        {name: [value] for name, value in ORGANS.items()},
     ),
 }
 
@@ -135,16 +136,16 @@ def test_a_preset_fits_the_files_of_its_dataset(bundle_run: Command, tmp_path: P
     bundle_run("evaluating", files, last=preset, dataset_dir=data, output_dir=evaluated, **options)
     with (evaluated / "metrics.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["class"] for row in rows] == [*layout.classes]  # of the one case that is held out
+    assert [row["class"] for row in rows] == [*layout.structures]  # of the one case that is held out
     for row in rows:
-        label = labels[f"{row['case'].removesuffix('_seg')}.nii.gz"]
-        assert int(row["voxels_reference"]) == (label == layout.classes[row["class"]]).sum() > 0
+        label = labels[f"{row['case']}.nii.gz"]
+        assert int(row["voxels_reference"]) == np.isin(label, layout.structures[row["class"]]).sum() > 0
 
     masks = tmp_path / "masks"
     bundle_run("inference", ["inference.json"], last=preset, input=data / "dataset.json", output_dir=masks, **options)
     (entry,) = json.loads((masks / "report.json").read_text())
     assert_lies_on_its_image(entry)
-    assert {*np.unique(nib.load(entry["mask"]).dataobj).tolist()} <= {0, *layout.classes.values()}
+    assert {*np.unique(nib.load(entry["mask"]).dataobj).tolist()} <= {0}.union(*layout.structures.values())
 
 
 def test_every_preset_of_a_public_dataset_is_run() -> None:

@@ -35,10 +35,10 @@ def test_regions_are_learnt_measured_and_written_as_labels(bundle_run: Command, 
     assert [row["class"] for row in rows] == [*REGIONS] * 2
     assert [row["dice"] for row in rows if float(row["dice"]) < 0.3] == []
     for row in rows:
-        name = f"{row['case'].removesuffix('_seg')}.nii.gz"
+        name = f"{row['case']}.nii.gz"
         mask, label = (
             np.asarray(nib.load(file).dataobj)
-            for file in (found / "masks" / f"{row['case']}.nii.gz", phantoms / "labels" / name)
+            for file in (found / "masks" / f"{row['case']}_seg.nii.gz", phantoms / "labels" / name)
         )
         mask, label = (np.isin(volume, REGIONS[row["class"]]) for volume in (mask, label))
         assert float(row["dice"]) == pytest.approx(2 * (mask & label).sum() / (mask.sum() + label.sum()), rel=1e-4)
