@@ -26,8 +26,8 @@ NARROW = {"spatial_size": "[32, 32]", "roi_depth": 8, "epoch_length": 2, "max_ep
 
 class Layout(NamedTuple):
     """names: of cases, the last one without a label. images, labels, unlabelled: patterns of paths. listed: what its
-    dataset.json says of channels and labels; where it has none, `sam3d dataset` writes it. structures: of the tables, name -> values
-    in masks.
+    dataset.json says of channels and labels; where it has none, `sam3d dataset` writes it. structures: of the tables, name ->
+    values in masks.
     """
 
     names: Sequence[str]
