@@ -25,7 +25,7 @@ def conv3d(
 
 
 def instance_norm(features: torch.Tensor) -> torch.Tensor:
-    """`F.instance_norm`; on a CPU as groups of one channel each, 3 times faster with its gradient.
+    """`F.instance_norm`; on a CPU as groups of one channel each, which is several times faster.
 
     Not on a GPU, where autocast runs group normalisation in fp32.
     """
@@ -37,7 +37,7 @@ def instance_norm(features: torch.Tensor) -> torch.Tensor:
 def enlarge(features: torch.Tensor, mode: str) -> torch.Tensor:
     """Twice the size in the plane, the same depth.
 
-    A linear interpolation in 2-D, to which slices are channels, takes half of the time of one in 3-D that keeps D.
+    A linear interpolation in 2-D, to which slices are channels, is faster than one in 3-D that keeps D.
 
     Args:
         features: (B, C, D, h, w).
