@@ -31,8 +31,12 @@ def wrong_regions(labels: Mapping[Any, str], regions: Regions, region_values: Se
     for name, members in regions.items():
         if unknown := [value for value in members if value not in names or value == 0]:
             structures = ", ".join(f"{value}" for value in names if value)
-            yield "regions", f"has {unknown[0]} in {name!r}, and labels names the structures {structures}; correct one of them"
+            found = f"has {unknown[0]} in {name!r}, and structures have the values {structures} in masks"
+            yield "regions", f"{found} (by labels, and merge_labels if given); correct one of them"
             return
+    if regions and not region_values:
+        yield "regions", "needs region_values too: for each region, in this order, the label value that it becomes in a mask"
+        return
     if len(region_values) != len(regions):
         yield (
             "region_values",

@@ -108,7 +108,8 @@ def _foreign_code(settings: Mapping[str, Any]) -> str | None:
 def _strings(node: Any, key: str = "") -> Iterator[str]:
     """All of them, in MONAI's spelling of ids; of components behind a mark."""
     if isinstance(node, str):
-        yield (COMPONENT if key == "_target_" else "") + node.replace("#", "::")
+        is_component = re.split("#|::", key)[-1] == "_target_"  # overlays write network_def#encoder#_target_
+        yield (COMPONENT if is_component else "") + node.replace("#", "::")
     elif isinstance(node, Mapping):
         for name, child in node.items():
             yield from _strings(child, str(name))

@@ -19,8 +19,9 @@ def test_regions_are_lists_of_classes_and_write_classes() -> None:
 @pytest.mark.parametrize(
     ("regions", "values", "said"),
     [
-        ({"a": [1, 3]}, [1], "regions has 3 in 'a', and labels names the structures 1, 2, 4; correct one of them"),
+        ({"a": [1, 3]}, [1], "regions has 3 in 'a', and structures have the values 1, 2, 4 in masks"),
         ({"a": [0, 1]}, [1], "regions has 0 in 'a'"),
+        (BRATS, [], "regions needs region_values too"),
         (BRATS, [2, 1], "region_values has 2 numbers and there are 3 regions"),
         ({}, [2, 1], "region_values has 2 numbers and there are 0 regions"),
         (BRATS, [1, 2, 4], "region_values would write 2 where 1 (necrosis) is labelled; list the regions from the largest"),

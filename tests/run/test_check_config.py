@@ -386,7 +386,7 @@ def test_the_weights_fit_the_classes_that_are_trained(tmp_path: Path, run: str) 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"regions": {"whole": [1, 3]}}, "--regions has 3 in 'whole', and labels names the structures 1, 2"),
+        ({"regions": {"whole": [1, 3]}}, "--regions has 3 in 'whole', and structures have the values 1, 2 in masks"),
         ({"region_values": [1]}, "--region_values has 1 numbers and there are 2 regions"),
         ({"region_values": [2, 1]}, "--region_values would write 2 where 1 (edema) is labelled"),
         ({"class_weights": [1, 2, 3]}, "--class_weights has 3 numbers and there are 2 regions; give one for each"),

@@ -14,10 +14,13 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT
+from monai.bundle import ConfigParser
 from runs.conftest import NARROW_CONFIG, Command, assert_lies_on_its_image
 
 from scripts.files.checkpoint_file import read_about, write_checkpoint
-from scripts.run.settings import CLASSES, Changes
+from scripts.run.config_files import read_config
+from scripts.run.settings import CLASSES, Changes, network_settings
+from scripts.tools.checkpoint_config import checkpoint_configs
 from scripts.tools.evaluate import MEASURED_WITH
 
 from .conftest import Shell, Typed
@@ -379,6 +382,21 @@ def test_a_checkpoint_is_data_and_runs_no_code(
         "phantoms.yaml",
     ]
     assert not (tmp_path / "masks").exists()
+
+
+def test_a_checkpoint_of_every_overlay_that_changes_the_network_is_known(tmp_path: Path) -> None:
+    changing = [
+        file
+        for file in (ROOT / "configs" / "overlays").glob("*.yaml")
+        if any(key.startswith("network_def") for key in read_config(file))
+    ]
+    assert {"mobile_sam", "sam2", "dinov2", "lora"} <= {file.stem for file in changing}
+    for file in changing:
+        parser = ConfigParser()
+        parser.read_config([str(ROOT / "configs" / "train.json"), str(file)])
+        write_checkpoint(tmp_path / "model.pt", {}, network_settings(parser.get()))
+        with checkpoint_configs(tmp_path / "model.pt", tmp_path / file.stem, None, None) as written:
+            assert written == [tmp_path / file.stem / "preset.json"]
 
 
 def test_what_monai_could_not_read_is_said_in_a_sentence(warm: Shell, phantoms: Path, own_folder: Path) -> None:

@@ -29,7 +29,8 @@ def annotated_names(said: Any, labels: Mapping[str, str], where: str) -> list[st
 
     Raises CaseError for what is no list of names, an empty one, and a name that is not one of the preset's structures.
     """
-    rule, remedy = "annotated must list names of the preset's labels", "correct it; without it the label tells of all classes"
+    rule = "annotated must list names of the preset's labels"
+    remedy = 'write it as ["liver", ...]; without it the label tells of all classes'
     if not (isinstance(said, list) and said and all(isinstance(name, str) for name in said)):
         raise CaseError(where, rule, f"found {said!r:.80}", remedy)
     if not labels:

@@ -5,6 +5,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -192,6 +193,10 @@ def _resolved(path: Path, data: Path, entry: Any, where: str, labelled: bool, la
     if not isinstance(entry, dict) or not entry.get("image"):
         raise CaseError(f"{path}, {where}", "a case must name its image", f"found {_short(entry)}", "correct it")
     _require_single_keys(entry, f"{path}, {where}")
+    for key in entry.keys() - {"annotated"}:
+        if get_close_matches(str(key).casefold(), ["annotated"], cutoff=0.8):  # else the label would tell of all classes
+            found, remedy = f"found {_short(key)}", "write annotated; without it the label tells of all classes"
+            raise CaseError(f"{path}, {where}", "annotated must be spelt so", found, remedy)
     image = entry["image"]
     files = [_resolved_file(path, data, file, where) for file in as_list(image)]
     case: Case = {"image": files if isinstance(image, list) else files[0]}

@@ -1,13 +1,16 @@
 """A list of cases that is there already -> the same cases: the Decathlon's, nnU-Net's `dataset`, MONAI's with folds."""
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ...basics.case import as_list
+from ..cases.annotated import annotated_names
 from ..cases.case_error import CaseError
-from ..cases.datalist import PARTS, list_cases
+from ..cases.datalist import PARTS, is_path, list_cases
 from .find_cases import FoundCase, FoundCases
 
 MADE_BY = "written by sam3d dataset"
@@ -54,6 +57,26 @@ def read_list(path: Path, lists: dict[str, list[Any]]) -> FoundCases | None:
         found.refuse(path, rule, found_counts, "correct the list")
     found.channels = [str(i) for i in range(max(counts))] if max(counts, default=1) > 1 else [""]
     return found
+
+
+def keep_annotated(cases: Sequence[FoundCase], root: Path, known: Mapping[str, Any]) -> list[FoundCase]:
+    """With `annotated` as the dataset.json that is `known` says it of the same images: no file tells it, somebody wrote it.
+
+    root: the folder that its paths start from. Raises CaseError where it says no list of names.
+    """
+    said: dict[Path, tuple[str, ...]] = {}
+    for part in PARTS[:2]:
+        entries = known.get(part)
+        for entry in entries if isinstance(entries, list) else ():
+            if not (isinstance(entry, dict) and "annotated" in entry and entry.get("image")):
+                continue
+            if is_path(image := as_list(entry["image"])[0]):
+                names = annotated_names(entry["annotated"], {}, f"{root / 'dataset.json'}, the entry of {image}")
+                said[Path(os.path.abspath(root / image))] = tuple(names or ())
+    return [
+        case if case.annotated else replace(case, annotated=said.get(Path(os.path.abspath(case.images[0])), ()))
+        for case in cases
+    ]
 
 
 def _lists(content: Any) -> dict[str, list[Any]] | None:

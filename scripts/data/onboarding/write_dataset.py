@@ -16,7 +16,7 @@ from .describe_dataset import describe_dataset
 from .find_cases import MERGED, FoundCases, find_cases
 from .label_names import modalities_of, name_values, names_of, values_in
 from .merge_structures import merge_structures, segments_need_merging
-from .read_list import MADE_BY, find_list, read_list
+from .read_list import MADE_BY, find_list, keep_annotated, read_list
 
 KEPT = "dataset_original.json"
 RARE = 0.1  # of the label files: a value in fewer may be a mistake
@@ -54,6 +54,7 @@ def write_dataset(
         doubts = [] if found else [f"{listed[0]} lists images that do not exist; what lies in the folder is taken"]
     found = found or find_cases(folder, labels, root, channels, patterns)
     found.doubts += doubts
+    found.cases = keep_annotated(found.cases, root, known)
     by_name = segments_need_merging([case.label for case in found.cases if case.label])
     had_merged = (place / MERGED).exists()
     if had_merged and before.get("description") != MADE_BY:
@@ -132,6 +133,8 @@ def _report(content: dict[str, Any], found: FoundCases, values: dict[Path, set[i
         f"subjects    {', '.join(list(subjects)[:5])}{', ...' if len(subjects) > 5 else ''}: {example}; if that is wrong,"
     )
     lines.append("            say by --subject what names a subject")
+    if partly := sum("annotated" in case for case in labelled):
+        lines.append(f"annotated   {partly} of {len(labelled)} cases are labelled for some structures alone")
     for case in labelled[:3]:
         lines.append(f"example     {', '.join(as_list(case['image']))} with {case['label']}, subject {case['subject']}")
     for value in content["labels"]:

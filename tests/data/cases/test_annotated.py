@@ -139,6 +139,34 @@ def test_sam3d_dataset_keeps_what_a_list_says(tmp_path: Path) -> None:
     assert [entry.get("annotated") for entry in content["validation"] + content["training"]] == said
 
 
+def test_sam3d_dataset_keeps_what_was_written_into_its_own_list(tmp_path: Path) -> None:
+    path, _ = write_dataset(dataset(tmp_path, None, None, None), overwrite=True)
+    content = json.loads(path.read_text())
+    content["training"][0]["annotated"] = ["kidney"]
+    content["validation"][0]["annotated"] = ["liver", "Spleen"]
+    path.write_text(json.dumps(content))
+    _, report = write_dataset(tmp_path, overwrite=True)
+    assert json.loads(path.read_text()) == content
+    assert "annotated   2 of 3 cases are labelled for some structures alone" in report
+    content["training"][0]["annotated"] = "kidney"
+    path.write_text(json.dumps(content))
+    with pytest.raises(CaseError, match="annotated must list names"):
+        write_dataset(tmp_path, overwrite=True)
+    assert json.loads(path.read_text()) == content
+
+
+@pytest.mark.parametrize(("key", "refused"), [("annoted", True), ("Annotated", True), ("annotation", False), ("fold", False)])
+def test_a_misspelt_key_is_no_fully_labelled_case(tmp_path: Path, key: str, refused: bool) -> None:
+    content = json.loads((dataset(tmp_path, None, None) / "dataset.json").read_text())
+    content["training"][0][key] = ["liver"]
+    (tmp_path / "dataset.json").write_text(json.dumps(content))
+    found = read_datalist(tmp_path, labels=LABELS)["training"]
+    assert bool(found.refused) is refused
+    for _, error in found.refused:
+        with pytest.raises(CaseError, match=f"entry 1 of 'training': annotated must be spelt so; found '{key}'; write annot"):
+            raise error
+
+
 def test_cases_that_tell_of_no_region_are_refused() -> None:
     regions = {"all": [1, 2, 7], "spleen": [7]}
     for annotated, refused in ((["liver", "Spleen"], False), (["liver", "kidney"], True)):
