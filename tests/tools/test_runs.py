@@ -16,7 +16,7 @@ import torch
 from conftest import ROOT
 from runs.conftest import NARROW_CONFIG, Command, assert_lies_on_its_image
 
-from scripts.files.checkpoint_file import read_about, write_checkpoint
+from scripts.files.checkpoint_file import read_about, read_checkpoint, write_checkpoint
 from scripts.run.settings import CLASSES, Changes
 from scripts.tools.evaluate import MEASURED_WITH
 
@@ -193,6 +193,41 @@ def test_a_run_starts_from_a_trained_network_of_other_classes_and_modalities(
     said = "7 of 8 tensors, 3 rows of the heads by class name (background, liver, vessel); fresh: class tumour, decoder"
     assert said in result.stdout + result.stderr
     assert (tmp_path / "more" / "model.pt").exists()
+
+
+def test_several_checkpoints_segment_and_evaluate_as_one_network(
+    checkpoint: Path, phantoms: Path, warm: Shell, own_folder: Path, tmp_path: Path
+) -> None:
+    state, about = read_checkpoint(checkpoint), read_about(checkpoint)
+    assert about is not None
+    heads = [name for name in state if name.startswith("decoder.heads.3")]
+    write_checkpoint(tmp_path / "twin.pt", state, {**about, "max_epochs": 2})
+    write_checkpoint(tmp_path / "mirrored.pt", {**state, **{name: -3 * state[name] for name in heads}}, about)
+    masks = {}
+    for name, files in {
+        "alone": [checkpoint],
+        "twins": [checkpoint, tmp_path / "twin.pt"],
+        "mixed": [checkpoint, tmp_path / "twin.pt", tmp_path / "mirrored.pt"],
+    }.items():
+        words = [str(phantoms / "images" / "phantom_006.nii.gz"), *(f"--checkpoint={file}" for file in files)]
+        warm(shlex.join(["sam3d", "segment", *words, "--output", str(tmp_path / name)]), cwd=own_folder)
+        masks[name] = np.asarray(nib.load(tmp_path / name / "phantom_006_seg.nii.gz").dataobj)
+        named = json.loads((tmp_path / name / "phantom_006_seg.json").read_text())["checkpoint"]
+        assert [file["file"] for file in (named if len(files) > 1 else [named])] == [*map(str, files)]
+    np.testing.assert_array_equal(masks["twins"], masks["alone"])
+    assert (masks["mixed"] != masks["alone"]).any()
+    words = ["--checkpoint", str(checkpoint), "--checkpoint", str(tmp_path / "mirrored.pt"), "--part", "test"]
+    warm(shlex.join(["sam3d", "evaluate", str(phantoms), *words, "--output", str(tmp_path / "measured")]), cwd=own_folder)
+    assert json.loads((tmp_path / "measured" / "metrics.json").read_text())["cases"] == 2
+
+
+def test_an_evaluation_of_several_checkpoints_has_a_folder_of_its_own(phantoms: Path, typed: Typed, tmp_path: Path) -> None:
+    words = [word for name in "ab" for word in ("--checkpoint", tmp_path / f"{name}.pt")]
+    for file in words[1::2]:
+        Path(file).touch()
+    said = typed("evaluate", phantoms, *words, fails=True)
+    assert "several checkpoints have no folder of their own" in said
+    assert {path.name for path in tmp_path.iterdir()} == {"a.pt", "b.pt"}
 
 
 def test_options_of_segmenting_reach_the_run_by_their_ids(
