@@ -134,11 +134,14 @@ class MemoryOfDecoders(NamedTuple):
 
 
 def ensemble_of(network: nn.Module, regions: bool = False) -> Ensemble:
-    """Of one network as yet, to which others can be appended.
+    """An ensemble for the kind of network that this is.
 
     Args:
-        network: with an encoder and a decoder that may be run apart for an `EmbeddingEnsemble`, else for an `Ensemble`.
+        network: the first.
         regions: whether each channel is a region by itself.
+
+    Returns:
+        An `EmbeddingEnsemble` where encoder and decoder may be run apart, else an `Ensemble`; others can be appended.
 
     Example:
         >>> import torch

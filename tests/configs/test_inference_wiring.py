@@ -102,6 +102,17 @@ def test_several_checkpoints_are_one_network_which_the_records_name(
     assert masks(images) == anew
 
 
+def test_equal_networks_make_the_masks_of_one(start: Start, images: Path, checkpoint: Path, tmp_path: Path) -> None:
+    def voxels(checkpoints: Path | list[Any]) -> np.ndarray:
+        segment(start, images, checkpoints)
+        return np.concatenate([np.ravel(nib.load(images.parent / "masks" / name).dataobj) for name in sorted(masks(images))])
+
+    (tmp_path / "twin.pt").write_bytes(checkpoint.read_bytes())
+    alone = voxels(checkpoint)
+    assert len(np.unique(alone)) > 1
+    np.testing.assert_array_equal(voxels([str(checkpoint), str(tmp_path / "twin.pt")]), alone)
+
+
 def test_an_ensemble_of_regions_knows_so(checkpoint: Path, second: Path) -> None:
     get = parts("inference.json", regions={"organs": [1, 2], "liver": [1]}, checkpoint=checkpoint, device="cpu")
     assert get("network#ensemble_of")(torch.nn.Identity()).regions is True
