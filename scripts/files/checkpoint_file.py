@@ -9,7 +9,7 @@ import io
 import json
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,11 @@ BLANK = "0" * 64  # stands for the digest in what is digested: every other byte 
 GET_IT_AGAIN = "copy it, download it or train it again"
 LONGEST_COMMENT = 0xFFFF
 ARCHIVE, ARCHIVE_END, ARCHIVE_END_SIZE = b"PK\3\4", b"PK\5\6", 22  # of the zip format
+
+
+def checkpoints_of(checkpoint: str | Path | Sequence[str | Path]) -> list[str | Path]:
+    """One, or all of an ensemble."""
+    return [checkpoint] if isinstance(checkpoint, str | Path) else [*checkpoint]
 
 
 def write_checkpoint(path: Path, state: Mapping[str, Any], about: Mapping[str, Any] = {}) -> None:

@@ -4,6 +4,7 @@ from .any_size import AnySize
 from .detail_pyramid import DetailPyramid
 from .dino_encoder import DINOSliceEncoder
 from .encoder_levels import EncoderLevels
+from .ensemble import EmbeddingEnsemble, Ensemble, ensemble_of
 from .mobile_sam_encoder import MobileSAMSliceEncoder
 from .no_encoder import NoEncoder
 from .parameter_groups import parameter_groups
@@ -18,13 +19,16 @@ __all__ = [
     "AnySize",
     "DINOSliceEncoder",
     "DetailPyramid",
+    "EmbeddingEnsemble",
     "EmbeddingsToLogits",
     "EncoderLevels",
+    "Ensemble",
     "MobileSAMSliceEncoder",
     "NoEncoder",
     "ResidualDecoder",
     "SAM2SliceEncoder",
     "SAMSliceEncoder",
     "TwoScaleEncoder",
+    "ensemble_of",
     "parameter_groups",
 ]

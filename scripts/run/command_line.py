@@ -11,7 +11,7 @@ from monai.bundle.scripts import update_kwargs
 
 from .config_walk import walk
 from .merge_configs import merge_configs, replace_macros
-from .paths import EVALUATED, PATHS, meant_path, path_of_value, path_of_word
+from .paths import EVALUATED, PATHS, SEVERAL, meant_path, path_of_value, path_of_word
 
 RUN = "run"  # the one of MONAI's bundle commands that runs a configuration
 NOT_SETTINGS = {"init_id", "final_id", "meta_file", "logging_file", "tracking"}
@@ -68,7 +68,7 @@ def read_command_line(arguments: Sequence[str]) -> CommandLine | None:
     for key in [key for key in PATHS if key in words]:
         if _has_no_value(key, words[key], typed):
             raise ValueError(f"--{key} must be followed by a path; one that begins with - is given as --{key}=PATH")
-        options[key] = path_of_word(words[key], options.get(key))
+        options[key] = path_of_word(words[key], options.get(key), key in SEVERAL)
     files = [files] if isinstance(files, str) else [str(file) for file in files]
     parser, said_by = merge_configs(files, options)
     as_written = dict(_as_written(parser.get()))  # before MONAI rewrites every #
@@ -90,9 +90,10 @@ def _as_written(config: Mapping[str, Any]) -> dict[str, Any]:
     found = {}
     for key in [key for key in PATHS if key in config]:
         value = path_of_value(config[key])
-        if isinstance(value, str) and not value.startswith(EVALUATED):
+        paths = value if isinstance(value, list) else [value]
+        if all(isinstance(path, str) and not path.startswith(EVALUATED) for path in paths):
             try:
-                found[key] = meant_path(value)
+                found[key] = [*map(meant_path, paths)] if isinstance(value, list) else meant_path(value)
             except ValueError as error:
                 raise ValueError(f"{key}: {error}") from error
     for key in ("labels", "merge_labels"):

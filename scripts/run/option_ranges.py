@@ -97,6 +97,10 @@ PATH = Range("a path, in quotes where it looks like a number", lambda value: isi
 RANGES: dict[str, Range] = {
     **dict.fromkeys(PATHS, PATH),
     "init_from": optional(PATH),
+    "checkpoint": Range(
+        "a path, in quotes where it looks like a number, or a list of paths",
+        lambda value: PATH.holds(value) or (isinstance(value, list) and value != [] and all(map(PATH.holds, value))),
+    ),
     **dict.fromkeys(("resume", "skip_bad", "empty_labels", "encoder_trainable", "spacing_known", "amp"), SWITCH),
     **dict.fromkeys(("seed", "encoder_seed"), SEED),
     **dict.fromkeys(("modalities", "roi_depth", "batch_size", "max_epochs", "epoch_length", "val_interval"), whole(1)),

@@ -8,6 +8,7 @@ PATHS = (
     *("input", "dataset_dir", "output_dir", "checkpoint", "init_from", "encoder_weights", "transformer_weights"),
     *("cache_dir", "bundle_root"),
 )
+SEVERAL = ("checkpoint",)  # of these, which may be a list: of an ensemble
 EVALUATED = ("$", "@", "%")  # MONAI runs, refers to, or copies what begins so
 
 
@@ -21,8 +22,12 @@ def meant_path(text: str) -> str:
     return path
 
 
-def path_of_word(word: str, value: Any) -> Any:
-    """word: of a command line. value: what fire made of it, which is meant only where the user wrote quotes for fire."""
+def path_of_word(word: str, value: Any, several: bool = False) -> Any:
+    """word: of a command line. value: what fire made of it, which is meant only where the user wrote quotes for fire, or where
+    there may be `several` the brackets of a list.
+    """
+    if several and isinstance(value, list) and not os.path.lexists(word):
+        return value
     quoted = isinstance(value, str) and word[:1] in ("'", '"') and word[:1] == word[-1:]
     return value if quoted and not os.path.lexists(word) else word
 

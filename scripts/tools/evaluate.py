@@ -23,11 +23,11 @@ MEASURED_WITH = (
 
 def evaluate(
     data: options.Dataset,
-    checkpoint: options.Checkpoint,
+    checkpoint: options.Checkpoints,
     part: Annotated[Literal["validation", "test", "training"], typer.Option(help="Which cases.")] = "validation",
     output: Annotated[
         Path | None,
-        typer.Option(parser=options.path, metavar="FOLDER", help="[default: evaluation, beside the checkpoint]"),
+        typer.Option(parser=options.path, metavar="FOLDER", help="[default: evaluation, beside a single checkpoint]"),
     ] = None,
     encoder_weights: options.EncoderWeights = None,
     preset: options.OtherPreset = None,
@@ -41,12 +41,15 @@ def evaluate(
     \b
         sam3d evaluate DATA --checkpoint runs/mine/model.pt
         sam3d evaluate DATA --checkpoint runs/mine/model.pt --part test --output runs/mine/test
+        sam3d evaluate DATA --checkpoint runs/a/model.pt --checkpoint runs/b/model.pt --output runs/both
 
     OUTPUT/metrics.csv holds Dice, HD95 and NSD of each case and class, OUTPUT/metrics.json their means, OUTPUT/overlays.png a
     picture of some cases. What the checkpoint says of its preset and network is written to OUTPUT/preset.json.
     """
-    output = output or checkpoint.parent / "evaluation"
-    with checkpoint_configs(checkpoint, output, preset, network, MEASURED_WITH) as known:
+    if output is None and len(checkpoint) > 1:
+        raise typer.BadParameter("several checkpoints have no folder of their own; name one", param_hint="--output")
+    output = output or checkpoint[0].parent / "evaluation"
+    with checkpoint_configs(checkpoint[0], output, preset, network, MEASURED_WITH) as known:
         configs = [
             CONFIGS / "train.json",
             CONFIGS / "evaluate.json",
@@ -57,7 +60,7 @@ def evaluate(
         ]
         chosen = {
             "dataset_dir": data,
-            "checkpoint": checkpoint,
+            "checkpoint": options.one_or_all(checkpoint),
             "output_dir": output,
             "part": part,
             "encoder_weights": encoder_weights,

@@ -68,6 +68,11 @@ def refusing(read: Callable[[str], Any]) -> Callable[[Any], Any]:
     return parse
 
 
+def one_or_all(files: list[Path]) -> Path | list[str]:
+    """As the configs have it: one, or the list of an ensemble's."""
+    return files[0] if len(files) == 1 else [*map(str, files)]
+
+
 def network(name: str) -> str:
     """The name, once it means something."""
     network_configs(name)
@@ -77,6 +82,15 @@ def network(name: str) -> str:
 Dataset = Annotated[Path, typer.Argument(parser=dataset_folder, metavar="DATA", help="The folder with dataset.json.")]
 Checkpoint = Annotated[
     Path, typer.Option(parser=file, metavar="FILE", help="model.pt of a training run; it knows its preset and its network.")
+]
+Checkpoints = Annotated[
+    list[Path],
+    typer.Option(
+        "--checkpoint",
+        parser=file,
+        metavar="FILE",
+        help="model.pt of a training run; it knows its preset and its network. Several, named one by one, are averaged.",
+    ),
 ]
 Preset = Annotated[
     Path,

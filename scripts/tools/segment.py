@@ -18,7 +18,7 @@ def segment(
             parser=options.existing, metavar="SCANS", help="An image, a DICOM folder, a folder of images, or a dataset.json."
         ),
     ],
-    checkpoint: options.Checkpoint,
+    checkpoint: options.Checkpoints,
     output: Annotated[Path, typer.Option(parser=options.path, metavar="FOLDER", help="Of the masks.")] = Path("masks"),
     encoder_weights: options.EncoderWeights = None,
     preset: options.OtherPreset = None,
@@ -39,11 +39,12 @@ def segment(
     \b
         sam3d segment SCANS --checkpoint runs/mine/model.pt --output masks
         sam3d segment SCANS/a.nii.gz --checkpoint runs/mine/model.pt --output masks --memory 4
+        sam3d segment SCANS --checkpoint runs/a/model.pt --checkpoint runs/b/model.pt --output masks
 
     The mask of SCANS/a.nii.gz is OUTPUT/a_seg.nii.gz; OUTPUT/report.json says what became of each image. The same command again
     makes only the masks that are missing. What the checkpoint says of its preset and network is written to OUTPUT/preset.json.
     """
-    with checkpoint_configs(checkpoint, output, preset, network) as known:
+    with checkpoint_configs(checkpoint[0], output, preset, network) as known:
         configs = [
             CONFIGS / "inference.json",
             *known,
@@ -54,7 +55,7 @@ def segment(
         ]
         chosen = {
             "input": scans,
-            "checkpoint": checkpoint,
+            "checkpoint": options.one_or_all(checkpoint),
             "output_dir": output,
             "encoder_weights": encoder_weights,
             "inferer#mode": "whole" if whole else None,

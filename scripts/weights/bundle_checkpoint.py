@@ -78,7 +78,10 @@ def _require_the_same_settings(path: Path, settings: Mapping[str, Any]) -> None:
     now = {name: value for name, value in network_settings(settings).items() if name in trained}
     before = {name: trained[name] for name in now}
     if different := "; ".join(differences(before, now)):
-        raise ValueError(f"{path} was trained with another preset: {different}; give the configs of that training run")
+        raise ValueError(
+            f"{path} was trained with another preset: {different}; give the configs of that training run, which "
+            "all networks of an ensemble share"
+        )
 
 
 def _require_the_same_classes(tensors: Mapping[str, Any], own: Mapping[str, torch.Tensor], path: Path) -> None:

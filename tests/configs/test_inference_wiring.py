@@ -12,8 +12,10 @@ import torch
 from monai.bundle import ConfigWorkflow
 from monai.engines import SupervisedEvaluator
 
-from scripts.files.checkpoint_file import read_checkpoint
+from scripts.files.checkpoint_file import read_about, read_checkpoint, write_checkpoint
+from scripts.files.file_digest import file_digest
 from scripts.inferers import VolumeInferer
+from scripts.networks import EmbeddingEnsemble
 from scripts.run.plain_errors import plain_sentence
 
 from .conftest import SETTINGS, Start, names, parts
@@ -30,7 +32,7 @@ def images(phantoms: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def segment(start: Start, images: Path, checkpoint: Path, **settings: Any) -> ConfigWorkflow:
+def segment(start: Start, images: Path, checkpoint: Path | list[Any], **settings: Any) -> ConfigWorkflow:
     """Into a folder beside the images; the run, and what ended it."""
     output = images.parent / "masks"
     run = start(
@@ -63,6 +65,66 @@ def test_parts_belong_together(start: Start, images: Path, checkpoint: Path) -> 
     assert (dataset.transform, dataset.records) == (get("preprocessing"), get("records"))
     assert (evaluator.amp, evaluator.state.metrics) == (False, {})
     assert parts("inference.json", amp="True", checkpoint=checkpoint, device="cpu")("amp") == "True"
+
+
+@pytest.fixture
+def second(checkpoint: Path, tmp_path: Path) -> Path:
+    """Of a network that was trained alike, with another decoder."""
+    about = read_about(checkpoint)
+    state = read_checkpoint(checkpoint)
+    for name, value in state.items():
+        if name.startswith("decoder") and value.is_floating_point():
+            state[name] = torch.randn_like(value)
+    assert about is not None
+    write_checkpoint(tmp_path / "second.pt", state, about)
+    return tmp_path / "second.pt"
+
+
+def test_several_checkpoints_are_one_network_which_the_records_name(
+    start: Start, images: Path, checkpoint: Path, second: Path
+) -> None:
+    get = segment(start, images, [str(checkpoint), str(second)]).parser.get_parsed_content
+    network = get("evaluator").network
+    assert (type(network), network.regions, len(network.networks)) == (EmbeddingEnsemble, False, 2)
+    for member, file in zip(network.networks, (checkpoint, second), strict=True):
+        saved = read_checkpoint(file)
+        assert all(torch.equal(value, saved[name]) for name, value in member.state_dict().items())
+    records = [json.loads(path.read_text()) for path in (images.parent / "masks").glob("*_seg.json")]
+    files = [{"file": str(file), "sha256": file_digest(str(file))} for file in (checkpoint, second)]
+    assert [record["checkpoint"] for record in records] == [files] * IMAGES
+    first = masks(images)
+    segment(start, images, [str(checkpoint), str(second)])
+    assert masks(images) == first
+    segment(start, images, [str(checkpoint)])
+    anew = masks(images)
+    assert all(written != first[name] for name, written in anew.items())
+    segment(start, images, checkpoint)
+    assert masks(images) == anew
+
+
+def test_equal_networks_make_the_masks_of_one(start: Start, images: Path, checkpoint: Path, tmp_path: Path) -> None:
+    def voxels(checkpoints: Path | list[Any]) -> np.ndarray:
+        segment(start, images, checkpoints)
+        return np.concatenate([np.ravel(nib.load(images.parent / "masks" / name).dataobj) for name in sorted(masks(images))])
+
+    (tmp_path / "twin.pt").write_bytes(checkpoint.read_bytes())
+    alone = voxels(checkpoint)
+    assert len(np.unique(alone)) > 1
+    np.testing.assert_array_equal(voxels([str(checkpoint), str(tmp_path / "twin.pt")]), alone)
+
+
+def test_an_ensemble_of_regions_knows_so(checkpoint: Path, second: Path) -> None:
+    get = parts("inference.json", regions={"organs": [1, 2], "liver": [1]}, checkpoint=checkpoint, device="cpu")
+    assert get("network#ensemble_of")(torch.nn.Identity()).regions is True
+
+
+def test_a_list_without_a_path_is_no_checkpoint(start: Start, images: Path) -> None:
+    for nothing in ([], [7]):
+        with pytest.raises(RuntimeError) as error:
+            segment(start, images, nothing)
+        assert "checkpoint must be a path, in quotes where it looks like a number, or a list of paths" in str(
+            plain_sentence(error.value)
+        )
 
 
 def test_a_mask_goes_back_to_the_file_it_was_made_from(start: Start, images: Path, checkpoint: Path) -> None:

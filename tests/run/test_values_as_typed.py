@@ -16,7 +16,7 @@ from scripts.run.plain_errors import plain_sentence
 from scripts.run.settings import read_settings
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")  # MONAI's, of every config
-SHOWN = "dict(input=@input, output_dir=@output_dir, below=@output_dir + '/masks', labels=@labels)"
+SHOWN = "dict(input=@input, output_dir=@output_dir, below=@output_dir + '/masks', labels=@labels, checkpoint=@checkpoint)"
 NOT_FOR_FIRE = "{[]: 1}"  # which it raises for, before anything of the bundle is there
 AS_THEY_ARE = [text for text in UGLY if text.strip() and not text.startswith(("$", "@", "%", "~")) and text != NOT_FOR_FIRE]
 Run = Callable[..., dict[str, Any]]
@@ -68,6 +68,18 @@ def test_a_path_is_the_one_that_was_typed(seen: Run, text: str) -> None:
 @pytest.mark.parametrize("text", ["2024-03-01", "scans#2", "1e5", "True", "None", "a,b", "-3"])
 def test_a_path_may_follow_its_option_as_a_word_of_its_own(seen: Run, text: str) -> None:
     assert seen("--input", text)["input"] == text
+
+
+@pytest.mark.parametrize("text", AS_THEY_ARE, ids=short)
+def test_each_checkpoint_of_a_list_is_the_one_that_was_typed(seen: Run, text: str) -> None:
+    assert seen(f"--checkpoint={[text, 'b.pt']!r}")["checkpoint"] == [text, "b.pt"]
+
+
+def test_a_checkpoint_whose_name_has_brackets_is_no_list(seen: Run, tmp_path: Path) -> None:
+    assert seen("--checkpoint", "[a, b]")["checkpoint"] == ["a", "b"]
+    (tmp_path / "[a, b]").touch()
+    assert seen("--checkpoint", "[a, b]")["checkpoint"] == "[a, b]"
+    assert seen("--output_dir", "[a]")["output_dir"] == "[a]"
 
 
 @pytest.mark.parametrize(("typed", "meant"), [("'1e5'", "1e5"), ('"scans#2"', "scans#2"), ("'a b'", "a b")])

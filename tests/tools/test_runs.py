@@ -17,7 +17,7 @@ from conftest import ROOT
 from monai.bundle import ConfigParser
 from runs.conftest import NARROW_CONFIG, Command, assert_lies_on_its_image
 
-from scripts.files.checkpoint_file import read_about, write_checkpoint
+from scripts.files.checkpoint_file import read_about, read_checkpoint, write_checkpoint
 from scripts.run.config_files import read_config
 from scripts.run.settings import CLASSES, Changes, network_settings
 from scripts.tools.checkpoint_config import checkpoint_configs
@@ -196,6 +196,32 @@ def test_a_run_starts_from_a_trained_network_of_other_classes_and_modalities(
     said = "7 of 8 tensors, 3 rows of the heads by class name (background, liver, vessel); fresh: class tumour, decoder"
     assert said in result.stdout + result.stderr
     assert (tmp_path / "more" / "model.pt").exists()
+
+
+def test_several_checkpoints_segment_and_evaluate_as_one_network(
+    checkpoint: Path, phantoms: Path, warm: Shell, own_folder: Path, tmp_path: Path
+) -> None:
+    state, about = read_checkpoint(checkpoint), read_about(checkpoint)
+    assert about is not None
+    other = tmp_path / "other.pt"
+    write_checkpoint(other, {name: value.flip(0) if "heads" in name else value for name, value in state.items()}, about)
+    words = shlex.join(["--checkpoint", str(checkpoint), "--checkpoint", str(other)])
+    warm(f"sam3d segment {phantoms / 'images' / 'phantom_006.nii.gz'} {words} --output {tmp_path}/masks", cwd=own_folder)
+    record = json.loads((tmp_path / "masks" / "phantom_006_seg.json").read_text())
+    assert [file["file"] for file in record["checkpoint"]] == [str(checkpoint), str(other)]
+    warm(f"sam3d evaluate {phantoms} {words} --part test --output {tmp_path}/measured", cwd=own_folder)
+    assert json.loads((tmp_path / "measured" / "metrics.json").read_text())["cases"] == 2
+    files = [tmp_path / folder / "phantom_006_seg.nii.gz" for folder in ("masks", "measured/masks")]
+    np.testing.assert_array_equal(*(nib.load(file).dataobj for file in files))
+
+
+def test_an_evaluation_of_several_checkpoints_has_a_folder_of_its_own(phantoms: Path, typed: Typed, tmp_path: Path) -> None:
+    words = [word for name in "ab" for word in ("--checkpoint", tmp_path / f"{name}.pt")]
+    for file in words[1::2]:
+        Path(file).touch()
+    said = typed("evaluate", phantoms, *words, fails=True)
+    assert "several checkpoints have no folder of their own" in said
+    assert {path.name for path in tmp_path.iterdir()} == {"a.pt", "b.pt"}
 
 
 def test_options_of_segmenting_reach_the_run_by_their_ids(

@@ -1,23 +1,25 @@
 """A checkpoint and the settings of an evaluation -> nothing, or an error if cases that were trained on would be measured."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...files.checkpoint_file import read_about
+from ...files.checkpoint_file import checkpoints_of, read_about
 from ...run.settings import differences
 from .datalist import read_json
 
 SPLIT = ("seed", "val_fraction")
 
 
-def check_split(dataset_dir: str | Path, part: str, checkpoint: str | Path, settings: Mapping[str, Any]) -> None:
+def check_split(
+    dataset_dir: str | Path, part: str, checkpoint: str | Path | Sequence[str], settings: Mapping[str, Any]
+) -> None:
     """Checks that a dataset without a validation list of its own is split as it was for training.
 
     Args:
         dataset_dir: the folder of the dataset.json.
         part: that is evaluated; `test` is always a list of its own.
-        checkpoint: which knows the settings of its training run, if it is the bundle's.
+        checkpoint: which knows the settings of its training run, if it is the bundle's; or a list of them.
         settings: of this run.
 
     Raises:
@@ -37,7 +39,12 @@ def check_split(dataset_dir: str | Path, part: str, checkpoint: str | Path, sett
         Traceback (most recent call last):
         ValueError: ...model.pt was trained with another split: seed was 7, now it is 0; give those of the training run...
     """
-    trained = read_about(Path(checkpoint)) or {}
+    for path in checkpoints_of(checkpoint):
+        _check_split_of(Path(path), dataset_dir, part, settings)
+
+
+def _check_split_of(checkpoint: Path, dataset_dir: str | Path, part: str, settings: Mapping[str, Any]) -> None:
+    trained = read_about(checkpoint) or {}
     if part == "validation" and trained.get("val_fraction") == 0:
         raise ValueError(f"{checkpoint} was trained on all cases, so none are left for validation; evaluate another part, test")
     if part == "test" or read_json(Path(dataset_dir).absolute() / "dataset.json").get("validation"):

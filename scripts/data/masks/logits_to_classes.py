@@ -9,6 +9,7 @@ import torch
 from monai.transforms import AsDiscreted
 
 from ...basics.regions import Regions, written_classes
+from ...files.checkpoint_file import checkpoints_of
 from ..cases.case_error import CaseError
 from ..cases.read_case import read_from
 
@@ -20,7 +21,7 @@ class LogitsToClassesd(AsDiscreted):
     regions in turn overwrites it, see `basics.regions`.
 
     Args:
-        checkpoint: whose network the logits are of; None of one that is being trained.
+        checkpoint: whose network the logits are of, or those of an ensemble; None of one that is being trained.
         labels: the preset's, value -> name; needed for regions.
         regions: the preset's, name -> label values, in the order of the logits.
         region_values: the label value that each of them writes.
@@ -40,7 +41,7 @@ class LogitsToClassesd(AsDiscreted):
 
     def __init__(
         self,
-        checkpoint: str | Path | None = None,
+        checkpoint: str | Path | Sequence[str] | None = None,
         labels: Mapping[str, str] = MappingProxyType({}),
         regions: Regions = MappingProxyType({}),
         region_values: Sequence[int] = (),
@@ -54,7 +55,8 @@ class LogitsToClassesd(AsDiscreted):
         if not finite.all():
             rule = "the network's output must be finite"
             share = f"{int((~finite).sum())} of {finite.numel()} voxels"
-            found = f"with {self.checkpoint or 'the weights of this epoch'} it is NaN or infinite in {share}"
+            weights = ", ".join(map(str, checkpoints_of(self.checkpoint))) if self.checkpoint else "the weights of this epoch"
+            found = f"with {weights} it is NaN or infinite in {share}"
             raise CaseError(
                 read_from(data["image"]), rule, found, "train again with a lower learning_rate, or set amp to false"
             )

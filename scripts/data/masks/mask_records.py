@@ -4,7 +4,7 @@ import json
 import logging
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +15,7 @@ import torch
 from ...basics.case import NamedCase, file_of
 from ...basics.contracts import is_on_embeddings
 from ...files.atomic_write import write_json
+from ...files.checkpoint_file import checkpoints_of
 from ...files.file_digest import digest, file_digest
 from ...run.settings import Changes, chosen
 from ..cases.case_error import CaseError, printable
@@ -36,7 +37,7 @@ class MaskRecords:
 
     Args:
         output_dir: of the masks.
-        checkpoint: the network's.
+        checkpoint: the network's, or the list of an ensemble's; the record then holds a list too.
         encoder_weights: a file, or the word `random`.
         encoder_seed: of random weights.
         device: on which the network runs.
@@ -64,7 +65,7 @@ class MaskRecords:
     def __init__(
         self,
         output_dir: str | Path,
-        checkpoint: str | Path,
+        checkpoint: str | Path | Sequence[str],
         encoder_weights: str | Path,
         encoder_seed: int,
         device: torch.device | str,
@@ -78,7 +79,7 @@ class MaskRecords:
         with_encoder = is_on_embeddings(network) and network.encoder.out_channels > 0
         self.made_by: dict[str, Any] = {
             "software": SOFTWARE,
-            "checkpoint": _file(checkpoint),
+            "checkpoint": _one_or_all([_file(path) for path in checkpoints_of(checkpoint)]),
             "encoder_weights": _encoder(encoder_weights, encoder_seed) if with_encoder else None,
             "config_sha256": digest(json.dumps(chosen(settings, Changes.NETWORK, Changes.MASK), sort_keys=True)),
             "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
@@ -89,7 +90,8 @@ class MaskRecords:
             logger.warning(
                 "%s holds %d masks that another checkpoint made, or this one with other settings, such as %s by %s; those of "
                 "this run's images are made anew, the others stay",
-                *(self.folder, len(others), printable(others[0].name), printable(record["checkpoint"]["file"])),
+                *(self.folder, len(others), printable(others[0].name)),
+                printable(", ".join(file["file"] for file in _all(record["checkpoint"]))),
             )
 
     def begin(self, case: NamedCase) -> dict[str, Any]:
@@ -160,7 +162,7 @@ def has_own_record(mask: Path) -> bool:
 
 def _makers(record: Mapping[str, Any]) -> list[Any]:
     """What it was made by and not where that lies: checkpoint, encoder and settings."""
-    files = (record["checkpoint"], record["encoder_weights"])
+    files = (*_all(record["checkpoint"]), record["encoder_weights"])
     return [*(file.get("sha256") if isinstance(file, dict) else file for file in files), record["config_sha256"]]
 
 
@@ -177,6 +179,14 @@ def _as_saved(record: dict[str, Any]) -> Any:
 
 def _encoder(weights: str | Path, seed: int) -> Any:
     return f"random, seed {seed}" if str(weights) == "random" else _file(weights)
+
+
+def _one_or_all(files: list[dict[str, str]]) -> Any:
+    return files[0] if len(files) == 1 else files
+
+
+def _all(files: Any) -> list[Any]:
+    return files if isinstance(files, list) else [files]
 
 
 def _file(path: str | Path) -> dict[str, str]:

@@ -34,6 +34,14 @@ def test_another_split_is_refused(checkpoint: Path, part: str, now: dict[str, fl
     check_split(checkpoint.parent, part, checkpoint, {**SPLIT, "batch_size": 3})
 
 
+def test_each_checkpoint_of_an_ensemble_is_asked(checkpoint: Path) -> None:
+    other = checkpoint.with_name("other.pt")
+    write_checkpoint(other, {}, {**SPLIT, "seed": 8})
+    check_split(checkpoint.parent, "validation", [str(checkpoint)] * 2, SPLIT)
+    with pytest.raises(ValueError, match=f"{other} was trained with another split: seed was 8, now it is 7"):
+        check_split(checkpoint.parent, "validation", [str(checkpoint), str(other)], SPLIT)
+
+
 def test_lists_of_their_own_are_not_split(checkpoint: Path) -> None:
     check_split(checkpoint.parent, "test", checkpoint, {"seed": 0, "val_fraction": 0.4})
     (checkpoint.parent / "dataset.json").write_text(json.dumps({"training": ["a.nii"], "validation": ["b.nii"]}))

@@ -19,9 +19,13 @@ def test_the_largest_logit_is_the_class_and_the_grid_is_kept() -> None:
     assert torch.equal(pred.affine, (2 * torch.eye(4)).to(pred.affine))
 
 
-@pytest.mark.parametrize(("checkpoint", "of"), [("model.pt", r"model\.pt"), (None, "the weights of this epoch")])
+@pytest.mark.parametrize(
+    ("checkpoint", "of"), [("model.pt", r"model\.pt"), (["a.pt", "b.pt"], r"a\.pt, b\.pt"), (None, "the weights of this epoch")]
+)
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
-def test_logits_that_are_not_finite_are_refused_with_checkpoint_and_case(value: float, checkpoint: str | None, of: str) -> None:
+def test_logits_that_are_not_finite_are_refused_with_checkpoint_and_case(
+    value: float, checkpoint: str | list[str] | None, of: str
+) -> None:
     logits = torch.zeros(3, 4, 5, 6)
     logits[1, 0, 0, :2] = value
     said = rf"a\.nii\.gz: the network's output must be finite; with {of} it is NaN or infinite in 2 of 120 voxels"

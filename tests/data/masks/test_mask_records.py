@@ -27,7 +27,8 @@ FILES = ("scan.nii", "model.pt", "sam.pth", "out/scan_seg.nii.gz", "out/scan_seg
 
 def records(folder: Path, **options: Any) -> MaskRecords:
     arguments = {"encoder_weights": folder / "sam.pth", "encoder_seed": 0, "device": CPU, "settings": {"roi_depth": 8}}
-    return MaskRecords(folder / "out", folder / "model.pt", **arguments | {"network": SLICEWISE} | options)
+    arguments |= {"checkpoint": folder / "model.pt", "network": SLICEWISE}
+    return MaskRecords(folder / "out", **arguments | options)
 
 
 def opened(case: dict[str, Any]) -> dict[str, Any]:
@@ -120,6 +121,24 @@ def test_masks_of_another_checkpoint_or_other_settings_in_the_folder_are_named_o
     shutil.copy(tmp_path / "renamed.pt", tmp_path / "model.pt")
     (tmp_path / "sam.pth").rename(tmp_path / "moved.pth")
     assert said(tmp_path, caplog, encoder_weights=tmp_path / "moved.pth") == []
+
+
+def test_a_mask_of_an_ensemble_is_done_while_all_its_checkpoints_are_the_same(
+    tmp_path: Path, case: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in "ab":
+        (tmp_path / f"{name}.pt").write_bytes(name.encode())
+    both = [str(tmp_path / f"{name}.pt") for name in "ab"]
+    assert not finished(tmp_path, case, checkpoint=both)
+    write_mask(tmp_path, case, checkpoint=both)
+    assert said(tmp_path, caplog, checkpoint=both) == []
+    assert finished(tmp_path, case, checkpoint=both)
+    assert not finished(tmp_path, case, checkpoint=both[:1])
+    assert not finished(tmp_path, case)
+    (tmp_path / "b.pt").write_bytes(b"other weights")
+    assert not finished(tmp_path, case, checkpoint=both)
+    (sentence,) = said(tmp_path, caplog, checkpoint=both)
+    assert f"by {both[0]}, {both[1]}; " in sentence
 
 
 def flip(path: Path, position: int = -1) -> None:

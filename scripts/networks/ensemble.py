@@ -1,0 +1,160 @@
+"""Several trained networks -> one, whose probabilities are the mean of theirs."""
+
+from collections.abc import Iterable, Iterator
+from functools import reduce
+from math import log
+from typing import NamedTuple, cast
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from ..basics.contracts import DecodesEmbeddings, DepthStore, EmbeddingNetwork, NewStore, SliceEncoder
+
+
+class Ensemble(nn.Module):
+    """(B, M, H, W, D) -> (B, K, H, W, D), the logarithm of the mean of the networks' softmax; with regions the logit of the
+    mean of their sigmoid.
+
+    So what is behind a single network stays right behind an ensemble: the likeliest class is the largest value, and a region
+    begins at 0. Where a network's output is not finite, neither is the ensemble's. For networks in evaluation.
+
+    Args:
+        networks: that agree in classes and in what they see.
+        regions: whether each channel is a region by itself.
+
+    Example:
+        >>> import torch
+        >>> from scripts.networks import Ensemble
+        >>> networks = [torch.nn.Conv3d(1, 3, 1) for _ in range(2)]
+        >>> volume = torch.rand(1, 1, 4, 4, 2)
+        >>> mean = (networks[0](volume).softmax(1) + networks[1](volume).softmax(1)) / 2
+        >>> torch.allclose(Ensemble(networks)(volume).exp(), mean)
+        True
+    """
+
+    def __init__(self, networks: Iterable[nn.Module], regions: bool = False) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList()
+        self.regions = regions
+        for network in networks:
+            self.append(network)
+
+    def append(self, network: nn.Module) -> None:
+        self.networks.append(network)
+
+    def forward(self, volume: torch.Tensor) -> torch.Tensor:
+        return self._mean(network(volume) for network in self.networks)
+
+    def _mean(self, logits: Iterable[torch.Tensor]) -> torch.Tensor:
+        """Of each network's logits, which need not lie in memory together."""
+        total = reduce(torch.logaddexp, map(self._log_probabilities, logits))
+        if self.regions:
+            return total[0] - total[1]  # log(p / (1 - p))
+        return total - log(len(self.networks))
+
+    def _log_probabilities(self, logits: torch.Tensor) -> torch.Tensor:
+        """(B, K, ...); with regions (2, B, K, ...), of what lies inside and of what does not."""
+        # A probability of 0 or 1 would hide in the mean that an output is infinite.
+        logits = logits.float().masked_fill(~logits.isfinite(), torch.nan)
+        if self.regions:
+            return torch.stack([F.logsigmoid(logits), F.logsigmoid(-logits)])  # 1 - sigmoid(x) is sigmoid(-x)
+        return F.log_softmax(logits, 1)
+
+
+class EmbeddingEnsemble(Ensemble):
+    """One of networks with the same slice encoder, such as `SAM3D`: each slice is encoded once for all of them.
+
+    Args:
+        networks: whose encoder becomes that of the first, so that it lies in memory once.
+        regions: whether each channel is a region by itself.
+
+    Raises:
+        ValueError: for a network whose encoder has other parameters than the first's, or of which only one has detail.
+
+    Example:
+        >>> import torch
+        >>> from scripts.networks import SAM3D, EmbeddingEnsemble, ResidualDecoder, SAMSliceEncoder
+        >>> vit = {"embed_dim": 16, "depth": 1, "num_heads": 1, "global_attn_indexes": ()}
+        >>> encoder = SAMSliceEncoder(vit)
+        >>> networks = [SAM3D(encoder, ResidualDecoder(256, out_channels=4)).eval() for _ in range(2)]
+        >>> tuple(EmbeddingEnsemble(networks)(torch.rand(1, 1, 40, 33, 6)).shape)
+        (1, 4, 40, 33, 6)
+    """
+
+    def append(self, network: nn.Module) -> None:
+        added = cast(EmbeddingNetwork, network)
+        if self.networks:
+            first = self._members[0]
+            if (added.detail is None) != (first.detail is None):
+                raise ValueError("all networks of an ensemble must see the pixels, or none; leave the others out")
+            if not _are_equal(added.encoder, first.encoder):
+                raise ValueError(
+                    "all networks of an ensemble must have one and the same encoder, since it runs once for all of them, and "
+                    "here it was trained, or is another; leave this network out"
+                )
+            added.encoder = first.encoder
+        super().append(network)
+
+    @property
+    def encoder(self) -> SliceEncoder:
+        return self._members[0].encoder
+
+    @property
+    def decoder(self) -> "MemoryOfDecoders":
+        return MemoryOfDecoders(2 * max(network.decoder.bytes_per_voxel for network in self._members))
+
+    def forward(self, volume: torch.Tensor) -> torch.Tensor:
+        return self.decode(self.encode(volume), (volume.shape[2], volume.shape[3]))
+
+    def encode(self, volume: torch.Tensor) -> torch.Tensor:
+        """(B, M, H, W, D) -> (B, C, h, w, D), which all decoders share."""
+        return self._members[0].encode(volume)
+
+    def decode(self, embeddings: torch.Tensor, plane: tuple[int, int]) -> torch.Tensor:
+        """(B, C, h, w, D) -> (B, K, H, W, D), one decoder after the other."""
+        return self._mean(cast(torch.Tensor, network.decode(embeddings, plane)) for network in self._members)
+
+    def stream(
+        self, embeddings: DepthStore, plane: tuple[int, int], new_store: NewStore, slices: int
+    ) -> Iterator[torch.Tensor]:
+        """`decode`, `slices` at a time: the decoders side by side, each with stores of its own."""
+        streams = [network.stream(embeddings, plane, new_store, slices) for network in self._members]
+        return map(self._mean, zip(*streams, strict=True))
+
+    @property
+    def _members(self) -> list[EmbeddingNetwork]:
+        return [cast(EmbeddingNetwork, network) for network in self.networks]
+
+
+class MemoryOfDecoders(NamedTuple):
+    """bytes_per_voxel: of one decoder at work and, beside it, the mean of those before it, its next part and their sum."""
+
+    bytes_per_voxel: int
+
+
+def ensemble_of(network: nn.Module, regions: bool = False) -> Ensemble:
+    """An ensemble for the kind of network that this is.
+
+    Args:
+        network: the first.
+        regions: whether each channel is a region by itself.
+
+    Returns:
+        An `EmbeddingEnsemble` where encoder and decoder may be run apart, else an `Ensemble`; others can be appended.
+
+    Example:
+        >>> import torch
+        >>> from scripts.networks import ensemble_of
+        >>> ensemble = ensemble_of(torch.nn.Conv3d(1, 3, 1))
+        >>> ensemble.append(torch.nn.Conv3d(1, 3, 1))
+        >>> len(ensemble.networks)
+        2
+    """
+    kind = EmbeddingEnsemble if isinstance(network, DecodesEmbeddings) else Ensemble
+    return kind([cast(nn.Module, network)], regions)
+
+
+def _are_equal(one: SliceEncoder, other: SliceEncoder) -> bool:
+    tensors, others = (cast(nn.Module, encoder).state_dict() for encoder in (one, other))
+    return tensors.keys() == others.keys() and all(torch.equal(value, others[name]) for name, value in tensors.items())
