@@ -13,6 +13,10 @@ def detection(found: torch.Tensor, expected: torch.Tensor) -> dict[str, int]:
     A component of the reference is found if the mask covers at least one of its voxels; a component of the mask is a false
     positive if it covers no voxel of the reference.
 
+    Args:
+        found: the mask, bool.
+        expected: the reference, bool.
+
     Returns:
         components_reference, of these components_found, and components_false_positive.
 

@@ -43,8 +43,8 @@ def evaluate(
         sam3d evaluate DATA --checkpoint runs/mine/model.pt --part test --output runs/mine/test
 
     OUTPUT/metrics.csv holds Dice, distances, volumes and detection of each case and class, OUTPUT/metrics.json their means with
-    intervals, OUTPUT/confusion.csv what masks call each structure, OUTPUT/overlays.png a picture of some cases. What
-    the checkpoint says of its preset and network is written to OUTPUT/preset.json.
+    intervals, OUTPUT/confusion.csv what masks call each structure, OUTPUT/overlays.png a picture of some cases. What the
+    checkpoint says of its preset and network is written to OUTPUT/preset.json.
     """
     output = output or checkpoint.parent / "evaluation"
     with checkpoint_configs(checkpoint, output, preset, network, MEASURED_WITH) as known:
