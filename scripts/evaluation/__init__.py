@@ -1,8 +1,11 @@
 """Masks and references -> tables and pictures."""
 
+from .case_interval import case_interval
 from .case_metrics import CaseMetrics
 from .class_dice import ClassDice
+from .confusion import Confusion
+from .detection import detection
 from .overlays import draw_overlays
 from .segmentation_metrics import segmentation_metrics
 
-__all__ = ["CaseMetrics", "ClassDice", "draw_overlays", "segmentation_metrics"]
+__all__ = ["CaseMetrics", "ClassDice", "Confusion", "case_interval", "detection", "draw_overlays", "segmentation_metrics"]

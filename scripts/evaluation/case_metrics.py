@@ -1,4 +1,4 @@
-"""Metrics of case after case -> metrics.csv (every case and class), metrics.json (means), and a line for each class."""
+"""Metrics of case after case -> metrics.csv (every case and class), metrics.json (means), confusion.csv, the log."""
 
 import csv
 import json
@@ -9,20 +9,24 @@ from statistics import fmean, median
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import torch
 
 from ..basics.geometry import spacing_of
 from ..files.atomic_write import atomic_write, write_json
 from ..files.own_file import refuse_foreign
+from .case_interval import FEWEST_CASES, METHOD, case_interval
+from .confusion import Confusion
 from .overlays import OpenImage, draw_overlays
 from .segmentation_metrics import segmentation_metrics
 
 logger = logging.getLogger(__name__)
 
 AFFINE_TOLERANCE = 1e-3  # mm: headers hold single precision
-FILES = ("metrics.csv", "metrics.json", "overlays.png")
+FILES = ("metrics.csv", "metrics.json", "confusion.csv", "overlays.png")
 MEANS = {"cases", "mean_dice", "classes"}  # what is in the second
-MEASURES = ("dice", "hd95_mm", "hd95_voxels", "nsd")
+MEASURES = ("dice", "hd95_mm", "hd95_voxels", "assd_mm", "assd_voxels", "nsd", "volume_error_ml")
+SIZES = ("voxels", "volume_ml")  # of the mask: known without a reference
 
 
 class CaseMetrics:
@@ -30,14 +34,15 @@ class CaseMetrics:
 
     Args:
         output_dir: of the tables and the picture.
-        labels: label value -> name; the first is background and not measured.
+        labels: label value -> name; the first is background and not measured, but in the table of confusion.
         open_image: reads the files again, for the picture.
         nsd_tolerance: see `segmentation_metrics`.
         nsd_unit: see `segmentation_metrics`.
         spacing_known: False if the headers' spacing means nothing; what would be in mm is then left blank.
         ignore_label: values of the reference where nothing is measured: mask and reference both count as background there.
         open_reference: reads references, with the values that masks have; None: as `open_image` does.
-        regions: name -> label values; if there are any, these are measured instead of the labels one by one.
+        regions: name -> label values; if there are any, these are measured instead of the labels one by one. They
+            may overlap, so there is no table of confusion.
 
     Example:
         >>> import torch
@@ -68,6 +73,7 @@ class CaseMetrics:
     ) -> None:
         self.folder = Path(output_dir)
         self.labels = {int(value): name for value, name in labels.items() if int(value) > 0}
+        self.confusion = None if regions else Confusion({int(value): name for value, name in labels.items()})
         self.structures = dict(regions) or {name: [value] for value, name in self.labels.items()}
         self.open_image = open_image
         self.open_reference = open_reference
@@ -82,11 +88,12 @@ class CaseMetrics:
 
         Raises FileExistsError, before anything is removed, when one of them is somebody else's.
         """
-        table, means, picture = (self.folder / name for name in FILES)
+        table, means, confusion, picture = (self.folder / name for name in FILES)
         refuse_foreign(table, lambda path: path.read_bytes().startswith(b"case,class,dice,"))
         refuse_foreign(means, lambda path: json.loads(path.read_text(encoding="utf-8")).keys() >= MEANS)
+        refuse_foreign(confusion, lambda path: path.read_bytes().startswith(b"reference,"))
         refuse_foreign(picture, lambda _: means.exists())  # it is drawn after them
-        for path in (picture, means, table):
+        for path in (picture, confusion, means, table):
             path.unlink(missing_ok=True)
 
     def add(self, output: Mapping[str, Any]) -> None:
@@ -114,43 +121,60 @@ class CaseMetrics:
         }
         spacing = spacing_of(reference.affine).tolist() if self.spacing_known else None
         found, expected = mask[0].as_tensor(), reference[0].as_tensor()
-        if self.ignore_label:
-            ignored = torch.isin(expected, torch.tensor(self.ignore_label, dtype=expected.dtype, device=expected.device))
-            found, expected = found.masked_fill(ignored, 0), expected.masked_fill(ignored, 0)
+        ignored = torch.isin(expected, torch.tensor(self.ignore_label, dtype=expected.dtype, device=expected.device))
+        found, expected = found.masked_fill(ignored, 0), expected.masked_fill(ignored, 0)
         annotated = output.get("annotated", list(self.labels.values()))
+        if self.confusion:
+            self.confusion.add(found, expected, ~ignored, set(self.labels.values()) - set(annotated))
         for name, values in self.structures.items():
             mask_of, reference_of = (torch.isin(side, torch.tensor(values).to(side)) for side in (found, expected))
             metrics = segmentation_metrics(mask_of, reference_of, True, spacing, **self.nsd)
             if any(self.labels[value] not in annotated for value in values):
-                metrics = dict.fromkeys(metrics) | {"voxels": metrics["voxels"]}
+                metrics = dict.fromkeys(metrics) | {size: metrics[size] for size in SIZES}
             self.rows.append({"case": case, "class": name, **metrics})
 
     def finish(self) -> None:
         """Writes the tables and, of the best, the median and the worst cases, `overlays.png`."""
         if not self.rows:
             return
-        table, means, picture = (self.folder / name for name in FILES)
+        table, means, confusion, picture = (self.folder / name for name in FILES)
         with atomic_write(table) as temporary, temporary.open("w", newline="") as file:
             writer = csv.DictWriter(file, fieldnames=list(self.rows[0]))
             writer.writeheader()
             writer.writerows({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()} for row in self.rows)
         summary = self.summary()
         write_json(means, summary)
-        for name, values in summary["classes"].items():
-            shown = ", ".join(f"{key} {values[key]['mean']:.4g}" for key in MEASURES if values[key]["mean"] is not None)
-            unknown = f"; not annotated in {values['not_annotated']} cases" if values["not_annotated"] else ""
-            logger.info("%s: %s%s", name, shown, unknown)
-        mean = "undefined, no class is there" if summary["mean_dice"] is None else f"{summary['mean_dice']:.4f}"
-        logger.info("mean Dice %s over %d cases; %s", mean, summary["cases"], self.folder)
+        if self.confusion:
+            with atomic_write(confusion) as temporary, temporary.open("w", newline="") as file:
+                rows = self.confusion.table()
+                csv.writer(file).writerows([["reference", *rows], *([name, *row.values()] for name, row in rows.items())])
+        self._log(summary)
         draw_overlays(self._examples(), self.labels, picture, self.open_image, self.open_reference)
 
+    def _log(self, summary: Mapping[str, Any]) -> None:
+        """A line for each class, and one for all."""
+        for name, values in summary["classes"].items():
+            shown = [f"{key} {_shown(values[key])}" for key in MEASURES if values[key]["mean"] is not None]
+            found = values["detection"]
+            if found["sensitivity"] is not None:
+                shown.append(f"{found['found']} of {found['reference']} components found")
+            if found["false_positives_per_case"] is not None:
+                shown.append(f"{found['false_positives_per_case']:.4g} false positives a case")
+            unknown = f"; not annotated in {values['not_annotated']} cases" if values["not_annotated"] else ""
+            logger.info("%s: %s%s", name, ", ".join(shown), unknown)
+        mean = _shown({"mean": summary["mean_dice"], "interval": summary["mean_dice_interval"]}, ".4f")
+        logger.info("mean Dice %s over %d cases; %s", mean, summary["cases"], self.folder)
+        logger.info("in brackets: %s", summary["intervals"])
+
     def summary(self) -> dict[str, Any]:
-        """Per class and measure: mean, median, and how many cases count; per class, in how many it was on no side (excluded),
-        and in how many nobody annotated it."""
+        """Per class and measure: mean, its interval over the cases (see `case_interval`), median, and how many cases count; per
+        class, what was detected, in how many cases it was on no side (excluded), and in how many nobody annotated it; the
+        voxels of each class by what the masks call them."""
         classes: dict[str, Any] = {}
         for name in self.structures:
             rows = [row for row in self.rows if row["class"] == name]
             classes[name] = {measure: _statistics([row[measure] for row in rows]) for measure in MEASURES}
+            classes[name]["detection"] = _detection([row for row in rows if row["components_reference"] is not None])
             unknown = sum(row["voxels_reference"] is None for row in rows)
             classes[name]["absent_and_excluded"] = sum(row["dice"] is None for row in rows) - unknown
             classes[name]["not_annotated"] = unknown
@@ -159,9 +183,16 @@ class CaseMetrics:
         return {
             "cases": len(self.files),
             "mean_dice": fmean(means) if means else None,
+            "mean_dice_interval": case_interval(self._dice()),
+            "intervals": f"{METHOD}; none for fewer than {FEWEST_CASES} cases, or if all are equal",
             "classes": classes,
+            **({"confusion": self.confusion.table()} if self.confusion else {}),
             **self.nsd,
         }
+
+    def _dice(self) -> np.ndarray:
+        """(cases, structures), NaN where it is missing."""
+        return np.array([row["dice"] for row in self.rows], dtype=float).reshape(-1, len(self.structures))
 
     def _examples(self) -> list[dict[str, str]]:
         """The files and the mean Dice of up to two of the worst, median and best cases each."""
@@ -176,10 +207,34 @@ class CaseMetrics:
         return [self.files[case] | {"title": f"{case}\nDice {dice[case]:.3f}"} for case in chosen]
 
 
-def _statistics(values: list[float | None]) -> dict[str, float | int | None]:
+def _statistics(values: list[float | None]) -> dict[str, Any]:
     counted = [value for value in values if value is not None]
     return {
         "mean": fmean(counted) if counted else None,
+        "interval": case_interval(np.array(counted, dtype=float)[:, None]),
         "median": median(counted) if counted else None,
         "cases": len(counted),
     }
+
+
+def _detection(rows: Sequence[Mapping[str, Any]]) -> dict[str, float | int | None]:
+    """Over the cases where the structure is annotated, be it there or not: sensitivity is the share of all components found."""
+    reference, found, false_positives = (
+        sum(row[f"components_{name}"] for row in rows) for name in ("reference", "found", "false_positive")
+    )
+    return {
+        "reference": reference,
+        "found": found,
+        "false_positives": false_positives,
+        "sensitivity": found / reference if reference else None,
+        "false_positives_per_case": false_positives / len(rows) if rows else None,
+        "cases": len(rows),
+    }
+
+
+def _shown(values: Mapping[str, Any], form: str = ".4g") -> str:
+    """A mean and its interval, in words where there is none."""
+    if values["mean"] is None:
+        return "undefined, no class is there"
+    interval = values["interval"]
+    return f"{values['mean']:{form}} [{', '.join(f'{bound:{form}}' for bound in interval) if interval else 'no interval'}]"

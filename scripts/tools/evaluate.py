@@ -43,8 +43,9 @@ def evaluate(
         sam3d evaluate DATA --checkpoint runs/mine/model.pt --part test --output runs/mine/test
         sam3d evaluate DATA --checkpoint runs/a/model.pt --checkpoint runs/b/model.pt --output runs/both
 
-    OUTPUT/metrics.csv holds Dice, HD95 and NSD of each case and class, OUTPUT/metrics.json their means, OUTPUT/overlays.png a
-    picture of some cases. What the checkpoint says of its preset and network is written to OUTPUT/preset.json.
+    OUTPUT/metrics.csv holds Dice, distances, volumes and detection of each case and class, OUTPUT/metrics.json their means with
+    intervals, OUTPUT/confusion.csv what masks call each structure, OUTPUT/overlays.png a picture of some cases. What the
+    checkpoint says of its preset and network is written to OUTPUT/preset.json.
     """
     if output is None and len(checkpoint) > 1:
         raise typer.BadParameter("several checkpoints have no folder of their own; name one", param_hint="--output")

@@ -57,7 +57,7 @@ def test_without_known_spacing_nothing_is_measured_in_mm(tmp_path: Path) -> None
 
 def test_tables_and_masks_lie_in_the_output_folder_and_no_curves(evaluation: ConfigWorkflow) -> None:
     output = Path(get(evaluation, "output_dir"))
-    tables = {"metrics.csv", "metrics.json", "overlays.png"}
+    tables = {"metrics.csv", "metrics.json", "confusion.csv", "overlays.png"}
     assert {path.name for path in output.iterdir()} == {*tables, "report.json", "masks", ".lock"}
     masks = {path.name for path in (output / "masks").iterdir()}
     assert len(masks) == 2 * 3  # each with its record

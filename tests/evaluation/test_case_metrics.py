@@ -76,7 +76,7 @@ def test_the_means_are_those_of_the_table(tmp_path: Path) -> None:
     rows, summary = measured(tmp_path, [PERFECT, SHIFTED, SHIFTED, MISSED])
     assert summary["cases"] == 4
     for name in ("liver", "kidney"):
-        for measure in ("dice", "hd95_mm", "hd95_voxels", "nsd"):
+        for measure in ("dice", "hd95_mm", "hd95_voxels", "assd_mm", "assd_voxels", "nsd", "volume_error_ml"):
             values = [float(row[measure]) for row in rows if row["class"] == name and row[measure]]
             assert summary["classes"][name][measure]["mean"] == pytest.approx(fmean(values), rel=1e-5)
             assert summary["classes"][name][measure]["cases"] == len(values)
@@ -106,7 +106,10 @@ def test_nothing_is_given_in_mm_when_the_spacing_means_nothing(tmp_path: Path) -
     rows, summary = measured(tmp_path, [SHIFTED], nsd_unit="voxel", spacing_known=False)
     assert [row["hd95_mm"] for row in rows] == ["", ""]
     assert rows[0]["hd95_voxels"] == "1"
-    assert summary["classes"]["liver"]["hd95_mm"] == {"mean": None, "median": None, "cases": 0}
+    assert summary["classes"]["liver"]["hd95_mm"] == {"mean": None, "interval": None, "median": None, "cases": 0}
+    in_mm = [name for name in rows[0] if name.endswith(("_mm", "_ml"))]
+    assert {row[name] for row in rows for name in in_mm} == {""}
+    assert float(rows[0]["assd_voxels"]) > 0
 
 
 def test_a_run_in_which_no_class_exists_ends_with_its_tables(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -142,7 +145,12 @@ def test_the_worst_and_the_best_case_are_in_the_picture(tmp_path: Path, count: i
 
 def test_the_picture_lies_beside_the_tables(tmp_path: Path) -> None:
     measured(tmp_path, [SHIFTED])
-    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["metrics.csv", "metrics.json", "overlays.png"]
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == [
+        "confusion.csv",
+        "metrics.csv",
+        "metrics.json",
+        "overlays.png",
+    ]
 
 
 def test_what_the_mask_says_where_the_reference_is_to_be_ignored_changes_no_figure(tmp_path: Path) -> None:
@@ -161,3 +169,87 @@ def test_what_the_mask_says_where_the_reference_is_to_be_ignored_changes_no_figu
     assert [int(row["voxels_reference"]) for row in (liver, kidney)] == [int((reference == k).sum()) for k in (1, 2)]
     assert int(liver["voxels"]) == int(((mask == 1) & labelled).sum())
     assert 0 < float(liver["dice"]) < 1
+
+
+def test_volumes_are_in_millilitres_and_the_error_is_signed(tmp_path: Path) -> None:
+    rows, summary = measured(tmp_path, [MISSED, (organs(liver=1), ABSENT[1])])
+    volume = 48 * 3 / 1000  # voxels of 3 mm³
+    shown = [[float(row[f"volume_{name}ml"] or "nan") for name in ("", "reference_", "error_")] for row in rows]
+    assert shown == [
+        pytest.approx(line) for line in ([0, volume, -volume], [volume, volume, 0], [volume, 0, volume], [0, volume, -volume])
+    ]
+    assert summary["classes"]["liver"]["volume_error_ml"]["mean"] == pytest.approx(0, abs=1e-9)
+
+
+def test_components_are_summed_over_all_cases_also_those_without_any(tmp_path: Path) -> None:
+    elsewhere = organs(liver=1)[:, ::-1].copy()
+    elsewhere[:, 4:8] = 0
+    elsewhere[0, 0, 0] = 1  # one voxel of liver where there is none
+    _, summary = measured(tmp_path, [PERFECT, MISSED, (elsewhere, NOTHING), ABSENT])
+    assert summary["classes"]["liver"]["detection"] == {
+        "reference": 2,
+        "found": 1,
+        "false_positives": 1,
+        "sensitivity": 0.5,
+        "false_positives_per_case": 0.25,
+        "cases": 4,
+    }
+    _, summary = measured(tmp_path, [(NOTHING, NOTHING)])
+    assert summary["classes"]["liver"]["detection"]["sensitivity"] is None
+    assert summary["classes"]["liver"]["detection"]["false_positives_per_case"] == 0
+
+
+def test_confusion_counts_what_masks_call_each_structure_and_regions_have_none(tmp_path: Path) -> None:
+    swapped = organs(liver=1)
+    swapped[swapped == 1] = 2
+    _, summary = measured(tmp_path, [(swapped, organs(liver=1)), SHIFTED])
+    expected = {
+        "background": {"background": 2 * NOTHING.size - 48 - 48 - 48 - 16, "liver": 16, "kidney": 0},
+        "liver": {"background": 16, "liver": 32, "kidney": 48},
+        "kidney": {"background": 0, "liver": 0, "kidney": 48},
+    }
+    assert summary["confusion"] == expected
+    with (tmp_path / "out" / "confusion.csv").open(newline="") as file:
+        rows = {row.pop("reference"): {name: int(count) for name, count in row.items()} for row in csv.DictReader(file)}
+    assert rows == expected
+    (tmp_path / "regions").mkdir()
+    _, summary = measured(tmp_path / "regions", [SHIFTED], regions={"organs": [1, 2]})
+    assert "confusion" not in summary
+    assert not (tmp_path / "regions" / "out" / "confusion.csv").exists()
+
+
+def test_what_nobody_annotated_has_a_size_in_the_mask_and_nothing_else(tmp_path: Path) -> None:
+    metrics = CaseMetrics(tmp_path / "out", LABELS, open_image, nsd_tolerance=1.0, nsd_unit="mm")
+    metrics.add({**output(tmp_path, "case", *PERFECT), "annotated": ["liver"]})
+    summary = metrics.summary()
+    [kidney] = [row for row in metrics.rows if row["class"] == "kidney"]
+    known = {name: value for name, value in kidney.items() if value is not None}
+    assert known == {"case": "case", "class": "kidney", "voxels": 48, "volume_ml": pytest.approx(0.144)}
+    assert summary["classes"]["kidney"]["detection"]["cases"] == 0
+    assert summary["classes"]["kidney"]["detection"]["false_positives_per_case"] is None
+    assert set(summary["confusion"]["background"].values()) == {0}
+    assert summary["confusion"]["liver"]["liver"] == 48
+
+
+def test_intervals_stand_beside_means_in_the_summary_and_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    _, summary = measured(tmp_path, [PERFECT, SHIFTED, SHIFTED, MISSED])
+    low, high = summary["classes"]["liver"]["dice"]["interval"]
+    assert low < summary["classes"]["liver"]["dice"]["mean"] < high
+    assert summary["classes"]["kidney"]["dice"]["interval"] is None  # all are 1
+    low, high = summary["mean_dice_interval"]
+    assert low < summary["mean_dice"] < high
+    lines = [record.getMessage() for record in caplog.records if record.name.endswith("case_metrics")]
+    assert f"mean Dice {summary['mean_dice']:.4f} [{low:.4f}, {high:.4f}] over 4 cases" in lines[2]
+    assert lines[1].startswith("kidney: dice 1 [no interval], ")
+    assert "3 of 4 components found" in lines[0]
+    assert "fewer than 3 cases" in lines[3]
+
+
+def test_a_table_of_confusion_of_somebody_else_is_not_removed(tmp_path: Path) -> None:
+    (tmp_path / "confusion.csv").write_text("mine")
+    with pytest.raises(FileExistsError, match=r"confusion\.csv"):
+        CaseMetrics(tmp_path, LABELS, open_image, 1.0, "mm").clear()
+    measured(tmp_path, [PERFECT])
+    CaseMetrics(tmp_path / "out", LABELS, open_image, 1.0, "mm").clear()
+    assert not list((tmp_path / "out").iterdir())

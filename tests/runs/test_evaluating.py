@@ -14,7 +14,7 @@ from scripts.data.phantoms import write_phantoms
 
 from .conftest import Command
 
-TABLES = {"metrics.csv", "metrics.json", "overlays.png"}
+TABLES = {"metrics.csv", "metrics.json", "confusion.csv", "overlays.png"}
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,9 @@ BEFORE_THE_BUNDLE = r"UserWarning: parsing config_file |^  workflow = create_wor
 BAR = r"\d+%\||: 0case \["
 TIME = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
 PACE = r"\d+\.\d s an epoch, \d+:\d\d:\d\d left"
-SCORES = r"dice \S+, hd95_mm \S+, hd95_voxels \S+, nsd \S+"
+MEASURES = ("dice", "hd95_mm", "hd95_voxels", "assd_mm", "assd_voxels", "nsd", "volume_error_ml")
+SCORES = ", ".join(rf"{measure} \S+ \[no interval\]" for measure in MEASURES)  # of two cases
+DETECTION = r"\d+ of \d+ components found, \S+ false positives a case"
 ENCODER = r"WARNING encoder_weights: random \(seed 0\)\. The slice encoder is NOT pretrained: .*"
 
 
@@ -60,8 +62,9 @@ def test_evaluation_has_a_line_for_every_class(bundle_run: Command, phantoms: Pa
     due = [
         ENCODER,
         r"INFO \S+/model\.pt: 17 of 17 tensors loaded, sha256 \w{64}",
-        *(rf"INFO {name}: {SCORES}" for name in ("liver", "kidney", "vessel")),
-        r"INFO mean Dice 0\.\d{4} over 2 cases; \S+",
+        *(rf"INFO {name}: {SCORES}, {DETECTION}" for name in ("liver", "kidney", "vessel")),
+        r"INFO mean Dice 0\.\d{4} \[no interval\] over 2 cases; \S+",
+        r"INFO in brackets: BCa bootstrap over the cases, 95%, 10000 resamples, seed 0; none for fewer than 3 cases, .*",
         r"INFO 2 written; \S+/report\.json",
     ]
     assert_lines(bundle_run("evaluating", ["train.json", "evaluate.json"], **options), due)
