@@ -55,11 +55,18 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     except Exception as error:  # torch raises whatever the damaged or foreign bytes happen to trigger
         raise ValueError(
             f"{path} cannot be read as a checkpoint of tensors: it is damaged, incomplete, or holds more than weights "
-            f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}); {GET_IT_AGAIN}"
+            f"({_reason(error)}); {GET_IT_AGAIN}"
         ) from error
     if not isinstance(content, Mapping):
         raise ValueError(f"{path} holds a {type(content).__name__}, a checkpoint must be a dictionary of tensors")
     return dict(content)
+
+
+def _reason(error: Exception) -> str:
+    """Without torch's advice to load the file unsafely."""
+    _, unpickling, found = str(error).partition("WeightsUnpickler error: ")
+    sentence = (found if unpickling else str(error)).partition("\n")[0].partition(". ")[0]
+    return f"{type(error).__name__}: {sentence.strip()}"
 
 
 def read_about(path: Path) -> dict[str, Any] | None:
