@@ -162,8 +162,9 @@ RANGES: dict[str, Range] = {
     "frozen_part": Range("the name of a part of the network", lambda value: isinstance(value, str) and value != ""),
 }
 
-_WINDOW: dict[str, Range] = dict.fromkeys(("a_min", "a_max", "b_min", "b_max"), number(""))
-_PERCENTILES = {"lower": PERCENT, "upper": PERCENT, **dict.fromkeys(("b_min", "b_max"), number(""))}
+_KEYS = {"keys": Range("image", lambda value: value in ("image", ["image"]))}  # of a preset's intensity
+_WINDOW: dict[str, Range] = _KEYS | dict.fromkeys(("a_min", "a_max", "b_min", "b_max"), number(""))
+_PERCENTILES = _KEYS | {"lower": PERCENT, "upper": PERCENT, **dict.fromkeys(("b_min", "b_max"), number(""))}
 
 # Of what a component takes.
 ARGUMENTS: dict[str, dict[str, Range]] = {

@@ -475,6 +475,7 @@ PRESET_FAULTS = {
     "spacing: [1, 1, 1]\nspacing_known: false": "spacing is [1, 1, 1] mm and spacing_known is false",
     "nsd_unit: mm\nspacing_known: false": "nsd_unit is mm and spacing_known is false",
     "crop_pos: 0\ncrop_neg: 0": "crop_pos and crop_neg are both 0",
+    "intensity#keys: pet": "intensity#keys must be image, got 'pet'",
     "intensity#lower: 99.9": "intensity#lower is 99.9 and upper is 99.5; lower must be below upper",
     "intensity: {_target_: ScaleIntensityRanged, keys: image, a_min: 240, a_max: -160, b_min: 0, b_max: 1}": (
         "intensity#a_min is 240 and a_max is -160; a_min must be below a_max"
