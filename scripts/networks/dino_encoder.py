@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..basics.tokens import PATCH
-from .slicewise_encoder import PIXEL_MEAN, PIXEL_STD, SlicewiseEncoder
+from .slicewise_encoder import PIXEL_MEAN, PIXEL_STD, SlicewiseEncoder, dimensions_of
 
 SMALL, BASE, LARGE = (
     {"embed_dim": channels, "depth": depth, "num_heads": channels // 64}
@@ -67,9 +67,7 @@ class DINOSliceEncoder(SlicewiseEncoder):
     def __init__(
         self, variant: str | Mapping[str, Any] = "dinov2_vitb14", memory: float | None = None, trainable: bool = False
     ) -> None:
-        if isinstance(variant, str) and variant not in VARIANTS:
-            raise ValueError(f"variant must be one of {', '.join(VARIANTS)} or a mapping of dimensions, got {variant!r}")
-        dimensions = VARIANTS[variant] if isinstance(variant, str) else dict(variant)
+        dimensions = dimensions_of(variant, VARIANTS)
         super().__init__(VisionTransformer(**dimensions), memory, trainable, PIXEL_MEAN, PIXEL_STD)
 
     @property

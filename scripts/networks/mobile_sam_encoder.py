@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from .slicewise_encoder import PIXEL_MEAN, PIXEL_STD, SlicewiseEncoder
+from .slicewise_encoder import PIXEL_MEAN, PIXEL_STD, SlicewiseEncoder, dimensions_of
 from .tiny_vit import TinyViT
 
 # The published encoder, TinyViT-5M (mobile_sam/build_sam.py).
@@ -56,10 +56,7 @@ class MobileSAMSliceEncoder(SlicewiseEncoder):
         pixel_mean: Sequence[float] = PIXEL_MEAN,
         pixel_std: Sequence[float] = PIXEL_STD,
     ) -> None:
-        if isinstance(variant, str) and variant not in VARIANTS:
-            raise ValueError(f"variant must be {', '.join(VARIANTS)} or a mapping of dimensions, got {variant!r}")
-        dimensions = VARIANTS[variant] if isinstance(variant, str) else dict(variant)
-        super().__init__(TinyViT(**dimensions), memory, trainable, pixel_mean, pixel_std)
+        super().__init__(TinyViT(**dimensions_of(variant, VARIANTS)), memory, trainable, pixel_mean, pixel_std)
 
     @property
     def out_channels(self) -> int:

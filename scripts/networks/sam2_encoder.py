@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from ..basics.contracts import Level
 from ..basics.tokens import PATCH
-from .slicewise_encoder import PIXEL_MEAN, PIXEL_STD, SlicewiseEncoder
+from .slicewise_encoder import PIXEL_MEAN, PIXEL_STD, SlicewiseEncoder, dimensions_of
 from .windows import over_windows
 
 # The published encoders (sam2/configs/sam2.1). Shared: strides 4, 8, 16 and 32, at each twice the width, 256 output channels.
@@ -80,11 +80,9 @@ class SAM2SliceEncoder(SlicewiseEncoder):
         trainable: bool = False,
         levels: Sequence[int] = (),
     ) -> None:
-        if isinstance(variant, str) and variant not in VARIANTS:
-            raise ValueError(f"variant must be one of {', '.join(VARIANTS)} or a mapping of dimensions, got {variant!r}")
+        dimensions = dimensions_of(variant, VARIANTS)
         if list(levels) != [stride for stride in LEVELS if stride in levels]:
             raise ValueError(f"levels must be strides of {', '.join(map(str, LEVELS))}, falling, got {list(levels)}")
-        dimensions = VARIANTS[variant] if isinstance(variant, str) else dict(variant)
         self.strides = tuple(levels)
         self.unused_tensors = tuple(f"image_encoder.{conv}." for stride, conv in CONVS.items() if stride not in levels)
         super().__init__(ImageEncoder(Hiera(**dimensions), levels), memory, trainable, PIXEL_MEAN, PIXEL_STD)

@@ -12,7 +12,7 @@ from .depth_adapter import DepthAdapter
 from .lora import LoRA
 from .sam_med2d_adapter import Adapter
 from .segment_anything import ImageEncoderViT, get_rel_pos
-from .slicewise_encoder import PIXEL_MEAN, PIXEL_STD, SlicewiseEncoder
+from .slicewise_encoder import PIXEL_MEAN, PIXEL_STD, SlicewiseEncoder, dimensions_of
 from .windows import over_windows
 
 # The three published encoders (segment_anything/build_sam.py). Shared: 1024 px, patch 16, window 14, 256 output channels.
@@ -107,11 +107,9 @@ class SAMSliceEncoder(SlicewiseEncoder):
         lora_alpha: float | None = None,
         adapter_width: int = 0,
     ) -> None:
-        if isinstance(variant, str) and variant not in VARIANTS:
-            raise ValueError(f"variant must be one of {', '.join(VARIANTS)} or a mapping of dimensions, got {variant!r}")
+        dimensions = dimensions_of(variant, VARIANTS)
         if image_size < PATCH or image_size % PATCH:
             raise ValueError(f"image_size must be a multiple of {PATCH} px, a patch's side, got {image_size}")
-        dimensions = VARIANTS[variant] if isinstance(variant, str) else dict(variant)
         image_encoder = ImageEncoderViT(
             **dimensions,
             img_size=image_size,

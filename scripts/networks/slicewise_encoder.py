@@ -2,7 +2,7 @@
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -159,6 +159,16 @@ class SlicewiseEncoder(nn.Module):
         """How many slices of h x w tokens the memory allows for."""
         memory = MEMORY.get(device, MEMORY["cpu"]) if self.memory is None else self.memory
         return max(1, int(memory * 1e9 / (height * width * self.token_bytes)))
+
+
+def dimensions_of(variant: str | Mapping[str, Any], variants: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Of a published variant by its name, or those that are given. Raises ValueError for another name."""
+    if not isinstance(variant, str):
+        return dict(variant)
+    if variant not in variants:
+        names = f"{'one of ' * (len(variants) > 1)}{', '.join(variants)}"
+        raise ValueError(f"variant must be {names} or a mapping of dimensions, got {variant!r}")
+    return dict(variants[variant])
 
 
 def _forget_digest(encoder: SlicewiseEncoder, *_: Any) -> None:

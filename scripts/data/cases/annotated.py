@@ -47,11 +47,12 @@ def merge_annotated(cases: Sequence[Case], labels: Mapping[str, str], merge_labe
 
     Raises ValueError for a case that tells of no class.
     """
-    classes = classes_of(labels, merge_labels)
-    for case in cases if merge_labels else ():
+    if not merge_labels:
+        return
+    classes, merged = classes_of(labels, merge_labels), merged_values(labels, merge_labels)
+    for case in cases:
         if "annotated" not in case:
             continue
-        merged = merged_values(labels, merge_labels)
         hidden = {classes[str(merged[int(value)])] for value, name in labels.items() if name not in case["annotated"]}
         told = [name for name in list(classes.values())[1:] if name not in hidden]
         if not told:
