@@ -245,9 +245,6 @@ def contradictions(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     first, epochs = config.get("first_stage_epochs"), config.get("max_epochs")
     if _is_whole(first) and _is_whole(epochs) and not 0 < first < epochs:
         yield "first_stage_epochs", f"is {first} and max_epochs is {epochs}; each of the two stages needs an epoch, change one"
-    if "embedding_cache" in config and str(config.get("encoder_trainable")).lower() == "true":
-        remedy = "leave out --cached, or the overlay that trains it (train_encoder, two_stage)"
-        yield "encoder_trainable", f"is true, and an encoder that changes has no embeddings to keep; {remedy}"
     if config.get("crop_pos") == config.get("crop_neg") == 0:
         yield "crop_pos", "and crop_neg are both 0; crops must be drawn around labelled voxels, others, or both"
     if str(config.get("spacing_known")).lower() == "false":
