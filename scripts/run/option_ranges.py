@@ -146,7 +146,7 @@ RANGES: dict[str, Range] = {
     **dict.fromkeys(("trained_blocks", "lora_rank", "adapter_width"), whole(1)),
     "layer_decay": number(" above 0, at most 1", lambda x: 0 < x <= 1),
     **dict.fromkeys(("weight_decay", "nsd_tolerance", "crop_pos", "crop_neg"), AT_LEAST_0),
-    **dict.fromkeys(("val_fraction", "warmup_fraction"), SHARE),
+    **dict.fromkeys(("val_fraction", "warmup_fraction", "ema_decay"), SHARE),
     "supervision_weights": sequence("a list of numbers of at least 0, finest stage first", None, AT_LEAST_0.holds),
     "nsd_unit": word("voxel", "mm"),
     "part": word("validation", "test", "training"),

@@ -40,6 +40,7 @@ CLASSES: dict[str, Changes] = {
     # what of the encoder was trained is in the checkpoint, whatever the network at hand trains
     **dict.fromkeys(("trained_blocks", "network_def#encoder#encoder#trained_blocks"), Changes.TRAINING),
     **dict.fromkeys(("two_stage", "frozen_part", "first_stage_epochs", "second_stage_rate"), Changes.TRAINING),
+    **dict.fromkeys(("ema", "ema_decay"), Changes.TRAINING),
     **dict.fromkeys(("transformer_weights",), Changes.TRAINING),
     **dict.fromkeys(("nsd_tolerance", "nsd_unit", "spacing_known", "metrics", "part"), Changes.FIGURES),
     **dict.fromkeys(("imports", "initialize", "run", "training", "evaluating", "inference", "caching"), Changes.NOTHING),

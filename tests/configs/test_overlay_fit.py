@@ -131,7 +131,7 @@ def test_two_overlays_that_fit_a_network_fit_each_other_or_are_refused(network: 
             assert sentence is None
 
 
-@pytest.mark.parametrize("overlay", ["cached", "joint_dice", "multi_gpu", "two_stage", "cost"])
+@pytest.mark.parametrize("overlay", ["cached", "ema", "joint_dice", "multi_gpu", "two_stage", "cost"])
 def test_an_overlay_for_training_is_refused_where_masks_are_made(overlay: str) -> None:
     files = [str(CONFIGS / "inference.json"), str(overlay_config(overlay))]
     assert_in_the_users_words(said(files, "inference"), f"{overlay} does not fit this run: ")
