@@ -159,6 +159,11 @@ RANGES: dict[str, Range] = {
     "cached_views": sequence(
         "a list of lists of transforms, [[]] for the volumes as they are", None, lambda x: isinstance(x, list | tuple)
     ),
+    "tracking_uri": Range(
+        "the address of an MLflow store, such as sqlite:////home/me/mlruns.db or https://mlflow.example.org (MLflow no longer "
+        "keeps one in a plain folder)",
+        lambda value: isinstance(value, str) and "://" in value and not value.startswith("file:"),
+    ),
     "frozen_part": Range("the name of a part of the network", lambda value: isinstance(value, str) and value != ""),
 }
 
