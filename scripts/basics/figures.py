@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from ..files.atomic_write import atomic_write
 
 COLOURS = [to_rgb(colour) for colour in color_sequences["tab10"]]
+OPACITY = 0.45  # of a class over its image
 RESOLUTION = 110  # dots per inch
 
 Colour = tuple[float, float, float]

@@ -9,11 +9,10 @@ import nibabel as nib
 import numpy as np
 from matplotlib.lines import Line2D
 
-from ..basics.figures import colour_of, fill, new_figure, save_figure
+from ..basics.figures import OPACITY, colour_of, fill, new_figure, save_figure
 from ..basics.geometry import spacing_of
 
 ROWS = ("image", "mask\n(line: reference)", "reference")
-OPACITY = 0.45
 
 
 class OpenedImage(Protocol):

@@ -2,7 +2,8 @@
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ class Checkpointing:
         settings: of this run, which both files carry; a run is resumed with the same ones of network, mask and training only.
         cases: of each part, with their `contents`; a run is resumed with the same ones in the same order only.
         metric_range: in which the key metric of the evaluator lies.
+        averaged: gives a context in which the network has the weights that `model.pt` holds; by default those of training.
 
     Example:
         >>> import os, tempfile
@@ -72,6 +74,7 @@ class Checkpointing:
         settings: Mapping[str, Any] = {},
         cases: Mapping[str, Sequence[Case]] = {},
         metric_range: tuple[float, float] = (-torch.inf, torch.inf),
+        averaged: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self.folder = Path(output_dir)
         self.objects = dict(objects)
@@ -81,6 +84,7 @@ class Checkpointing:
         self.settings = json.loads(json.dumps(settings))  # as it comes back from a file: tuples become lists
         self.cases = cases
         self.metric_range = metric_range
+        self.averaged = averaged
 
     @property
     def _validates(self) -> bool:
@@ -114,7 +118,11 @@ class Checkpointing:
     def _save_model(self, engine: Engine) -> None:
         if not (self.folder / LAST).exists():
             self._save({**self._state(), "complete": False}, LAST)
-        self._save(self.objects["network"].state_dict(), BEST)
+        self._save_network()
+
+    def _save_network(self) -> None:
+        with self.averaged():
+            self._save(self.objects["network"].state_dict(), BEST)
 
     def _save_last(self, trainer: Engine) -> None:
         self._save(self._state(), LAST)
@@ -167,13 +175,13 @@ class Checkpointing:
         best.best_metric, best.best_metric_epoch = state["best_metric"], state["best_metric_epoch"]
         self.trainer.state.epoch = state["epoch"]
         if not self._validates and not (self.folder / BEST).exists() and idist.get_rank() == 0:
-            self._save(self.objects["network"].state_dict(), BEST)
+            self._save_network()
         if best.best_metric_epoch > 0 and not (self.folder / BEST).exists():
             if best.best_metric_epoch < state["epoch"]:
                 logger.warning("%s is gone: the best network will be that of an epoch from now on", self.folder / BEST)
                 best.best_metric = best.best_metric_epoch = -1
             elif idist.get_rank() == 0:  # killed in the first epoch, between the two files
-                self._save(self.objects["network"].state_dict(), BEST)
+                self._save_network()
         if state["epoch"] == state["max_epochs"]:
             refuse_complete(path, state)
         self.trainer.state.iteration = state["epoch"] * state["epoch_length"]

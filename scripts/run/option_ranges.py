@@ -146,7 +146,7 @@ RANGES: dict[str, Range] = {
     **dict.fromkeys(("trained_blocks", "lora_rank", "adapter_width"), whole(1)),
     "layer_decay": number(" above 0, at most 1", lambda x: 0 < x <= 1),
     **dict.fromkeys(("weight_decay", "nsd_tolerance", "crop_pos", "crop_neg"), AT_LEAST_0),
-    **dict.fromkeys(("val_fraction", "warmup_fraction"), SHARE),
+    **dict.fromkeys(("val_fraction", "warmup_fraction", "ema_decay"), SHARE),
     "supervision_weights": sequence("a list of numbers of at least 0, finest stage first", None, AT_LEAST_0.holds),
     "nsd_unit": word("voxel", "mm"),
     "part": word("validation", "test", "training"),
@@ -158,6 +158,11 @@ RANGES: dict[str, Range] = {
     "cache_limit": optional(ABOVE_0),
     "cached_views": sequence(
         "a list of lists of transforms, [[]] for the volumes as they are", None, lambda x: isinstance(x, list | tuple)
+    ),
+    "tracking_uri": Range(
+        "the address of an MLflow store, such as sqlite:////home/me/mlruns.db or https://mlflow.example.org (MLflow no longer "
+        "keeps one in a plain folder)",
+        lambda value: isinstance(value, str) and "://" in value and not value.startswith("file:"),
     ),
     "frozen_part": Range("the name of a part of the network", lambda value: isinstance(value, str) and value != ""),
 }

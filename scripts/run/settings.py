@@ -40,6 +40,7 @@ CLASSES: dict[str, Changes] = {
     # what of the encoder was trained is in the checkpoint, whatever the network at hand trains
     **dict.fromkeys(("trained_blocks", "network_def#encoder#encoder#trained_blocks"), Changes.TRAINING),
     **dict.fromkeys(("two_stage", "frozen_part", "first_stage_epochs", "second_stage_rate"), Changes.TRAINING),
+    **dict.fromkeys(("ema", "ema_decay"), Changes.TRAINING),
     **dict.fromkeys(("transformer_weights",), Changes.TRAINING),
     **dict.fromkeys(("nsd_tolerance", "nsd_unit", "spacing_known", "metrics", "part"), Changes.FIGURES),
     **dict.fromkeys(("imports", "initialize", "run", "training", "evaluating", "inference", "caching"), Changes.NOTHING),
@@ -50,6 +51,7 @@ CLASSES: dict[str, Changes] = {
     **dict.fromkeys(("bundle_root", "dataset_dir", "input", "output_dir", "checkpoint", "encoder_weights"), Changes.NOTHING),
     **dict.fromkeys(("cache_dir", "cache_limit", "num_workers", "device", "resume", "skip_bad"), Changes.NOTHING),
     **dict.fromkeys(("progress_bar", "epoch_log", "report", "records", "segmentation", "settings"), Changes.NOTHING),
+    **dict.fromkeys(("tensorboard", "trackers", "tracking_uri"), Changes.NOTHING),
     "dataset": Changes.MASK,
     "dataloader": Changes.NOTHING,
     **dict.fromkeys(("inferer#memory", "network_def#encoder#encoder#memory"), Changes.NOTHING),

@@ -1,5 +1,6 @@
 """A dataset and a preset -> a trained network."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +9,12 @@ import typer
 from ..run.config_files import CONFIGS, OWN, network_configs
 from . import options
 from .run_bundle import run_bundle, say_next, shown
+
+
+class Tracking(StrEnum):
+    """Beside TensorBoard."""
+
+    MLFLOW = "mlflow"
 
 
 def train(
@@ -36,6 +43,9 @@ def train(
             help="Of --cached, which training runs may share.  [default: embeddings in --output]",
         ),
     ] = None,
+    tracking: Annotated[
+        Tracking | None, typer.Option(help="Follow the run there too, beside TensorBoard.  [default: a store in --output]")
+    ] = None,
     gpus: Annotated[int, typer.Option(min=1, metavar="N", help="Processes, one for each GPU.")] = 1,
     settings: options.Settings = None,
     dry_run: options.DryRun = False,
@@ -63,6 +73,7 @@ def train(
         *network_configs(network),
         *(overlay or ()),
         *([CONFIGS / "overlays" / "cached.yaml"] if cached else ()),
+        *([CONFIGS / "overlays" / f"{tracking}.yaml"] if tracking else ()),
         *([CONFIGS / "overlays" / "multi_gpu.yaml"] if gpus > 1 else ()),
         preset,
     ]

@@ -170,7 +170,7 @@ def test_the_merged_classes_reach_all_that_counts_or_names_classes(phantoms: Pat
     assert [one.values.tolist() for one in shown if hasattr(one, "values")] == [[0, 1, 2]]
     get = parts("train.json", cases=cases, **settings)
     (of_class,) = get("validate#additional_metrics").values()
-    assert (of_class.metric_fn.prefix, of_class.metric_fn.structures) == ("val_dice_", {"abdomen": [1], "kidney": [2]})
+    assert (of_class.metric_fn.prefix, of_class.metric_fn.structures) == ("val_dice/", {"abdomen": [1], "kidney": [2]})
     dicom = parts("inference.json", "overlays/dicom_seg.yaml", **settings)("postprocessing").transforms[-1]
     assert dicom.names == {1: "abdomen", 2: "kidney"}
 

@@ -131,7 +131,7 @@ def test_two_overlays_that_fit_a_network_fit_each_other_or_are_refused(network: 
             assert sentence is None
 
 
-@pytest.mark.parametrize("overlay", ["cached", "joint_dice", "multi_gpu", "two_stage", "cost"])
+@pytest.mark.parametrize("overlay", ["cached", "ema", "joint_dice", "mlflow", "multi_gpu", "two_stage", "cost"])
 def test_an_overlay_for_training_is_refused_where_masks_are_made(overlay: str) -> None:
     files = [str(CONFIGS / "inference.json"), str(overlay_config(overlay))]
     assert_in_the_users_words(said(files, "inference"), f"{overlay} does not fit this run: ")
@@ -150,6 +150,8 @@ def test_an_overlay_of_a_user_may_say_what_it_needs(tmp_path: Path) -> None:
     [pair for pair in itertools.product(NETWORKS[:3], OVERLAYS) if pair not in REFUSED and pair[1] != "multi_gpu"],
 )
 def test_what_fits_trains(network: str, overlay: str, start: Start, phantoms: Path, tmp_path: Path) -> None:
+    if overlay == "mlflow":
+        pytest.importorskip("mlflow", reason="an extra: pip install 'sam3d-bundle[mlflow]'")
     narrow: dict[str, Any] = {"max_epochs": 2, "dataset_dir": phantoms, "output_dir": tmp_path / "run", "num_workers": 0}
     if overlay in NARROW_ENCODERS:
         narrow["encoder_variant"] = dict(NARROW_ENCODERS[overlay].variant)

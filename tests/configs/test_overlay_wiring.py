@@ -15,7 +15,7 @@ from monai.transforms import AdjustContrastd, Affined
 from torch import nn
 
 from scripts.data import DrawEmbeddingsd, EmbeddingCache, JoinPixelsd
-from scripts.handlers import BeforeTraining, TwoStage
+from scripts.handlers import BeforeTraining, ModelEMA, TwoStage
 from scripts.losses import JointDiceCELoss
 from scripts.networks import EmbeddingsToLogits, MobileSAMSliceEncoder, NoEncoder, SAMSliceEncoder
 from scripts.weights.encoder_files import BY_FILE
@@ -114,6 +114,19 @@ def test_two_stages_freeze_the_encoder_for_a_third_and_then_train_it_at_its_own_
     assert len(get("train#handlers")) == 6  # beside those of train.json
     assert get("early_stopping").patience == epochs
     assert stages in owners(get("train#trainer"), Events.EPOCH_STARTED)
+
+
+def test_ema_validates_and_saves_the_average_of_what_is_trained(tmp_path: Path) -> None:
+    for overlays in ((), ("overlays/cached.yaml",)):
+        get = parts("train.json", *overlays, "overlays/ema.yaml", output_dir=tmp_path, dataset_dir=tmp_path, **CASES)
+        ema, checkpointing = get("ema"), get("checkpointing")
+        assert type(ema) is ModelEMA
+        assert {*ema.weights} == {*get("network_def").decoder.parameters()}
+        assert (ema.decay, ema.evaluator) == (0.99, get("validate#evaluator"))
+        assert get("train#handlers")[-1] is ema
+        assert ema in owners(get("train#trainer"), Events.ITERATION_COMPLETED)
+        assert (checkpointing.objects["ema"], checkpointing.averaged) == (ema, ema.averaged)
+        assert checkpointing.objects.keys() == {"network", "optimizer", "lr_scheduler", "early_stopping", "ema"}
 
 
 def rise_and_fall(steps: int) -> list[float]:

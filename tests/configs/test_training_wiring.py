@@ -13,6 +13,7 @@ from ignite.engine import Engine, Events
 from monai.data import DataLoader, Dataset, DistributedSampler
 from monai.engines import IterationEvents, SupervisedEvaluator, SupervisedTrainer
 from monai.inferers import SimpleInferer
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
 from scripts.data import read_datalist
@@ -149,7 +150,7 @@ def test_validation_measures_dice_of_classes_without_the_background(training: Tr
     mean, classes = mean_dice(training.validations[-1][1])
     metrics = training.get("validate#evaluator").state.metrics
     assert metrics["val_mean_dice"] == pytest.approx(mean, abs=1e-6)
-    found = [metrics[f"val_dice_{name}"] for name in ("liver", "kidney", "vessel")]
+    found = [metrics[f"val_dice/{name}"] for name in ("liver", "kidney", "vessel")]
     assert found == pytest.approx(classes, abs=1e-6, nan_ok=True)
 
 
@@ -170,7 +171,7 @@ def test_the_best_network_is_that_of_the_best_validation(training: Training) -> 
 def test_the_training_metric_is_the_mean_loss_and_the_least_one_is_the_best(training: Training) -> None:
     losses = [sum(step.loss for step in training.steps if step.epoch == n + 1) / STEPS for n in range(EPOCHS)]
     state = training.get("train#trainer").state
-    assert state.metrics == {"train_loss": pytest.approx(losses[-1])}
+    assert state.metrics["train_loss"] == pytest.approx(losses[-1])
     assert (state.key_metric_name, state.best_metric) == ("train_loss", pytest.approx(min(losses)))
 
 
@@ -292,7 +293,12 @@ def test_curves_bar_and_log_show_this_run(training: Training) -> None:
     handlers = training.get("train#handlers")[-1], training.get("validate#handlers")[-1]
     assert names(handlers) == ["TensorBoardStatsHandler"] * 2
     assert [handler.iteration_log for handler in handlers] == [False, False]
-    assert {Path(handler._writer.log_dir) for handler in handlers} == {training.folder / "events"}
+    writer, trackers = training.get("tensorboard"), training.get("trackers")
+    assert names(trackers) == ["PurgeRepeated", "ValidationImages"]
+    assert {handler._writer for handler in handlers} == {tracker.writer for tracker in trackers} == {writer}
+    assert Path(writer.log_dir) == training.folder / "events"
+    assert (trackers[1].evaluator, trackers[1].num_classes) == (training.get("validate#evaluator"), 4)
+    assert trackers[0] in owners(training.get("train#trainer"), Events.STARTED)
     assert handlers[1] in owners(training.get("validate#evaluator"), Events.EPOCH_COMPLETED)
     assert training.get("epoch_log").evaluator is training.get("validate#evaluator")
     (output,) = (
@@ -301,6 +307,24 @@ def test_curves_bar_and_log_show_this_run(training: Training) -> None:
     assert output.output_transform({"loss": torch.tensor(2.0)}) == {"loss": 2.0}
     bar = training.get("progress_bar")
     assert (bar.tqdm_kwargs["disable"], "{rate_fmt}" in bar.bar_format) == (False, True)
+
+
+def test_tensorboard_has_loss_rate_pace_dice_and_pictures_of_every_epoch(training: Training) -> None:
+    events = EventAccumulator(str(training.folder / "events"), size_guidance={"images": 0}).Reload()
+    epochs, validated = [*range(1, EPOCHS + 1)], [2, 4, 6, 7]
+    dice = {"val_mean_dice", "val_dice/liver", "val_dice/kidney", "val_dice/vessel"}
+    steps = {tag: [event.step for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+    assert steps == {
+        **dict.fromkeys(("train_loss", "learning_rate", "crops_per_second"), epochs),
+        **dict.fromkeys(dice, validated),
+    }
+    rates = [sum(step.rate for step in training.steps if step.epoch == epoch) / STEPS for epoch in epochs]
+    assert [event.value for event in events.Scalars("learning_rate")] == pytest.approx(rates, rel=1e-5)
+    assert all(event.value > 0 for event in events.Scalars("crops_per_second"))
+    assert training.get("train#additional_metrics")["crops_per_second"]._output_transform({"image": [0, 0]}) == 2
+    drawn = {tag: [event.step for event in events.Images(tag)] for tag in events.Tags()["images"]}
+    files = [Path(case["image"]).name for case in training.get("cases")["validation"]]
+    assert drawn == {f"validation/{number}_{file}": validated for number, file in enumerate(files, start=1)}
 
 
 def test_the_run_writes_no_more_than_it_says(training: Training) -> None:
@@ -381,6 +405,7 @@ def test_of_several_processes_each_has_its_share_and_the_first_one_shows_it(
         ["EpochSeed", "StopOnNaN", "LrScheduleHandler", "ValidationSchedule"],
         [],
     ]
+    assert (get("trackers"), get("tensorboard")) == ([], None)
     assert get("progress_bar").tqdm_kwargs["disable"]
     monkeypatch.setattr(idist, "get_world_size", lambda: 4)
     assert [*parts("train.json", output_dir=tmp_path, **cases)("validate#sampler")] == [0, 1, 2]  # too few to share

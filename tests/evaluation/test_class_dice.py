@@ -57,7 +57,7 @@ def evaluated(
         partly = {"annotated": annotated[number]} if annotated and annotated[number] else {}
         metrics.add({**tensors, **partly, "name": str(number), "mask": "mask"})
     summary = metrics.summary()
-    by_class = {f"val_dice_{name}": values["dice"]["mean"] for name, values in summary["classes"].items()}
+    by_class = {f"val_dice/{name}": values["dice"]["mean"] for name, values in summary["classes"].items()}
     return {"val_mean_dice": summary["mean_dice"], **by_class}
 
 
@@ -70,7 +70,7 @@ def test_validation_in_training_and_evaluation_give_one_number(tmp_path: Path, s
     assert 0 < expected["val_mean_dice"] < 1
     for name, value in expected.items():
         assert found[name] == pytest.approx(np.nan if value is None else value, abs=1e-6, nan_ok=True), name
-    assert (expected["val_dice_kidney"] is None) == (absent == 2)
+    assert (expected["val_dice/kidney"] is None) == (absent == 2)
 
 
 def test_a_class_on_one_side_alone_counts_as_0_and_on_neither_not_at_all() -> None:
@@ -102,7 +102,7 @@ def test_ignored_voxels_count_in_neither_of_the_two(tmp_path: Path, seed: int) -
     left = [(mask[~away], truth[~away]) for (mask, truth), away in zip(cases, ignored, strict=True)]
     dice = [[dice_of(mask == k, truth == k) for k in (1, 2, 3)] for mask, truth in left]
     means = np.nanmean(dice, axis=0)
-    expected = dict(zip(("val_dice_liver", "val_dice_kidney", "val_dice_vessel"), means, strict=True))
+    expected = dict(zip(("val_dice/liver", "val_dice/kidney", "val_dice/vessel"), means, strict=True))
     expected["val_mean_dice"] = means.mean()
     in_training, in_evaluation = validated(of_training, ignore_label=[255]), evaluated(tmp_path, of_files, ignore_label=[255])
     assert {name: in_training[name] for name in expected} == pytest.approx(expected, abs=1e-6)
@@ -118,7 +118,7 @@ def test_what_nobody_annotated_in_a_case_counts_in_neither_of_the_two(tmp_path: 
     dice = np.array([[dice_of(mask == k, truth == k) for k in (1, 2, 3)] for mask, truth in cases])
     dice[1::2, 1] = np.nan
     means = np.nanmean(dice, axis=0)
-    expected = dict(zip(("val_dice_liver", "val_dice_kidney", "val_dice_vessel"), means, strict=True))
+    expected = dict(zip(("val_dice/liver", "val_dice/kidney", "val_dice/vessel"), means, strict=True))
     expected["val_mean_dice"] = means.mean()
     of_training = [(mask, np.where(truth == 0, -1, truth) if i % 2 else truth) for i, (mask, truth) in enumerate(cases)]
     partly = {"annotated": ["liver", "vessel"], "label_set": 0}
@@ -142,7 +142,7 @@ def test_regions_are_measured_in_place_of_classes_by_both_alike(tmp_path: Path, 
     dice = np.array([[dice_of(np.isin(m, members), np.isin(t, members)) for members in regions.values()] for m, t in cases])
     dice[1::2, [0, 2]] = np.nan
     means = np.nanmean(dice, axis=0)
-    expected = {f"val_dice_{name}": mean for name, mean in zip(regions, means, strict=True)} | {"val_mean_dice": means.mean()}
+    expected = {f"val_dice/{name}": mean for name, mean in zip(regions, means, strict=True)} | {"val_mean_dice": means.mean()}
     partly = {"annotated": ["liver", "kidney"], "label_set": 0}
     of_training = [(mask, np.where(truth == 0, -1, truth) if i % 2 else truth) for i, (mask, truth) in enumerate(cases)]
     in_training = validated(of_training, regions=regions, cases={"training": [partly], "validation": []})

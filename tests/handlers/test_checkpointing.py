@@ -23,7 +23,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from scripts.basics.case import Case
 from scripts.files.checkpoint_file import read_about, read_checkpoint, write_checkpoint
-from scripts.handlers import Checkpointing, EpochSeed, check_run_folder, checkpointing
+from scripts.handlers import Checkpointing, EpochSeed, ModelEMA, check_run_folder, checkpointing
 
 SCORES = (0.2, 0.6, 0.5, 0.7)  # of the validations after epochs 1, 2, 3, 4
 CPU = torch.device("cpu")
@@ -45,6 +45,7 @@ def train(
     settings: Mapping[str, object] = {},
     listed: Mapping[str, Sequence[Case]] = {},
     validates: bool = True,
+    decay: float | None = None,
 ) -> nn.Module:
     """A training run with the parts of configs/train.json, toy-sized, whose validations have the given scores."""
     torch.manual_seed(int(resume))  # so that whatever is not resumed shows
@@ -80,7 +81,12 @@ def train(
     )
     evaluator.add_event_handler(Events.COMPLETED, early_stopping)
     objects = {"network": network, "optimizer": optimizer, "lr_scheduler": lr_scheduler, "early_stopping": early_stopping}
-    Checkpointing(folder, objects, trainer, evaluator, resume, settings, listed, metric_range=(-5, 1)).attach()
+    averaged = {}
+    if decay is not None:
+        objects["ema"] = ModelEMA(network, evaluator, decay)
+        objects["ema"].attach(trainer)
+        averaged["averaged"] = objects["ema"].averaged
+    Checkpointing(folder, objects, trainer, evaluator, resume, settings, listed, metric_range=(-5, 1), **averaged).attach()
 
     @trainer.on(Events.ITERATION_COMPLETED)
     def kill(engine: Engine) -> None:
@@ -140,6 +146,26 @@ def test_a_resumed_training_ends_as_the_uninterrupted_one(tmp_path: Path, uninte
     train(tmp_path, resume=True)
     for name in ("last.pt", "model.pt"):
         assert_identical(load(tmp_path / name), load(uninterrupted / name))
+
+
+@pytest.mark.parametrize("epoch", [2, 3, 4])
+def test_with_averaged_weights_a_resumed_training_ends_as_the_uninterrupted_one(tmp_path: Path, epoch: int) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    train(whole, decay=0.9)
+    train_until_killed(parts, epoch, decay=0.9)
+    train(parts, resume=True, decay=0.9)
+    for name in ("last.pt", "model.pt"):
+        assert_identical(load(parts / name), load(whole / name))
+
+
+@pytest.mark.parametrize("validates", [True, False])
+def test_a_best_network_that_is_gone_is_written_again_with_averaged_weights(tmp_path: Path, validates: bool) -> None:
+    """As after a kill between the two files of the first epoch."""
+    train_until_killed(tmp_path, 2, decay=0.9, validates=validates)
+    before = load(tmp_path / "model.pt")
+    (tmp_path / "model.pt").unlink()
+    train_until_killed(tmp_path, 2, decay=0.9, validates=validates, resume=True)
+    assert_identical(load(tmp_path / "model.pt"), before)
 
 
 def test_a_training_may_be_interrupted_again_and_again(tmp_path: Path, uninterrupted: Path) -> None:

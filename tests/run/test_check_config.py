@@ -21,7 +21,7 @@ PRESETS = sorted(path.relative_to(CONFIGS).as_posix() for path in (CONFIGS / "da
 WITH_NETWORK = "datasets/custom.yaml"
 NETWORKS = sorted(path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob("networks/*.yaml"))
 OVERLAYS = sorted(path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob("overlays/*.yaml"))
-ONLY_TRAIN = ("cached", "cost", "multi_gpu", "joint_dice", "two_stage")
+ONLY_TRAIN = ("cached", "cost", "ema", "mlflow", "multi_gpu", "joint_dice", "two_stage")
 SERVES = {
     **dict.fromkeys(ONLY_TRAIN, "train"),
     **dict.fromkeys(("dicom_seg", "rollout", "merge"), "inference"),

@@ -41,14 +41,15 @@ def test_two_gloo_processes_follow_the_loss_curve_of_one_with_the_doubled_batch(
 def test_with_fewer_validation_cases_than_processes_each_process_validates_all(
     bundle_run: Command, phantoms: Path, tmp_path: Path
 ) -> None:
+    """Their averaged weights, which are the same in each."""
     shutil.copytree(phantoms, tmp_path / "data")
     lists = json.loads((phantoms / "dataset.json").read_text())
     (tmp_path / "data" / "dataset.json").write_text(json.dumps(lists | {"validation": lists["validation"][:1]}))
     overlay = tmp_path / "no_augmentation.yaml"
     overlay.write_text(NO_AUGMENTATION)
     options = {"dataset_dir": tmp_path / "data", "max_epochs": 1}
-    bundle_run("training", ["train.json", overlay], output_dir=tmp_path / "one", batch_size=2, **options)
-    configs = ["train.json", "overlays/multi_gpu.yaml", overlay]
+    bundle_run("training", ["train.json", "overlays/ema.yaml", overlay], output_dir=tmp_path / "one", batch_size=2, **options)
+    configs = ["train.json", "overlays/ema.yaml", "overlays/multi_gpu.yaml", overlay]
     bundle_run("training", configs, launcher=TORCHRUN, output_dir=tmp_path / "two", batch_size=1, **options)
     one, two = (curve(tmp_path / name, "val_mean_dice") for name in ("one", "two"))
     assert len(one) == 1

@@ -13,6 +13,7 @@ import pytest
 import torch
 from conftest import ROOT
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch.utils.tensorboard.writer import SummaryWriter
 
 from scripts.files.checkpoint_file import read_about
 
@@ -51,7 +52,7 @@ def test_training_writes_best_and_last_checkpoint_without_the_frozen_encoder(tra
 def test_training_logs_loss_and_dice_of_every_class_to_tensorboard(trained: Path) -> None:
     accumulator = EventAccumulator(str(trained / "events")).Reload()
     tags = accumulator.Tags()["scalars"]
-    assert {"train_loss", "val_mean_dice", "val_dice_liver", "val_dice_kidney", "val_dice_vessel"} <= set(tags)
+    assert {"train_loss", "val_mean_dice", "val_dice/liver", "val_dice/kidney", "val_dice/vessel"} <= set(tags)
     assert len(accumulator.Scalars("train_loss")) == 2
 
 
@@ -64,8 +65,17 @@ def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(
     bundle_run("training", ["train.json"], output_dir=tmp_path / "whole", **options)
     bundle_run("training", ["train.json", stop], output_dir=tmp_path / "parts", **options)
     assert torch.load(tmp_path / "parts" / "last.pt", weights_only=True)["epoch"] == 2
+    with SummaryWriter(str(tmp_path / "parts" / "events")) as writer:  # as a run that is killed later than this leaves it
+        writer.add_scalar("train_loss", 99, 3)
+        writer.add_scalar("val_mean_dice", 99, 3)
     bundle_run("training", ["train.json"], output_dir=tmp_path / "parts", resume=True, **options)
     assert_identical(tmp_path / "whole", tmp_path / "parts")
+    whole, parts = (EventAccumulator(str(tmp_path / name / "events")).Reload() for name in ("whole", "parts"))
+    assert whole.Tags() == parts.Tags()
+    for tag in {*whole.Tags()["scalars"]} - {"crops_per_second"}:
+        points = [[(event.step, event.value) for event in events.Scalars(tag)] for events in (whole, parts)]
+        assert points[0] == points[1], tag
+        assert [step for step, _ in points[0]] == [1, 2, 3, 4]
 
 
 def test_a_run_that_started_from_another_one_is_resumed_to_the_same_weights_without_that_checkpoint(

@@ -23,15 +23,19 @@ def encoder(folder: Path) -> dict[str, torch.Tensor]:
 def test_a_training_interrupted_in_the_first_stage_goes_on_across_the_switch(
     bundle_run: Command, phantoms: Path, tmp_path: Path
 ) -> None:
-    """And its checkpoint, saved whole, is used without the overlay."""
+    """With averaged weights too, and its checkpoint, saved whole, is used without the overlays."""
     stop = stop_after(2, tmp_path)
+    configs = [*TWO_STAGE, "overlays/ema.yaml"]
     options = {"dataset_dir": phantoms, "max_epochs": 4, "first_stage_epochs": 3, "second_stage_rate": 1e-3}
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    bundle_run("training", TWO_STAGE, output_dir=whole, **options)
-    bundle_run("training", [*TWO_STAGE, stop], output_dir=parts, **options)
+    bundle_run("training", configs, output_dir=whole, **options)
+    bundle_run("training", [*configs, stop], output_dir=parts, **options)
     frozen = encoder(parts)
-    bundle_run("training", TWO_STAGE, output_dir=parts, resume=True, **options)
+    bundle_run("training", configs, output_dir=parts, resume=True, **options)
     assert_identical(whole, parts)
+    averages = [torch.load(folder / "last.pt", weights_only=True)["ema"] for folder in (whole, parts)]
+    assert averages[0]["n_averaged"] == 4 * 2  # epochs and steps
+    assert all(torch.equal(average, averages[1][name]) for name, average in averages[0].items())
     trained = encoder(parts)
     assert trained.keys() == frozen.keys()
     assert not any(torch.equal(trained[key], frozen[key]) for key in frozen)

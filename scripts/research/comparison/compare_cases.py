@@ -27,6 +27,12 @@ class CaseValues:
     values: np.ndarray  # (cases, classes)
 
 
+def measures_in(metrics_csv: Path) -> list[str]:
+    """Its columns, in their order."""
+    with metrics_csv.open(newline="") as file:
+        return next(csv.reader(file))
+
+
 def read_case_values(metrics_csv: Path, measure: str) -> CaseValues:
     """The column `measure` of what `CaseMetrics` wrote, cases in order of name."""
     with metrics_csv.open(newline="") as file:

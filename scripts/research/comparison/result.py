@@ -2,19 +2,21 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .compare_cases import CaseValues, read_case_values
+import numpy as np
+
+from .compare_cases import CaseValues, measures_in, read_case_values
 from .compared_network import ComparedNetwork
 
-MEASURES = ("dice", "hd95_mm", "hd95_voxels", "nsd")
+MEASURES = ("dice", "hd95_mm", "hd95_voxels", "assd_mm", "assd_voxels", "nsd", "volume_error_ml")
 
 
 @dataclass(frozen=True)
 class NetworkResult:
     name: str
-    values: dict[str, CaseValues] = field(default_factory=dict)  # by measure
+    values: dict[str, CaseValues] = field(default_factory=dict)  # by measure; an older metrics.csv has fewer
     cost: dict[str, float | None] = field(default_factory=dict)
     made_by: dict[str, Any] = field(default_factory=dict)  # the record beside one of its masks
     failure: str | None = None  # in words
@@ -23,7 +25,9 @@ class NetworkResult:
 def read_result(network: ComparedNetwork) -> NetworkResult:
     """Of a network that is finished."""
     metrics = network.evaluation / "metrics.csv"
-    values = {measure: read_case_values(metrics, measure) for measure in MEASURES}
+    values = {measure: read_case_values(metrics, measure) for measure in measures_in(metrics) if measure in MEASURES}
+    if error := values.get("volume_error_ml"):  # so that too much in one case does not make up for too little in another
+        values["volume_error_ml"] = replace(error, values=np.abs(error.values))
     cost = _costs(
         json.loads((network.training / "cost.json").read_text()),
         json.loads((network.folder / "plan.json").read_text())["preparation_seconds"],

@@ -15,7 +15,17 @@ from .accuracy_plot import draw_accuracy
 from .compare_cases import Interval, difference_interval, mean_interval
 from .result import NetworkResult
 
-MEASURES = {"dice": "Dice", "hd95_mm": "HD95, mm", "hd95_voxels": "HD95, voxels", "nsd": "NSD"}
+MEASURES = {
+    "dice": "Dice",
+    "hd95_mm": "HD95, mm",
+    "hd95_voxels": "HD95, voxels",
+    "assd_mm": "ASSD, mm",
+    "assd_voxels": "ASSD, voxels",
+    "nsd": "NSD",
+    "volume_error_ml": "absolute volume error, ml",
+}
+IN_MM_OR_VOXELS = ("hd95", "assd")
+NOT_MEASURED = "-"  # of an evaluation that did not have this measure yet
 COSTS = {
     "steps": "steps",
     "training_minutes": "training, min",
@@ -35,7 +45,7 @@ INTERVALS = (
 
 def write_tables(rows: Sequence[NetworkResult], title: str, about: str, folder: Path) -> None:
     """rows: finished and failed; the first finished one is what the others are compared with."""
-    finished = _with_one_hd95([row for row in rows if row.failure is None])
+    finished = _in_one_unit([row for row in rows if row.failure is None])
     failures = [f"* {row.name} did not finish: {row.failure}\n" for row in rows if row.failure is not None]
     sections = [f"# {title}\n", f"{about}\n", *failures]
     if finished:
@@ -46,25 +56,41 @@ def write_tables(rows: Sequence[NetworkResult], title: str, about: str, folder: 
         temporary.write_text("\n".join(sections))
 
 
-def _with_one_hd95(rows: Sequence[NetworkResult]) -> list[NetworkResult]:
-    """In mm, but for data whose spacing is not known: then no row has any."""
-    in_mm = any((~np.isnan(row.values["hd95_mm"].values)).any() for row in rows)
-    other = "hd95_voxels" if in_mm else "hd95_mm"
-    return [replace(row, values={name: values for name, values in row.values.items() if name != other}) for row in rows]
+def _in_one_unit(rows: Sequence[NetworkResult]) -> list[NetworkResult]:
+    """In mm and ml, but for data whose spacing is not known: then no row has any."""
+    left_out = {f"{distance}_{'voxels' if _has(rows, f'{distance}_mm') else 'mm'}" for distance in IN_MM_OR_VOXELS}
+    if not _has(rows, "volume_error_ml"):
+        left_out.add("volume_error_ml")
+    return [replace(row, values={name: values for name, values in row.values.items() if name not in left_out}) for row in rows]
+
+
+def _has(rows: Sequence[NetworkResult], measure: str) -> bool:
+    return any((~np.isnan(row.values[measure].values)).any() for row in rows if measure in row.values)
+
+
+def _measures(rows: Sequence[NetworkResult]) -> list[str]:
+    """That any of them has."""
+    return [measure for measure in MEASURES if any(measure in row.values for row in rows)]
 
 
 def _accuracy(rows: Sequence[NetworkResult]) -> str:
     """Means over the classes."""
     first = rows[0]
-    others = [measure for measure in first.values if measure != "dice"]
+    others = [measure for measure in _measures(rows) if measure != "dice"]
     cells = []
     for row in rows:
         difference = "" if row is first else _shown(_difference(row, first), "{:+.3f}".format)
-        means = [_shown(mean_interval(row.values[measure].values)) + _missing(row, measure) for measure in others]
+        means = [_mean(row, measure) for measure in others]
         cells.append([row.name, f"**{_shown(mean_interval(row.values['dice'].values))}**", difference, *means])
     text = f"Means over the classes, {len(first.values['dice'].cases)} cases. {INTERVALS}"
     columns = ["network", "mean Dice", f"difference to {first.name}", *(MEASURES[measure] for measure in others)]
     return markdown_section("Accuracy", text, columns, cells)
+
+
+def _mean(row: NetworkResult, measure: str, classes: slice = slice(None)) -> str:
+    if measure not in row.values:
+        return NOT_MEASURED
+    return _shown(mean_interval(row.values[measure].values[:, classes])) + _missing(row, measure, classes)
 
 
 def _difference(row: NetworkResult, first: NetworkResult) -> Interval:
@@ -78,11 +104,12 @@ def _classes(rows: Sequence[NetworkResult]) -> str:
     cells = []
     for index, name in enumerate(rows[0].values["dice"].classes):
         for row in rows:
-            only = slice(index, index + 1)
-            shown = {measure: _shown(mean_interval(values.values[:, only])) for measure, values in row.values.items()}
-            cells.append([name, row.name, *(text + _missing(row, measure, only) for measure, text in shown.items())])
-    text = "A class that a case has neither in mask nor reference is left out; HD95 is missing where only one of them has it."
-    return markdown_section("Classes", text, ["class", "network", *(MEASURES[measure] for measure in rows[0].values)], cells)
+            cells.append([name, row.name, *(_mean(row, measure, slice(index, index + 1)) for measure in _measures(rows))])
+    text = (
+        "A class that a case has neither in mask nor reference is left out; HD95 and ASSD are missing where only one of them "
+        "has it."
+    )
+    return markdown_section("Classes", text, ["class", "network", *(MEASURES[measure] for measure in _measures(rows))], cells)
 
 
 def _missing(row: NetworkResult, measure: str, classes: slice = slice(None)) -> str:
@@ -116,13 +143,14 @@ def _write_csv(rows: Sequence[NetworkResult], path: Path) -> None:
     lines = []
     for row in rows:
         line: dict[str, Any] = {"network": row.name}
-        for measure, values in row.values.items():
+        for measure in (name for name in MEASURES if name in row.values):
+            values = row.values[measure]
             line |= _columns(measure, mean_interval(values.values))
             for index, name in enumerate(values.classes):
                 line |= _columns(f"{measure} {name}", mean_interval(values.values[:, index : index + 1]))
         lines.append(line | _columns(f"dice minus that of {rows[0].name}", _difference(row, rows[0])) | row.cost)
     with atomic_write(path) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(lines[0]))
+        writer = csv.DictWriter(file, fieldnames=list(dict.fromkeys(name for line in lines for name in line)))
         writer.writeheader()
         writer.writerows(lines)
 

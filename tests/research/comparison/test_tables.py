@@ -1,6 +1,7 @@
 """Rows -> tables whose numbers are those of the cases."""
 
 import csv
+import json
 import math
 from pathlib import Path
 
@@ -8,16 +9,18 @@ import numpy as np
 import pytest
 from markdown_tables import read_tables
 
+from scripts.research.comparison import Budget, ComparedNetwork, Setting
 from scripts.research.comparison.compare_cases import CaseValues, difference_interval, mean_interval
-from scripts.research.comparison.result import NetworkResult
+from scripts.research.comparison.result import MEASURES, NetworkResult, read_result
 from scripts.research.comparison.tables import COSTS, write_tables
+from scripts.research.comparison.tables import MEASURES as TITLES
 
 CASES = tuple(f"case_{i}" for i in range(12))
 
 
 def row(name: str, seed: int, cases: tuple[str, ...] = CASES, **values: np.ndarray) -> NetworkResult:
     generator = np.random.default_rng(seed)
-    drawn = {measure: generator.random((len(cases), 2)) for measure in ("dice", "hd95_mm", "hd95_voxels", "nsd")} | values
+    drawn = {measure: generator.random((len(cases), 2)) for measure in MEASURES} | values
     cost = dict.fromkeys(COSTS, float(seed))
     measures = {measure: CaseValues(cases, ("liver", "kidney"), numbers) for measure, numbers in drawn.items()}
     return NetworkResult(name, measures, cost, {"device": "cpu"})
@@ -73,9 +76,58 @@ def test_a_network_that_finds_nothing_has_no_distance_and_leaves_the_others_thei
     assert lost["HD95, mm"].strip() == "(24 of 24 missing)"
 
 
-def test_without_spacing_distances_are_in_voxels(tmp_path: Path) -> None:
-    write_tables([row("sam3d", 1, hd95_mm=np.full((12, 2), math.nan))], "Comparison", "by hand", tmp_path)
-    assert read_tables((tmp_path / "comparison.md").read_text())["Accuracy"][0]["HD95, voxels"]
+def test_every_measure_has_its_column(tmp_path: Path) -> None:
+    assert {*MEASURES} == {*TITLES}
+    write_tables([row("sam3d", 1), row("unet", 2)], "Comparison", "by hand", tmp_path)
+    tables = read_tables((tmp_path / "comparison.md").read_text())
+    shown = ["HD95, mm", "ASSD, mm", "NSD", "absolute volume error, ml"]
+    assert list(tables["Accuracy"][0])[3:] == shown
+    assert list(tables["Classes"][0])[2:] == ["Dice", *shown]
+
+
+def test_without_spacing_distances_are_in_voxels_and_there_is_no_volume(tmp_path: Path) -> None:
+    unknown = np.full((12, 2), math.nan)
+    unknown_in_mm = dict.fromkeys(("hd95_mm", "assd_mm", "volume_error_ml"), unknown)
+    write_tables([row("sam3d", 1, **unknown_in_mm)], "Comparison", "by hand", tmp_path)
+    found = read_tables((tmp_path / "comparison.md").read_text())["Accuracy"][0]
+    assert list(found)[3:] == ["HD95, voxels", "ASSD, voxels", "NSD"]
+    assert all(found[name] for name in list(found)[3:])
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_what_an_older_evaluation_did_not_measure_is_a_dash(tmp_path: Path, first: bool) -> None:
+    new, old = row("sam3d", 1), row("unet", 2)
+    for measure in ("assd_mm", "assd_voxels", "volume_error_ml"):
+        del old.values[measure]
+    rows = [old, new] if first else [new, old]
+    write_tables(rows, "Comparison", "by hand", tmp_path)
+    tables = read_tables((tmp_path / "comparison.md").read_text())
+    lines = {line["network"]: line for line in csv.DictReader((tmp_path / "comparison.csv").read_text().splitlines())}
+    for table in ("Accuracy", "Classes"):
+        for found in tables[table]:
+            assert (found["ASSD, mm"] == "-") == (found["absolute volume error, ml"] == "-") == (found["network"] == "unet")
+            assert found["NSD"] != "-"
+    assert (lines["unet"]["assd_mm"], float(lines["sam3d"]["assd_mm"]) > 0) == ("", True)
+
+
+def test_measures_are_those_in_the_file_and_the_volume_error_has_no_sign(tmp_path: Path) -> None:
+    network = ComparedNetwork("unet", Setting(tmp_path, tmp_path / "preset.yaml", Budget(max_epochs=1), {}))
+    network.training.mkdir(parents=True)
+    (network.evaluation / "masks").mkdir(parents=True)
+    (network.evaluation / "masks" / "a.json").write_text("{}")
+    costs = ("steps", "seconds", "preparation_seconds", "median_step_seconds", "macs", "parameters", "trained_parameters")
+    (network.training / "cost.json").write_text(json.dumps({**dict.fromkeys(costs, 1), "peak_memory_bytes": None}))
+    (network.folder / "plan.json").write_text('{"preparation_seconds": 0}')
+    metrics = network.evaluation / "metrics.csv"
+    metrics.write_text("case,class,dice,nsd,volume_error_ml\na,liver,0.5,0.25,-2\nb,liver,0.75,,3\n")
+    found = read_result(network).values
+    assert {measure: values.values[:, 0].tolist() for measure, values in found.items() if measure != "nsd"} == {
+        "dice": [0.5, 0.75],
+        "volume_error_ml": [2, 3],
+    }
+    assert found["nsd"].values[0, 0] == 0.25
+    metrics.write_text("case,class,dice,nsd\na,liver,0.5,0.25\n")
+    assert [*read_result(network).values] == ["dice", "nsd"]
 
 
 def test_a_network_that_failed_is_said_and_is_not_what_others_are_compared_with(tmp_path: Path) -> None:
