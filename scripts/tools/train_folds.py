@@ -51,6 +51,11 @@ class FoldRun:
         require_the_same(read_about(path) or {}, read_settings(_arguments(self.training())), path)
         return bool(read_checkpoint(path)["complete"])
 
+    def is_finished(self, cases: int, skip_bad: bool) -> bool:
+        """cases: that its evaluation measures, but for those that are skipped."""
+        measured = self.measured()
+        return bool(self.is_trained()) and measured is not None and (measured >= cases or skip_bad)
+
     def measured(self) -> int | None:
         """How many cases its evaluation has measured; None before there is one."""
         path = self.evaluation / "metrics.json"
@@ -84,11 +89,15 @@ def train_folds(
     _require_free(runs, resume)
     failures: list[str] = []
     took: list[float] = []  # seconds, of those that were run now
-    for position, run in enumerate(runs, 1):
-        left = f", about {timedelta(seconds=round(fmean(took) * (len(runs) - position + 1)))} left" if took else ""
-        print(f"\nfold_{run.number} ({run.number + 1} of {count}){left}", flush=True)
+    for position, run in enumerate(runs):
+        name = f"\nfold_{run.number} ({run.number + 1} of {count})"
+        if run.is_finished(len(cases[run.number]), skip_bad):
+            print(f"{name}: finished", flush=True)
+            continue
+        left = f", about {timedelta(seconds=round(fmean(took) * (len(runs) - position)))} left" if took else ""
+        print(name + left, flush=True)
         start = time.monotonic()
-        if failure := _run(run, len(cases[run.number]), skip_bad):
+        if failure := _run(run, skip_bad):
             failures.append(failure)
         took.append(time.monotonic() - start)
     if _join(output, everyone, sum(map(len, cases))):
@@ -120,9 +129,7 @@ def _prepare(data: Path, output: Path, count: int, resume: bool, first: FoldRun)
     check_run_folder(output, resume=False)  # a run of its own may lie there
     refuse_foreign_tables(output)
     if resume and not (output / FOLDS_FILE).exists():
-        raise FileNotFoundError(
-            f"nothing to resume: no {output / FOLDS_FILE}; start without --resume, or give the right --output"
-        )
+        raise FileNotFoundError(f"nothing to resume: no {output / FOLDS_FILE}; start without --resume, or correct --output")
     line = read_command_line(_arguments(first.training()))
     assert line is not None
     return write_folds(output / FOLDS_FILE, data, count, line.config["seed"], line.config["labels"])
@@ -138,20 +145,18 @@ def _require_free(runs: Sequence[FoldRun], resume: bool) -> None:
         )
 
 
-def _run(run: FoldRun, cases: int, skip_bad: bool) -> str | None:
-    """What failed, in words. cases: that its evaluation should measure, but for those that are skipped."""
+def _run(run: FoldRun, skip_bad: bool) -> str | None:
+    """Trains what is not trained, then evaluates. What failed, in words."""
     trained = run.is_trained()
     if not trained:
         words = run.training(resume=trained is not None)
         print(shell_line(words), flush=True)
         if code := run_child([*RUNNER, *words]):
             return f"fold_{run.number} failed: its training run ended with exit code {code}, for the reason above"
-    measured = run.measured()
-    if measured is None or (measured < cases and not skip_bad):
-        print(f"sam3d {shlex.join(run.evaluating)}", flush=True)
-        code, measured = run_child(["-m", "scripts", *run.evaluating]), run.measured()
-        if measured is None or (code and not skip_bad):
-            return f"fold_{run.number} failed: its evaluation ended with exit code {code}, for the reason above"
+    print(f"sam3d {shlex.join(run.evaluating)}", flush=True)
+    code = run_child(["-m", "scripts", *run.evaluating])
+    if run.measured() is None or (code and not skip_bad):
+        return f"fold_{run.number} failed: its evaluation ended with exit code {code}, for the reason above"
     return None
 
 

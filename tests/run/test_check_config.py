@@ -266,6 +266,8 @@ OUT_OF_RANGE = {
     "region_values": ["1", "[a]"],
     "out_channels": ["0", "1.5"],
     "val_fraction": ["1", "-0.2", "20"],
+    "folds": ["1", "2.5", "all"],
+    "fold": ["-1", "0.5"],
     "max_epochs": ["0", "-3", "2.5"],
     "epoch_length": ["0"],
     "seed": ["-1", "1.5", "4294967296"],
