@@ -58,7 +58,14 @@ def run_here(words: Sequence[str]) -> None:
     warnings.filterwarnings("ignore", "parsing config_file")  # that configs can run code, at length
     logging.getLogger("monai.bundle.workflows").addFilter(lambda record: record.levelno > logging.WARNING)  # where they lie
     sys.argv = [module, *arguments]
-    runpy.run_module(module, run_name="__main__")
+    try:
+        runpy.run_module(module, run_name="__main__")
+    except Exception as error:
+        from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+        if isinstance(error, ChildFailedError):  # the process that failed has said why
+            raise SystemExit(1) from error
+        raise
 
 
 def read_setting(text: str) -> tuple[str, Any]:

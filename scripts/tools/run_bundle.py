@@ -27,10 +27,7 @@ def run_bundle(
     print(shell_line(words), flush=True)
     if dry_run:
         return False
-    if processes == 1:
-        run_here(words)
-    else:
-        _run_processes(words)
+    run_here(words)
     return True
 
 
@@ -59,15 +56,6 @@ def run_child(words: Sequence[str]) -> int:
     finally:
         process.terminate()
         process.wait()
-
-
-def _run_processes(words: Sequence[str]) -> None:
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-
-    try:
-        run_here(words)
-    except ChildFailedError as error:
-        raise typer.Exit(1) from error  # the process that failed has said why
 
 
 def say_next(*commands: Sequence[str | Path]) -> None:

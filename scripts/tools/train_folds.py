@@ -132,7 +132,9 @@ def _prepare(data: Path, output: Path, count: int, resume: bool, first: FoldRun)
         raise FileNotFoundError(f"nothing to resume: no {output / FOLDS_FILE}; start without --resume, or correct --output")
     line = read_command_line(_arguments(first.training()))
     assert line is not None
-    return write_folds(output / FOLDS_FILE, data, count, line.config["seed"], line.config["labels"])
+    if not isinstance(seed := line.config["seed"], int):  # an expression, which only a run evaluates
+        raise ValueError(f"seed must be a number in a run of folds, got {seed!r}")
+    return write_folds(output / FOLDS_FILE, data, count, seed, line.config["labels"])
 
 
 def _require_free(runs: Sequence[FoldRun], resume: bool) -> None:
@@ -161,10 +163,10 @@ def _run(run: FoldRun, skip_bad: bool) -> str | None:
 
 
 def _join(output: Path, runs: Sequence[FoldRun], cases: int) -> bool:
-    """Whether all folds are there. cases: of all folds."""
+    """Whether all folds are there. cases: of all folds. Raises ValueError where one was trained with other settings."""
     from ..evaluation import join_folds
 
-    missing = [f"fold_{run.number}" for run in runs if run.measured() is None]
+    missing = [f"fold_{run.number}" for run in runs if not run.is_trained() or run.measured() is None]
     if missing:
         print(f"\nthe evaluations are joined once that of {', '.join(missing)} is there too")
         return False

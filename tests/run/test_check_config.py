@@ -477,6 +477,10 @@ PRESET_FAULTS = {
     "spacing: [1, 1, 1]\nspacing_known: false": "spacing is [1, 1, 1] mm and spacing_known is false",
     "nsd_unit: mm\nspacing_known: false": "nsd_unit is mm and spacing_known is false",
     "crop_pos: 0\ncrop_neg: 0": "crop_pos and crop_neg are both 0",
+    "folds: 5": "folds is 5 and fold is null; say which one this run holds out, from 0 to 4",
+    "fold: 1": "fold is 1 and folds is null; say of how many folds it is one, or leave fold out",
+    "folds: 5\nfold: 5": "fold is 5 and folds is 5; folds are counted from 0 to 4",
+    "folds: 5\nfold: 0\nval_fraction: 0": "val_fraction is 0, all cases serve training, and folds is 5; leave one of them out",
     "intensity#keys: pet": "intensity#keys must be image, got 'pet'",
     "intensity#lower: 99.9": "intensity#lower is 99.9 and upper is 99.5; lower must be below upper",
     "intensity: {_target_: ScaleIntensityRanged, keys: image, a_min: 240, a_max: -160, b_min: 0, b_max: 1}": (
