@@ -11,6 +11,7 @@ from typer.main import get_command
 
 from scripts.run.config_files import CONFIGS
 from scripts.run.plain_errors import show_plain_errors
+from scripts.tools.options import Command
 
 # In this order.
 COMMANDS = ("demo", "dataset", "preset", "train", "evaluate", "segment", "compare", "cache", "merge", "download")
@@ -48,7 +49,7 @@ def find_command(name: str) -> Callable[..., None] | None:
 
 for name in COMMANDS:
     if command := find_command(name):
-        app.command(name)(command)
+        app.command(name, cls=Command)(command)
 
 
 def main() -> None:

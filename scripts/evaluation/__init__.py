@@ -5,7 +5,17 @@ from .case_metrics import CaseMetrics
 from .class_dice import ClassDice
 from .confusion import Confusion
 from .detection import detection
+from .join_folds import join_folds
 from .overlays import draw_overlays
 from .segmentation_metrics import segmentation_metrics
 
-__all__ = ["CaseMetrics", "ClassDice", "Confusion", "case_interval", "detection", "draw_overlays", "segmentation_metrics"]
+__all__ = [
+    "CaseMetrics",
+    "ClassDice",
+    "Confusion",
+    "case_interval",
+    "detection",
+    "draw_overlays",
+    "join_folds",
+    "segmentation_metrics",
+]

@@ -88,11 +88,8 @@ class CaseMetrics:
 
         Raises FileExistsError, before anything is removed, when one of them is somebody else's.
         """
+        refuse_foreign_tables(self.folder)
         table, means, confusion, picture = (self.folder / name for name in FILES)
-        refuse_foreign(table, lambda path: path.read_bytes().startswith(b"case,class,dice,"))
-        refuse_foreign(means, lambda path: json.loads(path.read_text(encoding="utf-8")).keys() >= MEANS)
-        refuse_foreign(confusion, lambda path: path.read_bytes().startswith(b"reference,"))
-        refuse_foreign(picture, lambda _: means.exists())  # it is drawn after them
         for path in (picture, confusion, means, table):
             path.unlink(missing_ok=True)
 
@@ -138,10 +135,7 @@ class CaseMetrics:
         if not self.rows:
             return
         table, means, confusion, picture = (self.folder / name for name in FILES)
-        with atomic_write(table) as temporary, temporary.open("w", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=list(self.rows[0]))
-            writer.writeheader()
-            writer.writerows({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()} for row in self.rows)
+        write_rows(table, self.rows)
         summary = self.summary()
         write_json(means, summary)
         if self.confusion:
@@ -170,29 +164,11 @@ class CaseMetrics:
         """Per class and measure: mean, its interval over the cases (see `case_interval`), median, and how many cases count; per
         class, what was detected, in how many cases it was on no side (excluded), and in how many nobody annotated it; the
         voxels of each class by what the masks call them."""
-        classes: dict[str, Any] = {}
-        for name in self.structures:
-            rows = [row for row in self.rows if row["class"] == name]
-            classes[name] = {measure: _statistics([row[measure] for row in rows]) for measure in MEASURES}
-            classes[name]["detection"] = _detection([row for row in rows if row["components_reference"] is not None])
-            unknown = sum(row["voxels_reference"] is None for row in rows)
-            classes[name]["absent_and_excluded"] = sum(row["dice"] is None for row in rows) - unknown
-            classes[name]["not_annotated"] = unknown
-            classes[name]["hd95_missing"] = sum(row["dice"] is not None and row["hd95_voxels"] is None for row in rows)
-        means = [c["dice"]["mean"] for c in classes.values() if c["dice"]["mean"] is not None]
         return {
-            "cases": len(self.files),
-            "mean_dice": fmean(means) if means else None,
-            "mean_dice_interval": case_interval(self._dice()),
-            "intervals": f"{METHOD}; none for fewer than {FEWEST_CASES} cases, or if all are equal",
-            "classes": classes,
+            **means_of(self.rows, list(self.structures)),
             **({"confusion": self.confusion.table()} if self.confusion else {}),
             **self.nsd,
         }
-
-    def _dice(self) -> np.ndarray:
-        """(cases, structures), NaN where it is missing."""
-        return np.array([row["dice"] for row in self.rows], dtype=float).reshape(-1, len(self.structures))
 
     def _examples(self) -> list[dict[str, str]]:
         """The files and the mean Dice of up to two of the worst, median and best cases each."""
@@ -205,6 +181,45 @@ class CaseMetrics:
         middle = len(order) // 2
         chosen = order if len(order) <= 6 else order[:2] + order[middle - 1 : middle + 1] + order[-2:]
         return [self.files[case] | {"title": f"{case}\nDice {dice[case]:.3f}"} for case in chosen]
+
+
+def refuse_foreign_tables(folder: Path) -> None:
+    """Raises FileExistsError when a file of an evaluation's name in `folder` is somebody else's."""
+    table, means, confusion, picture = (folder / name for name in FILES)
+    refuse_foreign(table, lambda path: path.read_bytes().startswith(b"case,class,dice,"))
+    refuse_foreign(means, lambda path: json.loads(path.read_text(encoding="utf-8")).keys() >= MEANS)
+    refuse_foreign(confusion, lambda path: path.read_bytes().startswith(b"reference,"))
+    refuse_foreign(picture, lambda _: means.exists())  # it is drawn after them
+
+
+def write_rows(table: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """One of each case and class, as CSV."""
+    with atomic_write(table) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows)
+
+
+def means_of(rows: Sequence[Mapping[str, Any]], structures: Sequence[str]) -> dict[str, Any]:
+    """rows: of case after case, each with the structures in this order."""
+    classes: dict[str, Any] = {}
+    for name in structures:
+        of_class = [row for row in rows if row["class"] == name]
+        classes[name] = {measure: _statistics([row[measure] for row in of_class]) for measure in MEASURES}
+        classes[name]["detection"] = _detection([row for row in of_class if row["components_reference"] is not None])
+        unknown = sum(row["voxels_reference"] is None for row in of_class)
+        classes[name]["absent_and_excluded"] = sum(row["dice"] is None for row in of_class) - unknown
+        classes[name]["not_annotated"] = unknown
+        classes[name]["hd95_missing"] = sum(row["dice"] is not None and row["hd95_voxels"] is None for row in of_class)
+    means = [c["dice"]["mean"] for c in classes.values() if c["dice"]["mean"] is not None]
+    dice = np.array([row["dice"] for row in rows], dtype=float).reshape(-1, len(structures))  # NaN where it is missing
+    return {
+        "cases": len(dice),
+        "mean_dice": fmean(means) if means else None,
+        "mean_dice_interval": case_interval(dice),
+        "intervals": f"{METHOD}; none for fewer than {FEWEST_CASES} cases, or if all are equal",
+        "classes": classes,
+    }
 
 
 def _statistics(values: list[float | None]) -> dict[str, Any]:

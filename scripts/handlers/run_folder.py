@@ -77,14 +77,14 @@ def read_state(folder: Path, settings: Mapping[str, Any], objects: Collection[st
         refuse(path, f"{path}: {wrong} is NaN or infinite")
     if wrong := _impossible(state):
         refuse(path, f"{path} holds what cannot be: {wrong}")
-    _require_the_same(about, settings, path)
+    require_the_same(about, settings, path)
     if state["complete"]:
         refuse_complete(path, state)
     if (folder / BEST).exists():
         best = read_about(folder / BEST)
         if best is None:
             raise ValueError(f"{folder / BEST} was not written by this bundle and would be overwritten; move it away")
-        _require_the_same(best, settings, folder / BEST)
+        require_the_same(best, settings, folder / BEST)
     return state
 
 
@@ -135,7 +135,8 @@ def _impossible(state: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _require_the_same(saved: Mapping[str, Any], now: Mapping[str, Any], path: Path) -> None:
+def require_the_same(saved: Mapping[str, Any], now: Mapping[str, Any], path: Path) -> None:
+    """Raises ValueError if the run that wrote `path` had other settings of network, mask or training."""
     kinds = (Changes.NETWORK, Changes.MASK, Changes.TRAINING)
     different = differences(chosen(saved, *kinds), chosen(now, *kinds)) if saved and now else ()
     if words := "; ".join(different):

@@ -1,4 +1,7 @@
-"""Config files and options -> `python -m monai.bundle run ...`: its words, the line for a shell, the run in this process."""
+"""Config files and options -> `python -m monai.bundle run ...`: its words, the line for a shell, the run in this process.
+
+`python -m scripts.run.bundle_command WORDS` is that run in a process of its own.
+"""
 
 import json
 import logging
@@ -15,6 +18,7 @@ from fire.parser import DefaultParseValue
 
 from .config_files import BUNDLE_ROOT
 from .paths import EVALUATED, PATHS
+from .plain_errors import show_plain_errors
 
 MISREAD = re.compile(r"#|[@%]::")  # and it takes these for parts of ids in any other string
 IDENTIFIER = re.compile(r"\w+((#|::)\w+)*")
@@ -54,7 +58,14 @@ def run_here(words: Sequence[str]) -> None:
     warnings.filterwarnings("ignore", "parsing config_file")  # that configs can run code, at length
     logging.getLogger("monai.bundle.workflows").addFilter(lambda record: record.levelno > logging.WARNING)  # where they lie
     sys.argv = [module, *arguments]
-    runpy.run_module(module, run_name="__main__")
+    try:
+        runpy.run_module(module, run_name="__main__")
+    except Exception as error:
+        from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+        if isinstance(error, ChildFailedError):  # the process that failed has said why
+            raise SystemExit(1) from error
+        raise
 
 
 def read_setting(text: str) -> tuple[str, Any]:
@@ -109,3 +120,8 @@ def _read_by_fire(word: str) -> Any:
 def in_shell(word: str) -> str:
     """In double quotes where single ones would be harder to read."""
     return f'"{word}"' if "'" in word and not re.search(r'["$`\\!]', word) else shlex.quote(word)
+
+
+if __name__ == "__main__":
+    show_plain_errors()
+    run_here(sys.argv[1:])

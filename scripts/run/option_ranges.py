@@ -105,6 +105,8 @@ RANGES: dict[str, Range] = {
     **dict.fromkeys(("seed", "encoder_seed"), SEED),
     **dict.fromkeys(("modalities", "roi_depth", "batch_size", "max_epochs", "epoch_length", "val_interval"), whole(1)),
     "early_stopping_patience": whole(1),
+    "folds": optional(whole(2)),
+    "fold": optional(whole(0)),  # below folds: contradictions
     "first_stage_epochs": Range("a whole number from 1 to below max_epochs", _is_whole),  # the rest: contradictions
     "num_classes": whole(2),
     "out_channels": whole(1),
@@ -247,6 +249,7 @@ def contradictions(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield key, f"has {len(numbers)} numbers and {named}; give one for each"
         if not any(numbers):
             yield key, "holds zeros alone; give a number above 0 to the classes that count"
+    yield from _wrong_fold(config)
     first, epochs = config.get("first_stage_epochs"), config.get("max_epochs")
     if _is_whole(first) and _is_whole(epochs) and not 0 < first < epochs:
         yield "first_stage_epochs", f"is {first} and max_epochs is {epochs}; each of the two stages needs an epoch, change one"
@@ -269,6 +272,20 @@ def contradictions(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
                 first, second = transform.get(low, 0), transform.get(high, 1)
                 if _is_number(first) and _is_number(second) and first >= second:
                     yield f"{identifier}#{low}", f"is {first} and {high} is {second}; {low} must be below {high}"
+
+
+def _wrong_fold(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    folds, fold = config.get("folds"), config.get("fold")
+    if folds is None:
+        if _is_whole(fold):
+            yield "fold", f"is {fold} and folds is null; say of how many folds it is one, or leave fold out"
+    elif _is_whole(folds):
+        if fold is None:
+            yield "folds", f"is {folds} and fold is null; say which one this run holds out, from 0 to {folds - 1}"
+        elif _is_whole(fold) and fold >= folds:
+            yield "fold", f"is {fold} and folds is {folds}; folds are counted from 0 to {folds - 1}"
+        if config.get("val_fraction") == 0:
+            yield "val_fraction", f"is 0, all cases serve training, and folds is {folds}; leave one of them out"
 
 
 def _wrong_loss(loss: Any) -> Iterator[tuple[str, str]]:

@@ -27,7 +27,7 @@ CLASSES: dict[str, Changes] = {
         ("inferer", "preprocessing", "postprocessing", "evaluator", "handlers", "amp", "encoder_seed"), Changes.MASK
     ),
     "validate#postprocessing": Changes.MASK,
-    **dict.fromkeys(("seed", "val_fraction", "empty_labels", "cases"), Changes.TRAINING),
+    **dict.fromkeys(("seed", "val_fraction", "folds", "fold", "empty_labels", "cases"), Changes.TRAINING),
     **dict.fromkeys(("ignore_label", "ignore_index", "ignored_to_zero", "zero_to_ignored", "class_weights"), Changes.TRAINING),
     **dict.fromkeys(("label_sets", "structures"), Changes.TRAINING),
     **dict.fromkeys(("cached_views", "turned_views", "embedding_cache", "draw_embeddings", "join_pixels"), Changes.TRAINING),

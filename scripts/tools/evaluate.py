@@ -18,7 +18,8 @@ MEASURED_WITH = (
     "ignore_label",
     "val_fraction",
     "seed",
-)  # the last two: the split
+)  # the last two, and a fold: the split
+FOLD = ("folds", "fold")
 
 
 def evaluate(
@@ -50,7 +51,7 @@ def evaluate(
     if output is None and len(checkpoint) > 1:
         raise typer.BadParameter("several checkpoints have no folder of their own; name one", param_hint="--output")
     output = output or checkpoint[0].parent / "evaluation"
-    with checkpoint_configs(checkpoint[0], output, preset, network, MEASURED_WITH) as known:
+    with checkpoint_configs(checkpoint[0], output, preset, network, (*MEASURED_WITH, *_common_fold(checkpoint))) as known:
         configs = [
             CONFIGS / "train.json",
             CONFIGS / "evaluate.json",
@@ -70,3 +71,11 @@ def evaluate(
             print(f"\nmeans: {shown(output / 'metrics.json')}\nof each case and class: {shown(output / 'metrics.csv')}")
             if (picture := output / "overlays.png").is_file():  # not where no case shows any class
                 print(f"picture: {shown(picture)}")
+
+
+def _common_fold(checkpoints: list[Path]) -> tuple[str, ...]:
+    """None for networks of several folds: together they are measured on a list that no fold holds."""
+    from ..files.checkpoint_file import read_about
+
+    abouts = [read_about(path) or {} for path in checkpoints]
+    return FOLD if len({tuple(about.get(key) for key in FOLD) for about in abouts}) == 1 else ()

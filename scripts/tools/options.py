@@ -1,15 +1,20 @@
 """The options that several commands take, and how the words of a user become their values."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from ..run.bundle_command import read_setting
 from ..run.config_files import OWN, network_configs, networks, overlay_config, overlays, preset_config, presets
+from ..run.fold_folders import fold_checkpoints
 from ..run.paths import meant_path
+
+CHECKPOINT = "--checkpoint"
 
 
 def path(text: str | Path) -> Path:
@@ -68,6 +73,35 @@ def refusing(read: Callable[[str], Any]) -> Callable[[Any], Any]:
     return parse
 
 
+def checkpoints(text: str | Path) -> list[Path]:
+    """One, or those of a folder of folds."""
+    found = path(text)
+    try:
+        return fold_checkpoints(found) if found.is_dir() else [file(text)]
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+class Command(TyperCommand):
+    """Where it averages networks, its --checkpoint takes what a shell makes of `--checkpoint runs/*.pt`, up to the last .pt."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        several = any(CHECKPOINT in option.opts and getattr(option, "multiple", False) for option in self.params)
+        return super().parse_args(ctx, [*_one_by_one(args)] if several else args)
+
+
+def _one_by_one(args: Sequence[str]) -> Iterator[str]:
+    """The option again before each further value."""
+    after = False
+    for before, word in pairwise(["", *args]):
+        is_value = before == CHECKPOINT or word.startswith(f"{CHECKPOINT}=")
+        if after and word.endswith(".pt") and not is_value and not word.startswith("-"):
+            yield CHECKPOINT
+            is_value = True
+        after = is_value
+        yield word
+
+
 def one_or_all(files: list[Path]) -> Path | list[str]:
     """As the configs have it: one, or the list of an ensemble's."""
     return files[0] if len(files) == 1 else [*map(str, files)]
@@ -86,10 +120,11 @@ Checkpoint = Annotated[
 Checkpoints = Annotated[
     list[Path],
     typer.Option(
-        "--checkpoint",
-        parser=file,
-        metavar="FILE",
-        help="model.pt of a training run; it knows its preset and its network. Several, named one by one, are averaged.",
+        CHECKPOINT,
+        parser=checkpoints,
+        callback=lambda given: [path for paths in given for path in paths],
+        metavar="FILE|FOLDER",
+        help="model.pt of a training run; it knows its preset and network. Several are averaged, as is the folder of --folds.",
     ),
 ]
 Preset = Annotated[

@@ -2,6 +2,8 @@
 
 import os
 import shlex
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import typer
 
 from ..run.bundle_command import bundle_words, run_here, shell_line
+from ..run.config_files import BUNDLE_ROOT
 
 
 def run_bundle(
@@ -19,31 +22,40 @@ def run_bundle(
     dry_run: bool,
     processes: int = 1,
 ) -> bool:
-    """Whether it was run; a run that fails does not return.
+    """Whether it was run; a run that fails does not return. The arguments are those of `line_of`."""
+    words = line_of(run_id, configs, options, settings, processes)
+    print(shell_line(words), flush=True)
+    if dry_run:
+        return False
+    run_here(words)
+    return True
 
-    options: those that are None are left to the configs. settings: of --set.
+
+def line_of(
+    run_id: str,
+    configs: Sequence[Path],
+    options: Mapping[str, Any],
+    settings: Sequence[tuple[str, Any]] | None,
+    processes: int = 1,
+) -> list[str]:
+    """The words after `python`.
+
+    options: those that are None are left to the configs. settings: of --set, whose options must be others.
     """
     given = {identifier: value for identifier, value in options.items() if value is not None}
     if twice := sorted(given.keys() & dict(settings or ())):
         raise typer.BadParameter(f"{', '.join(twice)}: another option of this command sets it", param_hint="--set")
-    words = bundle_words(run_id, configs, {**given, **dict(settings or ())}, processes)
-    print(shell_line(words), flush=True)
-    if dry_run:
-        return False
-    if processes == 1:
-        run_here(words)
-    else:
-        _run_processes(words)
-    return True
+    return bundle_words(run_id, configs, {**given, **dict(settings or ())}, processes)
 
 
-def _run_processes(words: Sequence[str]) -> None:
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-
+def run_child(words: Sequence[str]) -> int:
+    """The exit code of `python WORDS` in a process of its own, which ends when we are ended."""
+    process = subprocess.Popen([sys.executable, *words], cwd=BUNDLE_ROOT)
     try:
-        run_here(words)
-    except ChildFailedError as error:
-        raise typer.Exit(1) from error  # the process that failed has said why
+        return process.wait()
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def say_next(*commands: Sequence[str | Path]) -> None:

@@ -1,5 +1,6 @@
 """A dataset and a preset -> a trained network."""
 
+import json
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +9,10 @@ import typer
 
 from ..run.config_files import CONFIGS, OWN, network_configs
 from . import options
-from .run_bundle import run_bundle, say_next, shown
+from .run_bundle import line_of, run_bundle, say_next, shown
+from .train_folds import train_folds
+
+FOR_EVALUATING = ("device", "num_workers", "amp")  # what the checkpoint does not know, of --set
 
 
 class Tracking(StrEnum):
@@ -47,6 +51,13 @@ def train(
         Tracking | None, typer.Option(help="Follow the run there too, beside TensorBoard.  [default: a store in --output]")
     ] = None,
     gpus: Annotated[int, typer.Option(min=1, metavar="N", help="Processes, one for each GPU.")] = 1,
+    folds: Annotated[
+        int | None, typer.Option(min=2, metavar="K", help="Train K networks, each of which holds out one K-th of the subjects.")
+    ] = None,
+    fold: Annotated[
+        int | None,
+        typer.Option(min=0, metavar="N", help="Of --folds only this one, from 0: each on a machine of its own."),
+    ] = None,
     settings: options.Settings = None,
     dry_run: options.DryRun = False,
 ) -> None:
@@ -58,13 +69,20 @@ def train(
         sam3d train DATA --preset mine --network detail --cached --output runs/mine --resume
         sam3d train DATA --preset mine --network detail --cached --output runs/more --init-from runs/mine/model.pt
         sam3d train DATA --preset mine --overlay two_stage --gpus 2 --set batch_size=4
+        sam3d train DATA --preset mine --network detail --cached --output runs/mine --folds 5
 
     The best network becomes OUTPUT/model.pt, the last state OUTPUT/last.pt. The preset is laid over everything else.
+
+    With --folds the networks become OUTPUT/fold_0/model.pt and so on. Each is evaluated on the cases that it held out, so that
+    OUTPUT/metrics.csv has every case of the list. The same command goes on with --resume, or joins what --fold has trained.
     """
     if cache_dir and not cached:
         raise typer.BadParameter("it has no effect without --cached", param_hint="--cache-dir")
     if init_from and not resume and not init_from.is_file():  # what is resumed has its weights
         raise typer.BadParameter(f"no file {shown(init_from)}", param_hint="--init-from")
+    if fold is not None and not (folds and fold < folds):
+        found = "it goes with --folds" if folds is None else f"folds are counted from 0 to {folds - 1}"
+        raise typer.BadParameter(found, param_hint="--fold")
     if gpus > 1 and not dry_run:
         _require_gpus(gpus)
     output = output or options.path(f"runs/{preset.stem}")
@@ -87,10 +105,30 @@ def train(
         "skip_bad": skip_bad or None,
         "cache_dir": cache_dir,
     }
-    if run_bundle("training", configs, chosen, settings, dry_run, gpus):
-        checkpoint = ["--checkpoint", output / "model.pt"]
-        if encoder_weights not in (None, "random"):  # which the checkpoint knows
-            checkpoint += ["--encoder-weights", Path(encoder_weights)]
+    weights = []
+    if encoder_weights not in (None, "random"):  # which the checkpoint knows
+        weights = ["--encoder-weights", Path(encoder_weights)]
+    if folds is not None:
+        chosen |= {
+            "folds": folds,
+            "cases#remember": output / "checked.json",  # the cases are the same in all folds
+            "cache_dir": cache_dir or (output / "embeddings" if cached else None),
+        }
+        known = dict(settings or ())
+        train_folds(
+            data,
+            output,
+            folds,
+            fold,
+            resume,
+            skip_bad,
+            lambda more: line_of("training", configs, {**chosen, **more}, settings, gpus),
+            weights,
+            [word for key in FOR_EVALUATING if key in known for word in ("--set", f"{key}={json.dumps(known[key])}")],
+            dry_run,
+        )
+    elif run_bundle("training", configs, chosen, settings, dry_run, gpus):
+        checkpoint = ["--checkpoint", output / "model.pt", *weights]
         say_next(("evaluate", data, *checkpoint), ("segment", data / "dataset.json", *checkpoint, "--output", "masks"))
 
 

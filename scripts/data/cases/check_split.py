@@ -5,16 +5,22 @@ from pathlib import Path
 from typing import Any
 
 from ...files.checkpoint_file import checkpoints_of, read_about
+from ...run.fold_folders import FOLDS_FILE
 from ...run.settings import differences
 from .datalist import read_json
+from .folds_file import require_folds
 
 SPLIT = ("seed", "val_fraction")
+FOLD = ("seed", "folds", "fold")
 
 
 def check_split(
     dataset_dir: str | Path, part: str, checkpoint: str | Path | Sequence[str], settings: Mapping[str, Any]
 ) -> None:
-    """Checks that a dataset without a validation list of its own is split as it was for training.
+    """Checks that a dataset without a validation list of its own is split as it was for training, and one into folds likewise.
+
+    A network of a fold is measured on the cases of that fold, or on a list that no fold holds: a list `validation` of the
+    dataset's own where these settings name no fold, or `test`.
 
     Args:
         dataset_dir: the folder of the dataset.json.
@@ -24,7 +30,8 @@ def check_split(
 
     Raises:
         FileNotFoundError: if there is no dataset.json, or no checkpoint.
-        ValueError: if `seed` or `val_fraction` are others than in training, if nothing was held out, or a file is damaged.
+        ValueError: if `seed`, `val_fraction` or the fold are others than in training, if the cases of the folds are by now, if
+            nothing was held out, or a file is damaged.
 
     Example:
         >>> import tempfile
@@ -47,7 +54,14 @@ def _check_split_of(checkpoint: Path, dataset_dir: str | Path, part: str, settin
     trained = read_about(checkpoint) or {}
     if part == "validation" and trained.get("val_fraction") == 0:
         raise ValueError(f"{checkpoint} was trained on all cases, so none are left for validation; evaluate another part, test")
-    if part == "test" or read_json(Path(dataset_dir).absolute() / "dataset.json").get("validation"):
+    if part == "test":
+        return
+    has_list = bool(read_json(Path(dataset_dir).absolute() / "dataset.json").get("validation"))
+    if settings.get("folds") is not None or trained.get("folds") is not None:
+        if trained and not (has_list and settings.get("folds") is None):
+            _check_fold_of(checkpoint, trained, dataset_dir, settings)
+        return
+    if has_list:
         return
     before, now = ({name: told[name] for name in SPLIT if name in trained and name in told} for told in (trained, settings))
     if words := "; ".join(differences(before, now)):
@@ -55,3 +69,15 @@ def _check_split_of(checkpoint: Path, dataset_dir: str | Path, part: str, settin
             f"{checkpoint} was trained with another split: {words}; give those of the training run, else cases that it was "
             "trained on would be measured"
         )
+
+
+def _check_fold_of(checkpoint: Path, trained: Mapping[str, Any], dataset_dir: str | Path, settings: Mapping[str, Any]) -> None:
+    before, now = ({name: told.get(name) for name in FOLD} for told in (trained, settings))
+    if words := "; ".join(differences(before, now)):
+        known = "no folds" if before["folds"] is None else f"fold {before['fold']} of {before['folds']}"
+        raise ValueError(
+            f"{checkpoint} was trained with {known}, so it knows cases that would be measured ({words}); evaluate the network "
+            "of each fold alone, and those of several on a list `validation` or `test` of dataset.json"
+        )
+    if (path := checkpoint.absolute().parent.parent / FOLDS_FILE).exists():
+        require_folds(path, dataset_dir, settings["folds"], settings["seed"], settings.get("labels", {}))

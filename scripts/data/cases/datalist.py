@@ -15,7 +15,7 @@ from ...basics.classes import MergeLabels
 from .annotated import annotated_names, merge_annotated, number_label_sets
 from .case_error import CaseError
 from .label_values import require_same_names
-from .split_subjects import split_subjects, subjects_of
+from .split_subjects import fold_subjects, split_subjects, subjects_of
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +29,8 @@ def read_datalist(
     labels: Mapping[str, str] | None = None,
     ignore_label: Sequence[int] = (),
     merge_labels: MergeLabels = MappingProxyType({}),
+    folds: int | None = None,
+    fold: int | None = None,
 ) -> dict[str, Listed[Case]]:
     """Reads `dataset_dir`/dataset.json (Medical Segmentation Decathlon form).
 
@@ -43,13 +45,17 @@ def read_datalist(
         labels: the preset's, value -> name; those of the file may not contradict them.
         ignore_label: the preset's; a value that the file calls `ignore` must be among them.
         merge_labels: the preset's; `annotated` of a case then names the merged classes.
+        folds: into so many the training cases are dealt out, by subject; a validation list of the file is then in none of them,
+            and serves neither training nor validation. `val_fraction` has no effect.
+        fold: from 0; its cases serve validation, those of the others training.
 
     Returns:
         `training` and `validation`, paths made absolute.
 
     Raises:
         FileNotFoundError: if there is no dataset.json.
-        CaseError: for a file that is no such list.
+        CaseError: for a file that is no such list, or has fewer subjects than folds.
+        ValueError: for a fold that is none of the `folds`.
 
     Example:
         >>> import tempfile
@@ -65,7 +71,10 @@ def read_datalist(
     path = Path(dataset_dir).absolute() / "dataset.json"
     content = read_json(path)
     require_same_names(path, content, labels or {}, ignore_label)
-    parts = _parts(path, content, val_fraction, seed, labels or {})
+    if folds is None:
+        parts = _parts(path, content, val_fraction, seed, labels or {})
+    else:
+        parts = _parts_of_fold(path, content, folds, fold, seed, labels or {})
     if labels:
         for listed in parts.values():
             merge_annotated(listed.cases, labels, merge_labels)
@@ -100,6 +109,33 @@ def _parts(
         "training": Listed([case for i, case in enumerate(cases) if i not in held_out], training.refused),
         "validation": Listed([case for i, case in enumerate(cases) if i in held_out], []),
     }
+
+
+def _parts_of_fold(
+    path: Path, content: dict[str, Any], folds: int, fold: int | None, seed: int, labels: Mapping[str, str]
+) -> dict[str, Listed[Case]]:
+    if fold is None or not 0 <= fold < folds:
+        raise ValueError(f"fold must be from 0 to {folds - 1}, one of the {folds} folds, got {fold}")
+    training, numbers = deal_out(path, content, folds, seed, labels)
+    pairs = [*zip(training.cases, numbers, strict=True)]
+    return {
+        "training": Listed([case for case, number in pairs if number != fold], training.refused),
+        "validation": Listed([case for case, number in pairs if number == fold], []),
+    }
+
+
+def deal_out(
+    path: Path, content: dict[str, Any], folds: int, seed: int, labels: Mapping[str, str]
+) -> tuple[Listed[Case], list[int]]:
+    """The training cases of the dataset.json at `path`, without what its validation list has, and the fold of each."""
+    training = list_cases(path, content, "training", labelled=True, labels=labels)
+    if content.get("validation"):
+        training = _without(path, training, list_cases(path, content, "validation", labelled=True, labels=labels))
+    cases = _with_subjects(training.cases)
+    if (subjects := len(set(subjects_of(cases)))) < folds:
+        found = f"{len(cases)} cases of {subjects} subjects, and folds is {folds}"
+        raise CaseError(str(path), "there must be a subject for each fold", found, "choose fewer folds, or add cases")
+    return Listed(cases, training.refused), fold_subjects(cases, folds, seed)
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -77,6 +77,8 @@ def read_references(
     labels: Mapping[str, str] | None = None,
     ignore_label: Sequence[int] = (),
     merge_labels: MergeLabels = MappingProxyType({}),
+    folds: int | None = None,
+    fold: int | None = None,
 ) -> Listed[NamedCase]:
     """Reads one part of a dataset.json for evaluation.
 
@@ -88,9 +90,12 @@ def read_references(
         labels: see `read_datalist`.
         ignore_label: see `read_datalist`.
         merge_labels: see `read_datalist`.
+        folds: see `read_datalist`.
+        fold: see `read_datalist`.
 
     Returns:
-        The cases, in which the label is called `reference`, since it stays in the file's own space.
+        The cases, in which the label is called `reference`, since it stays in the file's own space. Those of a fold have the
+        names that they would have among the cases of all folds.
 
     Raises:
         FileNotFoundError: if there is no dataset.json.
@@ -108,7 +113,7 @@ def read_references(
         >>> sorted(case), case["name"]
         (['image', 'name', 'reference'], 'phantom_000_seg')
     """
-    folder = Path(dataset_dir).absolute()
+    folder, among = Path(dataset_dir).absolute(), None
     if part == "test":
         path = folder / "dataset.json"
         content = read_json(path)
@@ -116,12 +121,15 @@ def read_references(
         listed = list_cases(path, content, part, labelled=True, labels=labels or {})
         merge_annotated(listed.cases, labels or {}, merge_labels)
     elif part in ("training", "validation"):
-        listed = read_datalist(dataset_dir, val_fraction, seed, labels, ignore_label, merge_labels)[part]
-        if val_fraction == 0 and part == "validation":
+        parts = read_datalist(dataset_dir, val_fraction, seed, labels, ignore_label, merge_labels, folds, fold)
+        listed = parts[part]
+        if folds is not None:
+            among = [case for other in parts.values() for case in other.cases]
+        elif val_fraction == 0 and part == "validation":
             raise ValueError("with val_fraction 0 there are no cases for validation; evaluate another part, such as test")
     else:
         raise ValueError(f"part must be 'training', 'validation' or 'test', got {part!r}")
-    return _with_names_of_their_own(_listed([_with_reference(case) for case in listed.cases], listed, folder))
+    return _with_names_of_their_own(_listed([_with_reference(case) for case in listed.cases], listed, folder, among))
 
 
 def _with_reference(case: Case) -> Case:
@@ -162,9 +170,12 @@ def _named(case: Case, path: str | None = None) -> NamedCase:
     return {**case, "name": _mask_name(path or Path(file_of(case)).name)}
 
 
-def _listed(cases: list[Case], listed: Listed[Case], folder: Path) -> Listed[NamedCase]:
-    """Named after their files; files of one name after their paths below `folder`. Those refused may have older masks."""
-    count = Counter(_named(case)["name"] for case in cases)
+def _listed(cases: list[Case], listed: Listed[Case], folder: Path, among: Sequence[Case] | None = None) -> Listed[NamedCase]:
+    """Named after their files; files of one name after their paths below `folder`. Those refused may have older masks.
+
+    among: all cases that must not have one name, if `cases` are a part of them.
+    """
+    count = Counter(_named(case)["name"] for case in (cases if among is None else among))
 
     def named(case: Case) -> NamedCase:
         alone = _named(case)

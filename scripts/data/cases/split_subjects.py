@@ -1,10 +1,10 @@
-"""Cases -> which of them are held out for validation, all cases of a subject together."""
+"""Cases -> which of them are held out for validation, or the fold of each, all cases of a subject together."""
 
 import hashlib
 import logging
 import os
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 
@@ -38,12 +38,42 @@ def split_subjects(cases: Sequence[Case], fraction: float, seed: int) -> set[int
     if not 0 < fraction < 1:
         raise ValueError(f"val_fraction must lie between 0 and 1, got {fraction}; a fifth of the subjects is 0.2")
     subjects = subjects_of(cases)
-    drawn = sorted(set(subjects), key=lambda subject: hashlib.sha256(os.fsencode(f"{seed} {subject}")).digest())
+    drawn = _drawn(subjects, seed)
     count = min(max(round(fraction * len(drawn)), 1), len(drawn) - 1)
     held_out = set(drawn[: max(count, 0)])
+    _say_doubts(cases)
+    return {i for i, subject in enumerate(subjects) if subject in held_out}
+
+
+def fold_subjects(cases: Sequence[Case], folds: int, seed: int) -> list[int]:
+    """The fold of each case, from 0: all cases of a subject are in one, and the folds are as large as each other.
+
+    Subjects are dealt out in the order of `split_subjects`, those with the most cases first, each to the fold that has the
+    fewest cases by then. So two folds differ by no more cases than one subject has, and of subjects with as many cases each
+    by one subject. Neither the order of the cases matters nor where they lie.
+    """
+    subjects = subjects_of(cases)
+    sizes = Counter(subjects)
+    if not 2 <= folds <= len(sizes):
+        raise ValueError(f"folds must be at least 2, with a subject for each; got {folds} for {len(sizes)} subjects")
+    fold_of: dict[str, int] = {}
+    held = [(0, 0, number) for number in range(folds)]  # cases, subjects
+    for subject in sorted(_drawn(subjects, seed), key=lambda subject: -sizes[subject]):
+        in_cases, in_subjects, number = min(held)
+        fold_of[subject] = number
+        held[number] = (in_cases + sizes[subject], in_subjects + 1, number)
+    _say_doubts(cases)
+    return [fold_of[subject] for subject in subjects]
+
+
+def _drawn(subjects: Sequence[str], seed: int) -> list[str]:
+    """Each once, in the order of a hash of seed and name."""
+    return sorted(set(subjects), key=lambda subject: hashlib.sha256(os.fsencode(f"{seed} {subject}")).digest())
+
+
+def _say_doubts(cases: Sequence[Case]) -> None:
     for doubt in doubts_about(cases):
         logger.warning("in doubt: %s", doubt)
-    return {i for i, subject in enumerate(subjects) if subject in held_out}
 
 
 def subjects_of(cases: Sequence[Case]) -> list[str]:

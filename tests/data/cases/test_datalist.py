@@ -421,3 +421,31 @@ def test_a_fraction_of_0_gives_all_cases_to_training(tmp_path: Path, lists: dict
     with pytest.raises(ValueError, match="with val_fraction 0 there are no cases for validation; evaluate another part"):
         read_references(tmp_path, "validation", val_fraction=0)
     assert names(read_references(tmp_path, "training", val_fraction=0)) == names(listed["training"])
+
+
+def test_each_fold_holds_out_its_cases_and_a_validation_list_is_in_none(tmp_path: Path) -> None:
+    every = [f"{i:02d}" for i in range(10)]
+    dataset(tmp_path, training=pairs(*every), validation=pairs("v"))
+    parts = [read_datalist(tmp_path, folds=3, fold=fold) for fold in range(3)]
+    held_out = [names(found["validation"]) for found in parts]
+    assert sorted(name for found in held_out for name in found) == every
+    for found, of_fold in zip(parts, held_out, strict=True):
+        assert names(found["training"]) == [name for name in every if name not in of_fold]
+    dataset(tmp_path, training=pairs(*every))  # without the list
+    assert [names(read_datalist(tmp_path, 0.9, folds=3, fold=fold)["validation"]) for fold in range(3)] == held_out
+
+
+def test_a_fold_that_is_none_and_too_few_subjects_are_refused(tmp_path: Path) -> None:
+    dataset(tmp_path, training=pairs("a", "b", "c"))
+    for fold in (None, -1, 2):
+        with pytest.raises(ValueError, match=f"fold must be from 0 to 1, one of the 2 folds, got {fold}"):
+            read_datalist(tmp_path, folds=2, fold=fold)
+    with pytest.raises(CaseError, match="there must be a subject for each fold; 3 cases of 3 subjects, and folds is 4"):
+        read_datalist(tmp_path, folds=4, fold=0)
+
+
+def test_cases_of_one_name_have_their_own_in_the_evaluations_of_all_folds(tmp_path: Path) -> None:
+    items: list[Item] = [{"image": f"p{i}/image.nii", "label": f"p{i}/label.nii"} for i in range(4)]
+    dataset(tmp_path, training=items)
+    found = [case["name"] for fold in range(4) for case in read_references(tmp_path, "validation", folds=4, fold=fold).cases]
+    assert sorted(found) == [f"p{i}/image_seg" for i in range(4)]

@@ -1,10 +1,11 @@
-"""All cases of a subject are on one side, whatever the order, and adding a subject moves no more than one other."""
+"""All cases of a subject are on one side or in one fold, whatever the order; a new one moves at most one other to a side."""
 
 import random
+from collections import Counter
 
 import pytest
 
-from scripts.data.cases.split_subjects import doubts_about, split_subjects, subjects_in, subjects_of
+from scripts.data.cases.split_subjects import doubts_about, fold_subjects, split_subjects, subjects_in, subjects_of
 
 CASES = [{"image": f"/data/images/patient{i:03d}_frame{j:02d}.nii.gz"} for i in range(30) for j in (1, 12)]
 
@@ -100,3 +101,34 @@ def test_of_two_subjects_or_more_some_are_on_each_side(subjects: int, held: int)
 def test_a_fraction_that_leaves_one_side_empty_is_refused(fraction: float) -> None:
     with pytest.raises(ValueError, match="between 0 and 1"):
         split_subjects(CASES, fraction, seed=0)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_folds_are_a_partition_by_subject_as_even_as_whole_subjects_allow(seed: int) -> None:
+    draw = random.Random(seed)
+    sizes = [draw.choice((1, 1, 1, 2, 3, 9)) for _ in range(draw.randint(2, 40))]
+    folds = draw.randint(2, len(sizes))
+    cases = [{"image": f"/data/p{i:03d}_visit{j}.nii"} for i, size in enumerate(sizes) for j in range(size)]
+    numbers = fold_subjects(cases, folds, seed)
+    assert len(numbers) == len(cases)
+    assert set(numbers) == set(range(folds))
+    of_subject = {(subject, number) for subject, number in zip(subjects_of(cases), numbers, strict=True)}
+    assert len(of_subject) == len(sizes)
+    held = Counter(numbers).values()
+    assert max(held) - min(held) <= max(sizes)
+    order = draw.sample(range(len(cases)), len(cases))
+    assert fold_subjects([cases[i] for i in order], folds, seed) == [numbers[i] for i in order]
+    moved = [{"image": case["image"].replace("/data/", "/elsewhere/")} for case in cases]
+    assert fold_subjects(moved, folds, seed) == numbers
+
+
+def test_folds_of_subjects_with_as_many_cases_each_differ_by_one_subject_and_by_the_seed() -> None:
+    numbers = fold_subjects(CASES, 4, seed=0)  # 30 subjects of two cases
+    assert sorted(Counter(numbers).values()) == [14, 14, 16, 16]
+    assert fold_subjects(CASES, 4, seed=1) != numbers
+
+
+@pytest.mark.parametrize("folds", [1, 31])
+def test_more_folds_than_subjects_and_a_single_one_are_refused(folds: int) -> None:
+    with pytest.raises(ValueError, match=f"folds must be at least 2, with a subject for each; got {folds} for 30 subjects"):
+        fold_subjects(CASES, folds, seed=0)
