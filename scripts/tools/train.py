@@ -48,7 +48,8 @@ def train(
         ),
     ] = None,
     tracking: Annotated[
-        Tracking | None, typer.Option(help="Follow the run there too, beside TensorBoard.  [default: a store in --output]")
+        Tracking | None,
+        typer.Option(help="Follow the run in MLflow too, beside TensorBoard; in a store in --output."),
     ] = None,
     gpus: Annotated[int, typer.Option(min=1, metavar="N", help="Processes, one for each GPU.")] = 1,
     folds: Annotated[

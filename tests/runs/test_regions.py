@@ -26,7 +26,7 @@ def test_regions_are_learnt_measured_and_written_as_labels(bundle_run: Command, 
     folder, found, masks = (tmp_path / name for name in ("run", "found", "masks"))
     training = {**options, "output_dir": folder, "max_epochs": 14, "val_interval": 14, "learning_rate": 0.01}
     bundle_run("training", ["train.json", *NETWORK, "overlays/cached.yaml"], last=[preset], **training)
-    names = {f"val_dice/{name}".replace(" ", "_") for name in REGIONS}
+    names = {f"val_dice/{name}" for name in REGIONS}
     assert names <= {*EventAccumulator(str(folder / "events")).Reload().Tags()["scalars"]}
     options["checkpoint"] = folder / "model.pt"
     bundle_run("evaluating", ["train.json", "evaluate.json", *NETWORK], last=[preset], output_dir=found, **options)

@@ -153,13 +153,15 @@ def test_options_reach_the_run_by_their_ids(
                 "--overlay",
                 "joint_dice",
                 "--cached",
+                "--tracking",
+                "mlflow",
             ),
             *("--init-from", "gone.pt"),  # it is not read, since the run is resumed
             *("--cache-dir", "memory", "--resume", "--skip-bad", "--encoder-weights", "random", "--max-epochs", "3"),
             *("--set", "learning_rate=1e-4", "--set", "network_def#channels=[4, 8]", "--dry-run"),
         )
     )
-    names = ("train.json", "net.yaml", "joint_dice.yaml", "cached.yaml", "phantoms.yaml")
+    names = ("train.json", "net.yaml", "joint_dice.yaml", "cached.yaml", "mlflow.yaml", "phantoms.yaml")
     assert re.findall(r"[\w.]+(?=')", words[6]) == list(names)
     options = dict(zip(words[7::2], words[8::2], strict=True))
     assert options == {
