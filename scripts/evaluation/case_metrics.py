@@ -17,7 +17,9 @@ from ..files.atomic_write import atomic_write, write_json
 from ..files.own_file import refuse_foreign
 from .case_interval import FEWEST_CASES, METHOD, case_interval
 from .confusion import Confusion
-from .overlays import OpenImage, draw_overlays
+from .examples import choose_examples
+from .overlays import draw_overlays
+from .ras_volume import OpenImage
 from .segmentation_metrics import segmentation_metrics
 
 logger = logging.getLogger(__name__)
@@ -194,17 +196,18 @@ class CaseMetrics:
         """(cases, structures), NaN where it is missing."""
         return np.array([row["dice"] for row in self.rows], dtype=float).reshape(-1, len(self.structures))
 
+    def mean_dice_of(self) -> dict[str, float]:
+        """Of each case that shows a class, over these."""
+        dice: dict[str, list[float]] = {}
+        for row in self.rows:
+            if row["dice"] is not None:
+                dice.setdefault(row["case"], []).append(row["dice"])
+        return {case: fmean(values) for case, values in dice.items()}
+
     def _examples(self) -> list[dict[str, str]]:
-        """The files and the mean Dice of up to two of the worst, median and best cases each."""
-        dice = {}
-        for case in self.files:
-            values = [row["dice"] for row in self.rows if row["case"] == case and row["dice"] is not None]
-            if values:
-                dice[case] = fmean(values)
-        order = sorted(dice, key=lambda case: dice[case])
-        middle = len(order) // 2
-        chosen = order if len(order) <= 6 else order[:2] + order[middle - 1 : middle + 1] + order[-2:]
-        return [self.files[case] | {"title": f"{case}\nDice {dice[case]:.3f}"} for case in chosen]
+        """The files and the mean Dice of the cases in the picture."""
+        chosen = choose_examples(self.mean_dice_of())
+        return [self.files[example.case] | {"title": f"{example.case}\nDice {example.dice:.3f}"} for example in chosen]
 
 
 def _statistics(values: list[float | None]) -> dict[str, Any]:

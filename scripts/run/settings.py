@@ -49,7 +49,9 @@ CLASSES: dict[str, Changes] = {
     ),
     **dict.fromkeys(("bundle_root", "dataset_dir", "input", "output_dir", "checkpoint", "encoder_weights"), Changes.NOTHING),
     **dict.fromkeys(("cache_dir", "cache_limit", "num_workers", "device", "resume", "skip_bad"), Changes.NOTHING),
-    **dict.fromkeys(("progress_bar", "epoch_log", "report", "records", "segmentation", "settings"), Changes.NOTHING),
+    **dict.fromkeys(
+        ("progress_bar", "epoch_log", "report", "report_page", "records", "segmentation", "settings"), Changes.NOTHING
+    ),
     "dataset": Changes.MASK,
     "dataloader": Changes.NOTHING,
     **dict.fromkeys(("inferer#memory", "network_def#encoder#encoder#memory"), Changes.NOTHING),
