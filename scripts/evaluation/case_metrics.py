@@ -102,8 +102,9 @@ class CaseMetrics:
         """Measures one case.
 
         Args:
-            output: with `pred` and `reference` (1, H, W, D) on one grid, `mask` and the files they came from. Where only some
-                classes of the reference are `annotated`, the others are not measured.
+            output: with `pred` and `reference` (1, H, W, D) on one grid, `mask` and the files they came from; `image`, which
+                only the picture needs, may be missing. Where only some classes of the reference are `annotated`, the others are
+                not measured.
 
         Raises:
             ValueError: if mask and reference lie on different grids.
@@ -114,13 +115,10 @@ class CaseMetrics:
         difference = float((mask.affine - reference.affine).abs().max())
         if not difference <= AFFINE_TOLERANCE:
             raise ValueError(f"mask and reference lie on different grids: their affines differ by up to {difference:g}")
-        image_file = str(output["image"].meta["filename_or_obj"])
         case = str(output["name"]).removesuffix("_seg")  # its mask's name
-        self.files[case] = {
-            "image": image_file,
-            "reference": str(reference.meta["filename_or_obj"]),
-            "mask": str(output["mask"]),
-        }
+        self.files[case] = {"reference": str(reference.meta["filename_or_obj"]), "mask": str(output["mask"])}
+        if "image" in output:
+            self.files[case]["image"] = str(output["image"].meta["filename_or_obj"])
         spacing = spacing_of(reference.affine).tolist() if self.spacing_known else None
         found, expected = mask[0].as_tensor(), reference[0].as_tensor()
         ignored = torch.isin(expected, torch.tensor(self.ignore_label, dtype=expected.dtype, device=expected.device))
@@ -206,7 +204,8 @@ class CaseMetrics:
 
     def _examples(self) -> list[dict[str, str]]:
         """The files and the mean Dice of the cases in the picture."""
-        chosen = choose_examples(self.mean_dice_of())
+        dice = {case: value for case, value in self.mean_dice_of().items() if "image" in self.files[case]}
+        chosen = choose_examples(dice)
         return [self.files[example.case] | {"title": f"{example.case}\nDice {example.dice:.3f}"} for example in chosen]
 
 

@@ -37,6 +37,7 @@ class ReportPage:
         metrics: of an evaluation; of a segmentation None.
         checkpoint: the network's, or the list of an ensemble's; beside it the training run has its curves and its calibration.
         arguments: the words of the command.
+        notes: further sentences for the reader.
 
     Raises:
         FileExistsError: for a page there that this bundle did not write.
@@ -68,6 +69,7 @@ class ReportPage:
         metrics: CaseMetrics | None = None,
         checkpoint: str | Path | Sequence[str] = (),
         arguments: Sequence[str] = (),
+        notes: Sequence[str] = (),
     ) -> None:
         self.path = Path(path)
         self.report = report
@@ -77,6 +79,7 @@ class ReportPage:
         self.metrics = metrics
         self.checkpoint = checkpoint
         self.arguments = list(arguments)
+        self.notes = list(notes)
         refuse_foreign(self.path, is_page)
 
     def clear(self) -> None:
@@ -96,7 +99,7 @@ class ReportPage:
                 self.checkpoint,
                 self.arguments,
             )
-            page = render(content)
+            page = render({**content, "notes": self.notes})
             with atomic_write(self.path) as temporary:
                 temporary.write_text(page, encoding="utf-8", errors="backslashreplace")
         except Exception as error:
