@@ -1,4 +1,4 @@
-"""A case -> one picture of three planes, with the mask as colour and the reference as line."""
+"""A case -> one picture of three planes around its structures, with the mask as colour and the reference as line."""
 
 import io
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ import numpy as np
 
 from ...basics.figures import Colour, fill, new_figure
 from ..ras_volume import upright
-from .shown_case import LABELS, ShownCase
+from .shown_case import LABELS, ShownCase, around
 from .sprites import data_uri
 
 OPACITY = 0.4
@@ -18,7 +18,10 @@ TALLEST = 1.4  # of a plane, over the mean of their widths: long volumes are dra
 def montage_of(case: ShownCase, start: Sequence[int], colours: Sequence[Colour]) -> str:
     """Axial, coronal and sagittal slices through voxel `start`, in one scale, as a data URI. colours: of label 1, 2, ..."""
     layers = {layer.name: layer.voxels for layer in case.layers if layer.kind == LABELS}
-    image = np.zeros_like(layers["mask"]) if case.image is None else case.image
+    place = around(np.logical_or.reduce([layer > 0 for layer in layers.values()]))
+    start = [at - part.start for at, part in zip(start, place, strict=True)]
+    image = (np.zeros_like(layers["mask"]) if case.image is None else case.image)[place]
+    layers = {name: layer[place] for name, layer in layers.items()}
     right, front, up = np.array(image.shape) * case.spacing  # mm
     planes = [((right, front), 2), ((right, up), 1), ((front, up), 0)]
     widths, heights = [width for (width, _), _ in planes], [height for (_, height), _ in planes]

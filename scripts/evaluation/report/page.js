@@ -25,7 +25,7 @@ function compare(a, b, sign) {
 
 for (const link of document.querySelectorAll(".figures svg a")) {
   const row = document.getElementById(link.getAttribute("xlink:href").slice(1));
-  const title = document.createElementNS("http://www.w3.org/2000/svg", "title");
+  const title = document.createElementNS(link.namespaceURI, "title");
   title.textContent = row.cells[0].textContent;
   link.append(title);
 }
@@ -131,7 +131,7 @@ function startViewer(viewer, { cases, labels }) {
     });
     const coarse = shown.factors.some((factor) => factor > 1) ? `shown at 1/${shown.factors.join(", 1/")} of its resolution` : [];
     element("readout").textContent = [`voxel (${place.join(", ")}) of ${shown.fileShape.join(" × ")}, from left, back and feet`, ...values]
-      .concat(coarse)
+      .concat(coarse, shown.toScale ? [] : "not to scale, since the spacing is unknown")
       .join("  ·  ");
   }
 

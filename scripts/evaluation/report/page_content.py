@@ -76,8 +76,11 @@ def page_content(
     runs = list(dict.fromkeys(Path(path).absolute().parent for path in checkpoints_of(checkpoint)))
     cases = _measured(metrics) if metrics is not None else _segmented(entries, named, open_image, tried)
     examples, sprites = [], []
+    known = metrics is None or metrics.spacing_known
     for example in cases.pop("examples"):
-        if drawn := tried(example["name"], lambda files=example["files"]: _drawn(files, colours, open_image, open_reference)):
+        if drawn := tried(
+            example["name"], lambda files=example["files"]: drawn_case(files, colours, open_image, open_reference, known)
+        ):
             examples.append({**example, "montage": drawn[1]})
             sprites.append({"name": example["name"], "title": example["title"], **drawn[0]})
     curves = tried("learning curves", lambda: curves_of(checkpoint)) or {}
@@ -92,10 +95,7 @@ def page_content(
             "cases": sprites,
             "labels": [{"name": name, "colour": _css(colours[value])} for value, name in named.items()],
         },
-        "curves": [
-            Markup(curves_plot(name, plot, [colour_of(n) for n in range(1, len(plot) + 1)]))  # noqa: S704
-            for name, plot in curves.items()
-        ],
+        "curves": [Markup(curves_plot(name, plot)) for name, plot in curves.items()],  # noqa: S704
         "calibration": tried("calibration", lambda: calibration_of([folder, *runs, *(run.parent for run in runs)])),
         "quality": tried("quality.csv", lambda: _table(folder / "quality.csv")),
         "provenance": provenance(records),
@@ -214,16 +214,17 @@ def _volumes(mask: str, labels: Mapping[int, str], open_image: OpenImage) -> lis
     return [found.get(float(value), 0) * voxel for value in labels]
 
 
-def _drawn(
+def drawn_case(
     files: Mapping[str, str],
     colours: Mapping[int, tuple[float, float, float]],
     open_image: OpenImage,
     open_reference: OpenImage | None,
+    spacing_known: bool,
 ) -> tuple[dict[str, Any], str]:
     """The sprites of a case, coarse enough to fit, and its montage."""
     voxels = MOST_VOXELS
     while True:
-        case = show_case(files, list(colours), open_image, open_reference, voxels)
+        case = show_case(files, list(colours), open_image, open_reference, voxels, spacing_known)
         sprites = sprites_of(case)
         if size_of(sprites) <= LARGEST_CASE or voxels < 1000:
             return sprites, montage_of(case, sprites["start"], list(colours.values()))

@@ -5,12 +5,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
-from ...basics.figures import Colour, new_figure
+from ...basics.figures import Colour, colour_of, new_figure
 from .inline_svg import INK, SETTINGS, inline_svg
 
 WIDTH, ROW, AROUND = 4.4, 0.55, 0.75  # inches
 BINS, STEP, HALF = 40, 0.07, 0.32  # of a swarm: along the values, between two points of a bin, and its largest half width
+OVERALL = ("loss", "mean dice")  # ends of the names of curves that are no class's
 Curves = Mapping[str, tuple[Sequence[float], Sequence[float]]]  # name -> steps and values
 
 
@@ -62,16 +64,20 @@ def swarm(values: Sequence[float]) -> np.ndarray:
     return offsets
 
 
-def curves_plot(name: str, curves: Curves, colours: Sequence[Colour]) -> str:
-    """Over the epochs; a single value is a point."""
+def curves_plot(name: str, curves: Curves) -> str:
+    """Over the epochs; a single value is a point. Classes have their colours by rank, what is no class that of the text."""
     with rc_context(SETTINGS):
         figure = new_figure(WIDTH, 2.6)
         axes = figure.subplots()
-        for (label, (steps, values)), colour in zip(curves.items(), colours, strict=True):
+        rank = 0
+        for label, (steps, values) in curves.items():
+            rank += not label.endswith(OVERALL)
+            colour = INK if label.endswith(OVERALL) else colour_of(rank)
             axes.plot(
                 steps, values, color=colour, linewidth=1.4, marker="o" if len(steps) < 3 else "", markersize=4, label=label
             )
         axes.set_xlabel("epoch", color=INK)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_title(name, loc="left", fontsize=10, color=INK)
         if len(curves) > 1:
             axes.legend(frameon=False, labelcolor=INK, fontsize=8)

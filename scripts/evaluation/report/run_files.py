@@ -1,6 +1,7 @@
 """What a training run left beside its checkpoint -> learning curves, and how well its probabilities are calibrated."""
 
 import json
+import logging
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,6 +36,7 @@ def _scalars(folder: Path) -> dict[str, dict[float, float]]:
     """Tag -> step -> value, steps rising."""
     if not folder.is_dir():
         return {}
+    logging.getLogger("tensorboard").setLevel(logging.WARNING)  # it says which files it reads
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # takes a while to import
 
     events = EventAccumulator(str(folder), size_guidance={"scalars": 0, "images": 1, "histograms": 1, "tensors": 1})

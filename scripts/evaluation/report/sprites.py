@@ -39,6 +39,7 @@ def sprites_of(case: ShownCase) -> dict[str, Any]:
         "spacing": case.spacing.tolist(),
         "factors": list(case.factors),
         "fileShape": list(case.shape),
+        "toScale": case.to_scale,
         "columns": columns,
         "image": None if case.image is None else _jpeg(_sprite(case.image, columns)),
         "layers": layers,
