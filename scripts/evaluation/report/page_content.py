@@ -85,7 +85,7 @@ def page_content(
             sprites.append({"name": example["name"], "title": example["title"], **drawn[0]})
     curves = tried("learning curves", lambda: curves_of(checkpoint)) or {}
     return {
-        "run": runs[0].name if len(runs) == 1 else None,
+        "run": "/".join(runs[0].parts[-2:]) if len(runs) == 1 else None,
         "problems": [entry for entry in entries if entry["rule"]],
         "counts": _counts(entries),
         "random_encoder": random_encoder(records),
