@@ -14,7 +14,10 @@ from scripts.run.plain_errors import show_plain_errors
 from scripts.tools.options import Command
 
 # In this order.
-COMMANDS = ("demo", "dataset", "preset", "train", "evaluate", "segment", "compare", "cache", "merge", "download")
+COMMANDS = (
+    *("demo", "dataset", "preset", "train", "evaluate", "segment", "report"),
+    *("compare", "cache", "merge", "download"),
+)
 FOLDERS = ("tools", "research/tools")
 INTERRUPTION = 130  # what typer makes of a KeyboardInterrupt
 

@@ -1,6 +1,7 @@
 """Figures drawn without a window system: made, coloured by class, saved whole."""
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from matplotlib import color_sequences
@@ -30,8 +31,9 @@ def colour_of(number: int) -> Colour:
     return COLOURS[(number - 1) % len(COLOURS)]
 
 
-def fill(axes: Axes, region: np.ndarray, colour: Colour, opacity: float, aspect: float) -> None:
-    """Colours the pixels of `region` (rows, columns) over what is drawn already. aspect: height of a pixel over its width."""
+def fill(axes: Axes, region: np.ndarray, colour: Colour, opacity: float, aspect: float | Literal["auto"]) -> None:
+    """Colours the pixels of `region` (rows, columns) over what is drawn already. aspect: height of a pixel over its
+    width, `auto` what the axes leave."""
     axes.imshow(np.dstack([*(np.full(region.shape, c) for c in colour), opacity * region]), aspect=aspect)
 
 

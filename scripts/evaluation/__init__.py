@@ -1,4 +1,4 @@
-"""Masks and references -> tables and pictures."""
+"""Masks and references -> tables, pictures and a page."""
 
 from .case_interval import case_interval
 from .case_metrics import CaseMetrics
@@ -7,12 +7,14 @@ from .confusion import Confusion
 from .detection import detection
 from .join_folds import join_folds
 from .overlays import draw_overlays
+from .report import ReportPage
 from .segmentation_metrics import segmentation_metrics
 
 __all__ = [
     "CaseMetrics",
     "ClassDice",
     "Confusion",
+    "ReportPage",
     "case_interval",
     "detection",
     "draw_overlays",

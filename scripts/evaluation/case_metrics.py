@@ -17,7 +17,9 @@ from ..files.atomic_write import atomic_write, write_json
 from ..files.own_file import refuse_foreign
 from .case_interval import FEWEST_CASES, METHOD, case_interval
 from .confusion import Confusion
-from .overlays import OpenImage, draw_overlays
+from .examples import choose_examples
+from .overlays import draw_overlays
+from .ras_volume import OpenImage
 from .segmentation_metrics import segmentation_metrics
 
 logger = logging.getLogger(__name__)
@@ -97,8 +99,9 @@ class CaseMetrics:
         """Measures one case.
 
         Args:
-            output: with `pred` and `reference` (1, H, W, D) on one grid, `mask` and the files they came from. Where only some
-                classes of the reference are `annotated`, the others are not measured.
+            output: with `pred` and `reference` (1, H, W, D) on one grid, `mask` and the files they came from; `image`, which
+                only the picture needs, may be missing. Where only some classes of the reference are `annotated`, the others are
+                not measured.
 
         Raises:
             ValueError: if mask and reference lie on different grids.
@@ -109,13 +112,10 @@ class CaseMetrics:
         difference = float((mask.affine - reference.affine).abs().max())
         if not difference <= AFFINE_TOLERANCE:
             raise ValueError(f"mask and reference lie on different grids: their affines differ by up to {difference:g}")
-        image_file = str(output["image"].meta["filename_or_obj"])
         case = str(output["name"]).removesuffix("_seg")  # its mask's name
-        self.files[case] = {
-            "image": image_file,
-            "reference": str(reference.meta["filename_or_obj"]),
-            "mask": str(output["mask"]),
-        }
+        self.files[case] = {"reference": str(reference.meta["filename_or_obj"]), "mask": str(output["mask"])}
+        if "image" in output:
+            self.files[case]["image"] = str(output["image"].meta["filename_or_obj"])
         spacing = spacing_of(reference.affine).tolist() if self.spacing_known else None
         found, expected = mask[0].as_tensor(), reference[0].as_tensor()
         ignored = torch.isin(expected, torch.tensor(self.ignore_label, dtype=expected.dtype, device=expected.device))
@@ -170,17 +170,19 @@ class CaseMetrics:
             **self.nsd,
         }
 
+    def mean_dice_of(self) -> dict[str, float]:
+        """Of each case that shows a class, over these."""
+        dice: dict[str, list[float]] = {}
+        for row in self.rows:
+            if row["dice"] is not None:
+                dice.setdefault(row["case"], []).append(row["dice"])
+        return {case: fmean(values) for case, values in dice.items()}
+
     def _examples(self) -> list[dict[str, str]]:
-        """The files and the mean Dice of up to two of the worst, median and best cases each."""
-        dice = {}
-        for case in self.files:
-            values = [row["dice"] for row in self.rows if row["case"] == case and row["dice"] is not None]
-            if values:
-                dice[case] = fmean(values)
-        order = sorted(dice, key=lambda case: dice[case])
-        middle = len(order) // 2
-        chosen = order if len(order) <= 6 else order[:2] + order[middle - 1 : middle + 1] + order[-2:]
-        return [self.files[case] | {"title": f"{case}\nDice {dice[case]:.3f}"} for case in chosen]
+        """The files and the mean Dice of the cases in the picture."""
+        dice = {case: value for case, value in self.mean_dice_of().items() if "image" in self.files[case]}
+        chosen = choose_examples(dice)
+        return [self.files[example.case] | {"title": f"{example.case}\nDice {example.dice:.3f}"} for example in chosen]
 
 
 def refuse_foreign_tables(folder: Path) -> None:

@@ -1,28 +1,15 @@
 """Images, masks and references -> one picture: of each case a slice as it is, with the mask, and with the reference."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
 
-import nibabel as nib
 import numpy as np
 from matplotlib.lines import Line2D
 
 from ..basics.figures import OPACITY, colour_of, fill, new_figure, save_figure
-from ..basics.geometry import spacing_of
+from .ras_volume import OpenImage, read_ras, upright
 
 ROWS = ("image", "mask\n(line: reference)", "reference")
-
-
-class OpenedImage(Protocol):
-    @property
-    def affine(self) -> np.ndarray: ...
-    @property
-    def read(self) -> Callable[[], np.ndarray]: ...  # -> (channels, H, W, D)
-
-
-OpenImage = Callable[[str], OpenedImage]
 
 
 def draw_overlays(
@@ -62,12 +49,12 @@ def draw_overlays(
     figure = new_figure(2 * len(cases) + 0.4, 2.3 * len(ROWS) + 0.8)
     panels = figure.subplots(len(ROWS), len(cases), squeeze=False)
     for column, case in zip(panels.T, cases, strict=True):
-        image, mask = (_read(open_image(case[key])) for key in ("image", "mask"))
-        reference = _read((open_reference or open_image)(case["reference"]))
+        image, mask = (read_ras(open_image(case[key])) for key in ("image", "mask"))
+        reference = read_ras((open_reference or open_image)(case["reference"]))
         shown, otherwise = (np.isin(volume.voxels, list(labels)) for volume in (reference, mask))  # not what is to be ignored
         number = int((shown if shown.any() else otherwise).sum((0, 1)).argmax())
         aspect = image.spacing[1] / image.spacing[0]
-        picture, found, expected = (_upright(volume.voxels[:, :, number]) for volume in (image, mask, reference))
+        picture, found, expected = (upright(volume.voxels[:, :, number]) for volume in (image, mask, reference))
         low, high = np.percentile(picture, (1, 99))
         for axes in column:
             axes.imshow(picture, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), aspect=aspect)
@@ -84,20 +71,3 @@ def draw_overlays(
     handles = [Line2D([], [], color=colour_of(value), lw=6, label=name) for value, name in labels.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 8), fontsize=9, frameon=False)
     save_figure(figure, path)
-
-
-@dataclass(frozen=True)
-class Volume:
-    voxels: np.ndarray  # (R, A, S)
-    spacing: np.ndarray  # mm along each axis
-
-
-def _read(image: OpenedImage) -> Volume:
-    """In RAS order; of several channels the first."""
-    to_ras = nib.io_orientation(image.affine)
-    return Volume(nib.apply_orientation(image.read()[0], to_ras), spacing_of(image.affine)[np.argsort(to_ras[:, 0])])
-
-
-def _upright(plane: np.ndarray) -> np.ndarray:
-    """(R, A) -> rows from front to back, columns from the patient's right to left."""
-    return plane.T[::-1, ::-1]

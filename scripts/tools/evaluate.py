@@ -69,8 +69,9 @@ def evaluate(
         }
         if run_bundle("evaluating", configs, chosen, settings, dry_run):
             print(f"\nmeans: {shown(output / 'metrics.json')}\nof each case and class: {shown(output / 'metrics.csv')}")
-            if (picture := output / "overlays.png").is_file():  # not where no case shows any class
-                print(f"picture: {shown(picture)}")
+            for kind, name in (("picture", "overlays.png"), ("report", "report.html")):
+                if (file := output / name).is_file():  # no picture where no case shows any class
+                    print(f"{kind}: {shown(file)}")
 
 
 def _common_fold(checkpoints: list[Path]) -> tuple[str, ...]:

@@ -63,3 +63,5 @@ def segment(
         }
         if run_bundle("inference", configs, chosen, settings, dry_run):
             print(f"\nmasks: {shown(output)}\nwhat became of each image: {shown(output / 'report.json')}")
+            if (page := output / "report.html").is_file():
+                print(f"report: {shown(page)}")

@@ -58,7 +58,7 @@ def test_without_known_spacing_nothing_is_measured_in_mm(tmp_path: Path) -> None
 def test_tables_and_masks_lie_in_the_output_folder_and_no_curves(evaluation: ConfigWorkflow) -> None:
     output = Path(get(evaluation, "output_dir"))
     tables = {"metrics.csv", "metrics.json", "confusion.csv", "overlays.png"}
-    assert {path.name for path in output.iterdir()} == {*tables, "report.json", "masks", ".lock"}
+    assert {path.name for path in output.iterdir()} == {*tables, "report.json", "report.html", "masks", ".lock"}
     masks = {path.name for path in (output / "masks").iterdir()}
     assert len(masks) == 2 * 3  # each with its record
     assert get(evaluation, "validate#evaluator").state.metrics == {}
@@ -135,6 +135,6 @@ def test_old_tables_are_gone_when_a_case_is_refused_and_so_is_its_mask(
     options["dataset_dir"] = damaged
     with pytest.raises(SystemExit):
         start("evaluating", *FILES, **options).run()
-    assert {path.name for path in tmp_path.iterdir()} == {"report.json", "masks", ".lock"}
+    assert {path.name for path in tmp_path.iterdir()} == {"report.json", "report.html", "masks", ".lock"}
     assert list((tmp_path / "masks").iterdir()) == []
     assert [entry["status"] for entry in json.loads((tmp_path / "report.json").read_text())] == ["refused"] * 2

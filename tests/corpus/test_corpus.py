@@ -183,10 +183,10 @@ def test_nothing_is_written_beside_the_masks(run: Run) -> None:
     assert [*(run.world / "work").iterdir(), *(run.world / "temporary").iterdir()] == []
 
 
-def test_the_output_holds_masks_their_records_and_the_report_alone(run: Run) -> None:
+def test_the_output_holds_masks_their_records_and_the_reports_alone(run: Run) -> None:
     masks = {entry["mask"] for entries in run.entries.values() for entry in entries if entry["mask"]}
     records = {f"{mask.removesuffix('.nii.gz')}.json" for mask in masks}
-    own = {str(run.output / name) for name in ("report.json", ".lock")}
+    own = {str(run.output / name) for name in ("report.json", "report.html", ".lock")}
     assert {str(path) for path in run.output.rglob("*") if not path.is_dir()} == masks | records | own
     assert len(masks) == len(MASKED)
     folders = {str(parent) for mask in masks for parent in Path(mask).parents if parent.is_relative_to(run.output)}

@@ -12,9 +12,10 @@ import torch
 
 from scripts.data.phantoms import write_phantoms
 
-from .conftest import Command
+from .conftest import Command, run_forked
 
 TABLES = {"metrics.csv", "metrics.json", "confusion.csv", "overlays.png"}
+OURS = {*TABLES, "report.html"}
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +53,31 @@ def test_a_summary_a_report_and_a_picture_are_written(evaluation: Path) -> None:
     assert set(summary["classes"]) == {"liver", "kidney", "vessel"}
     assert len(json.loads((evaluation / "report.json").read_text())) == 2
     assert (evaluation / "overlays.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_it_ends_with_a_page_on_all_of_it(evaluation: Path) -> None:
+    page = (evaluation / "report.html").read_text()
+    mean_dice = json.loads((evaluation / "metrics.json").read_text())["mean_dice"]
+    for words in (
+        f"<strong>{mean_dice:.3f}</strong>",
+        "The encoder has random weights",
+        "monai.bundle",  # the command
+        "model.pt (sha256 ",
+        '<section id="curves">',
+        '"name": "phantom_006"',
+        '"name": "reference"',
+    ):
+        assert words in page
+
+
+def test_a_report_on_its_masks_has_the_same_tables(evaluation: Path, phantoms: Path, tmp_path: Path) -> None:
+    words = ["report", f"{evaluation}/masks", f"{phantoms}/labels", "--nsd-tolerance", "2", "--output", "again/page.html"]
+    result = run_forked(words, tmp_path, module="scripts", folder=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "6 references without a mask were not measured" in result.stdout
+    for name in ("metrics.csv", "metrics.json", "confusion.csv"):
+        assert (tmp_path / "again" / name).read_bytes() == (evaluation / name).read_bytes()
+    assert "The encoder has random weights" in (tmp_path / "again" / "page.html").read_text()
 
 
 def test_it_measures_what_validation_in_training_measured(bundle_run: Command, tmp_path: Path) -> None:
@@ -108,7 +134,7 @@ def test_where_nothing_is_listed_the_run_is_refused_and_an_earlier_evaluation_st
     assert {path: path.read_bytes() for path in output.rglob("*") if path.is_file()} == before
 
 
-@pytest.mark.parametrize("name", sorted(TABLES))
+@pytest.mark.parametrize("name", sorted(OURS))
 def test_somebody_else_s_table_is_not_overwritten(
     bundle_run: Command, phantoms: Path, trained: Path, tmp_path: Path, name: str
 ) -> None:

@@ -76,15 +76,17 @@ def test_monais_words_about_words_do_not_reach_the_user(run: subprocess.Complete
 
 def test_what_it_says_at_the_end_can_be_copied(run: subprocess.CompletedProcess[str], own_folder: Path, warm: Shell) -> None:
     evaluate, segment = run.stdout.splitlines()[-2:]
-    assert warm(evaluate, cwd=own_folder).stdout.splitlines()[-3:] == [
+    assert warm(evaluate, cwd=own_folder).stdout.splitlines()[-4:] == [
         f"means: {ODD}/evaluation/metrics.json",
         f"of each case and class: {ODD}/evaluation/metrics.csv",
         f"picture: {ODD}/evaluation/overlays.png",
+        f"report: {ODD}/evaluation/report.html",
     ]
     assert (own_folder / ODD / "evaluation" / "overlays.png").is_file()
-    assert warm(segment, cwd=own_folder).stdout.splitlines()[-2:] == [
+    assert warm(segment, cwd=own_folder).stdout.splitlines()[-3:] == [
         "masks: masks",
         "what became of each image: masks/report.json",
+        "report: masks/report.html",
     ]
     entries = json.loads((own_folder / "masks" / "report.json").read_text())
     assert len(entries) == 2

@@ -74,16 +74,16 @@ class ReadCased(Transform):
     def __call__(self, data: Case) -> dict[str, Any]:
         case = headers_of(data, self.modalities)
         image = np.concatenate([self._read_image(file) for file in case.images])
-        read = {"image": _tensor(image, file_of(data), case.images[0].affine)}
+        read = {"image": tensor_of(image, file_of(data), case.images[0].affine)}
         if case.label is not None:
             key = next(key for key in LABELS if data.get(key))
-            label = _turned(self._read_label(case.label, key == "reference"), case.label, case.images[0])
+            label = turned(self._read_label(case.label, key == "reference"), case.label, case.images[0])
             self._require_annotated(label, case.label, data.get("annotated"))
             if key == "label":
                 label = to_classes(label, self.values, self.ignored)
                 if "label_set" in data:
                     label[label == 0] = -1 - data["label_set"]
-            read[key] = _tensor(label, case.label.path, case.images[0].affine)
+            read[key] = tensor_of(label, case.label.path, case.images[0].affine)
         # Without what was for finding and checking: some cases have it and some have not, which no batch may.
         left_out = {"opened", "subject", "label_set", *(["annotated"] if "label" in read else [])}
         return {key: value for key, value in data.items() if key not in left_out} | read
@@ -101,13 +101,7 @@ class ReadCased(Transform):
         return voxels
 
     def _read_label(self, file: ImageFile, may_be_empty: bool) -> np.ndarray:
-        stored = file.read()
-        if not np.isfinite(stored).all():
-            raise CaseError(file.path, "labels must be whole numbers", "some voxels are NaN or infinite", "correct the label")
-        label = np.rint(stored)
-        if np.abs(stored - label).max() > WHOLE:
-            found = f"found {stored.flat[np.abs(stored - label).argmax()]:g}"
-            raise CaseError(file.path, "labels must be whole numbers", found, "resample it by nearest neighbours")
+        label = read_whole_numbers(file)
         found_values = np.unique(label)
         wrong = [f"{value:g}" for value in found_values if value not in (*self.stored, *self.ignored)]
         if wrong:
@@ -136,12 +130,24 @@ class ReadCased(Transform):
             raise CaseError(file.path, rule, found, "correct the label, or annotated in dataset.json")
 
 
-def _turned(label: np.ndarray, file: ImageFile, image: ImageFile) -> np.ndarray:
+def read_whole_numbers(file: ImageFile) -> np.ndarray:
+    """The voxels of a label. Raises CaseError for others than whole numbers."""
+    stored = file.read()
+    if not np.isfinite(stored).all():
+        raise CaseError(file.path, "labels must be whole numbers", "some voxels are NaN or infinite", "correct the label")
+    label = np.rint(stored)
+    if np.abs(stored - label).max() > WHOLE:
+        found = f"found {stored.flat[np.abs(stored - label).argmax()]:g}"
+        raise CaseError(file.path, "labels must be whole numbers", found, "resample it by nearest neighbours")
+    return label
+
+
+def turned(label: np.ndarray, file: ImageFile, image: ImageFile) -> np.ndarray:
     """(1, H, W, D) along the axes of the image."""
     return np.moveaxis(nib.apply_orientation(np.moveaxis(label, 0, -1), reorientation(file.affine, image.affine)), -1, 0)
 
 
-def _tensor(voxels: np.ndarray, path: str, affine: np.ndarray) -> MetaTensor:
+def tensor_of(voxels: np.ndarray, path: str, affine: np.ndarray) -> MetaTensor:
     meta = {
         MetaKeys.ORIGINAL_AFFINE: affine.copy(),
         MetaKeys.SPATIAL_SHAPE: np.array(voxels.shape[1:]),
