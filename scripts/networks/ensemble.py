@@ -1,8 +1,8 @@
 """Several trained networks -> one, whose probabilities are the mean of theirs."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import reduce
-from math import log
+from math import isfinite, log
 from typing import NamedTuple, cast
 
 import torch
@@ -22,6 +22,11 @@ class Ensemble(nn.Module):
     Args:
         networks: that agree in classes and in what they see.
         regions: whether each channel is a region by itself.
+        temperature: by which each network's logits are divided before its softmax or sigmoid (Guo et al., "On calibration of
+            modern neural networks", 2017), or one for each channel.
+
+    Raises:
+        ValueError: for a temperature that is no number above 0, or for another count of them than of channels.
 
     Example:
         >>> import torch
@@ -33,15 +38,25 @@ class Ensemble(nn.Module):
         True
     """
 
-    def __init__(self, networks: Iterable[nn.Module], regions: bool = False) -> None:
+    def __init__(
+        self, networks: Iterable[nn.Module], regions: bool = False, temperature: float | Sequence[float] = 1.0
+    ) -> None:
         super().__init__()
         self.networks = nn.ModuleList()
         self.regions = regions
+        self.temperature = [*temperature] if isinstance(temperature, Sequence) else [temperature]
+        if not self.temperature or not all(isfinite(one) and one > 0 for one in self.temperature):
+            raise ValueError(f"temperature must be a number above 0, or a list of one for each channel, got {temperature!r}")
         for network in networks:
             self.append(network)
 
     def append(self, network: nn.Module) -> None:
         self.networks.append(network)
+
+    def reduced(self) -> nn.Module:
+        """The network itself where it is alone and its logits stay what they are; else the ensemble."""
+        alone = len(self.networks) == 1 and self.temperature == [1]
+        return self.networks[0] if alone else self
 
     def forward(self, volume: torch.Tensor) -> torch.Tensor:
         return self._mean(network(volume) for network in self.networks)
@@ -56,10 +71,18 @@ class Ensemble(nn.Module):
     def _log_probabilities(self, logits: torch.Tensor) -> torch.Tensor:
         """(B, K, ...); with regions (2, B, K, ...), of what lies inside and of what does not."""
         # A probability of 0 or 1 would hide in the mean that an output is infinite.
-        logits = logits.float().masked_fill(~logits.isfinite(), torch.nan)
+        logits = logits.float().masked_fill(~logits.isfinite(), torch.nan) / self._temperature_of(logits)
         if self.regions:
             return torch.stack([F.logsigmoid(logits), F.logsigmoid(-logits)])  # 1 - sigmoid(x) is sigmoid(-x)
         return F.log_softmax(logits, 1)
+
+    def _temperature_of(self, logits: torch.Tensor) -> torch.Tensor:
+        """(K or 1, 1, 1, 1)"""
+        if len(self.temperature) not in (1, logits.shape[1]):
+            raise ValueError(
+                f"temperature has {len(self.temperature)} numbers for {logits.shape[1]} channels; give one for each"
+            )
+        return torch.tensor(self.temperature, dtype=torch.float32, device=logits.device).view(-1, 1, 1, 1)
 
 
 class EmbeddingEnsemble(Ensemble):
@@ -68,9 +91,11 @@ class EmbeddingEnsemble(Ensemble):
     Args:
         networks: whose encoder becomes that of the first, so that it lies in memory once.
         regions: whether each channel is a region by itself.
+        temperature: as of an `Ensemble`.
 
     Raises:
-        ValueError: for a network whose encoder has other parameters than the first's, or of which only one has detail.
+        ValueError: for a network whose encoder has other parameters than the first's, or of which only one has detail; and as
+            an `Ensemble`.
 
     Example:
         >>> import torch
@@ -133,12 +158,13 @@ class MemoryOfDecoders(NamedTuple):
     bytes_per_voxel: int
 
 
-def ensemble_of(network: nn.Module, regions: bool = False) -> Ensemble:
+def ensemble_of(network: nn.Module, regions: bool = False, temperature: float | Sequence[float] = 1.0) -> Ensemble:
     """An ensemble for the kind of network that this is.
 
     Args:
         network: the first.
         regions: whether each channel is a region by itself.
+        temperature: of each network's probabilities.
 
     Returns:
         An `EmbeddingEnsemble` where encoder and decoder may be run apart, else an `Ensemble`; others can be appended.
@@ -152,7 +178,7 @@ def ensemble_of(network: nn.Module, regions: bool = False) -> Ensemble:
         2
     """
     kind = EmbeddingEnsemble if isinstance(network, DecodesEmbeddings) else Ensemble
-    return kind([cast(nn.Module, network)], regions)
+    return kind([cast(nn.Module, network)], regions, temperature)
 
 
 def _are_equal(one: SliceEncoder, other: SliceEncoder) -> bool:

@@ -144,6 +144,13 @@ RANGES: dict[str, Range] = {
     "detail_channels": WIDTHS,
     **dict.fromkeys(("learning_rate", "second_stage_rate", "lora_alpha"), ABOVE_0),
     **dict.fromkeys(("trained_blocks", "lora_rank", "adapter_width"), whole(1)),
+    "temperature": Range(
+        "a number above 0, or a list of one for each class, background first, or for each region",
+        lambda value: (
+            ABOVE_0.holds(value) or (isinstance(value, list | tuple) and bool(value) and all(map(ABOVE_0.holds, value)))
+        ),
+    ),
+    "before_argmax": sequence("a list of transforms", None, lambda x: isinstance(x, Mapping | str)),
     "layer_decay": number(" above 0, at most 1", lambda x: 0 < x <= 1),
     **dict.fromkeys(("weight_decay", "nsd_tolerance", "crop_pos", "crop_neg"), AT_LEAST_0),
     **dict.fromkeys(("val_fraction", "warmup_fraction"), SHARE),
@@ -234,7 +241,12 @@ def contradictions(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield from _wrong_loss(config.get("loss"))
     of_classes = f"{_named_by(merged)} {count} classes"
     of_outputs = f"there are {outputs} regions" if regions else of_classes
-    for key, right, named in (("class_weights", outputs, of_outputs), ("crop_classes", count, of_classes)):
+    numbered = (
+        ("class_weights", outputs, of_outputs),
+        ("temperature", outputs, of_outputs),
+        ("crop_classes", count, of_classes),
+    )
+    for key, right, named in numbered:
         numbers = config.get(key)
         if not isinstance(numbers, list | tuple):
             continue

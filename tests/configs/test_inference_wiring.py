@@ -129,7 +129,7 @@ def test_a_list_without_a_path_is_no_checkpoint(start: Start, images: Path) -> N
 
 def test_a_mask_goes_back_to_the_file_it_was_made_from(start: Start, images: Path, checkpoint: Path) -> None:
     get = segment(start, images, checkpoint).parser.get_parsed_content
-    classes, back, labels, save = get("postprocessing").transforms
+    _, classes, back, labels, save = get("postprocessing").transforms
     assert names([classes, back, labels, save]) == ["LogitsToClassesd", "Invertd", "ClassesToLabelsd", "SaveMaskd"]
     assert str(classes.checkpoint) == str(checkpoint)
     assert (back.keys, back.orig_keys, back.nearest_interp) == (("pred",), ("image",), (True,))

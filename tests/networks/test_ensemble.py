@@ -65,6 +65,47 @@ def test_an_ensemble_is_the_mean_of_probabilities(make: Callable[[int], SAM3D], 
     assert not torch.allclose(sum(logits).log_softmax(1) if not regions else sum(logits) / 3, expected.float(), atol=1e-2)
 
 
+@pytest.mark.parametrize("temperature", [2.5, [0.5, 1.0, 2.0, 4.0]])
+@pytest.mark.parametrize("regions", [False, True])
+@pytest.mark.parametrize("count", [1, 3])
+def test_each_network_is_divided_by_the_temperature_before_the_mean(
+    count: int, regions: bool, temperature: float | list[float]
+) -> None:
+    members = [member(seed) for seed in range(count)]
+    volume = torch.rand(1, 1, 40, 33, 5)
+    by = torch.tensor(temperature, dtype=torch.float64).view(-1, 1, 1, 1)
+    expected = mean_by_hand([network(volume).double() / by for network in members], regions)
+    result = EmbeddingEnsemble(members, regions, temperature)(volume)
+    torch.testing.assert_close(result.double(), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("regions", [False, True])
+def test_one_temperature_leaves_the_mask_of_a_single_network_also_over_windows(regions: bool) -> None:
+    network, volume = member(1), torch.rand(1, 1, 32, 48, 9)
+    inferer = EmbeddingInferer(roi_depth=4)
+    alone, cooler = inferer(volume, network), inferer(volume, EmbeddingEnsemble([network], regions, 0.3))
+    assert torch.equal(cooler >= 0, alone >= 0) if regions else torch.equal(cooler.argmax(1), alone.argmax(1))
+    assert not torch.allclose(cooler, alone)
+
+
+@pytest.mark.parametrize("temperature", [0, -1, torch.inf, torch.nan, [], [1, 0]])
+def test_a_temperature_that_is_no_number_above_0_is_refused(temperature: float | list[float]) -> None:
+    with pytest.raises(ValueError, match="temperature must be a number above 0, or a list of one for each channel"):
+        EmbeddingEnsemble([member(1)], temperature=temperature)
+
+
+def test_temperatures_for_other_channels_are_refused() -> None:
+    with pytest.raises(ValueError, match=f"temperature has 3 numbers for {CLASSES} channels"):
+        EmbeddingEnsemble([member(1)], temperature=[1.0, 2.0, 3.0])(torch.rand(1, 1, 16, 16, 2))
+
+
+def test_a_network_that_stays_as_it_is_needs_no_ensemble() -> None:
+    network = member(1)
+    assert ensemble_of(network).reduced() is ensemble_of(network, temperature=[1]).reduced() is network
+    for more in (ensemble_of(network, temperature=2), EmbeddingEnsemble([network, member(2)])):
+        assert more.reduced() is more
+
+
 @pytest.mark.parametrize("regions", [False, True])
 def test_logits_far_beyond_what_a_probability_can_hold_keep_their_order(regions: bool) -> None:
     networks = [Constant([200.0, -150.0, -160.0]), Constant([300.0, -350.0, -320.0])]

@@ -1,5 +1,6 @@
 """What means nothing in a run's configuration is said before any work, in a sentence; what means something passes."""
 
+import json
 from ast import literal_eval
 from pathlib import Path
 from typing import Any
@@ -265,6 +266,8 @@ OUT_OF_RANGE = {
     "regions": ["[1]", "{whole: 1}", "{whole: []}", "{whole: [a]}", "{'a#b': [1]}", "{1: [1]}"],
     "region_values": ["1", "[a]"],
     "out_channels": ["0", "1.5"],
+    "temperature": ["0", "-1", "inf", "[]", "[1, 0]", "warm"],
+    "before_argmax": ["1", "[1]"],
     "val_fraction": ["1", "-0.2", "20"],
     "max_epochs": ["0", "-3", "2.5"],
     "epoch_length": ["0"],
@@ -295,7 +298,8 @@ OUT_OF_RANGE = {
 
 @pytest.mark.parametrize(("name", "word"), [(name, word) for name, words in OUT_OF_RANGE.items() for word in words])
 def test_a_value_out_of_its_range_is_refused_by_the_name_of_the_option(name: str, word: str) -> None:
-    assert f"--{name} must be " in refusal(**{name: word})
+    file = "train.json" if name.partition("#")[0] in json.loads((CONFIGS / "train.json").read_text()) else "inference.json"
+    assert f"--{name} must be " in refusal(file, **{name: word})
 
 
 @pytest.mark.parametrize(
