@@ -13,7 +13,7 @@ from scripts.run.config_files import CONFIGS
 from scripts.run.plain_errors import show_plain_errors
 
 # In this order.
-COMMANDS = ("demo", "dataset", "preset", "train", "evaluate", "segment", "compare", "cache", "merge", "download")
+COMMANDS = ("demo", "dataset", "preset", "train", "evaluate", "calibrate", "segment", "compare", "cache", "merge", "download")
 FOLDERS = ("tools", "research/tools")
 INTERRUPTION = 130  # what typer makes of a KeyboardInterrupt
 

@@ -21,8 +21,10 @@ from .embeddings.embedding_store import EmbeddingStore
 from .embeddings.join_pixels import JoinPixelsd
 from .formats.open_image import open_image
 from .masks.case_report import CaseReport
+from .masks.clean_mask import CleanMaskd
 from .masks.logits_to_classes import LogitsToClassesd
 from .masks.mask_records import MaskRecords
+from .masks.sample_voxels import SampleVoxelsd
 from .masks.save_mask import SaveMaskd
 from .preprocessing.check_contrast import CheckContrastd
 from .preprocessing.check_memory import CheckMemoryd
@@ -37,6 +39,7 @@ __all__ = [
     "CheckContrastd",
     "CheckMemoryd",
     "ClassesToLabelsd",
+    "CleanMaskd",
     "DrawEmbeddingsd",
     "EmbeddingCache",
     "EmbeddingStore",
@@ -49,6 +52,7 @@ __all__ = [
     "ReadCased",
     "ResizeInPlane",
     "ResizeInPlaned",
+    "SampleVoxelsd",
     "SaveMaskd",
     "ShiftClassesd",
     "TriedCases",

@@ -1,5 +1,7 @@
 """Masks and references -> tables and pictures."""
 
+from .calibration.case_quality import CaseQuality
+from .calibration.sampled_case import SampledCases, read_sampled_cases
 from .case_interval import case_interval
 from .case_metrics import CaseMetrics
 from .class_dice import ClassDice
@@ -8,4 +10,15 @@ from .detection import detection
 from .overlays import draw_overlays
 from .segmentation_metrics import segmentation_metrics
 
-__all__ = ["CaseMetrics", "ClassDice", "Confusion", "case_interval", "detection", "draw_overlays", "segmentation_metrics"]
+__all__ = [
+    "CaseMetrics",
+    "CaseQuality",
+    "ClassDice",
+    "Confusion",
+    "SampledCases",
+    "case_interval",
+    "detection",
+    "draw_overlays",
+    "read_sampled_cases",
+    "segmentation_metrics",
+]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeGuard
 
 from ..basics.classes import classes_of
+from ..basics.cleaning import wrong_cleaning
 from ..basics.regions import wrong_regions
 from .paths import PATHS
 
@@ -150,6 +151,15 @@ RANGES: dict[str, Range] = {
             ABOVE_0.holds(value) or (isinstance(value, list | tuple) and bool(value) and all(map(ABOVE_0.holds, value)))
         ),
     ),
+    "cleaning": Range(
+        'names of structures, each with its steps, such as {"liver": {"keep_largest": true}}, or {} for none',
+        lambda value: isinstance(value, Mapping),
+    ),
+    "calibration": Range(
+        "what sam3d calibrate wrote into a checkpoint, or null",
+        lambda value: value is None or (isinstance(value, Mapping) and isinstance(value.get("structures"), list | tuple)),
+    ),
+    "flag_below": optional(number(" above 0, at most 1", lambda x: 0 < x <= 1)),
     "before_argmax": sequence("a list of transforms", None, lambda x: isinstance(x, Mapping | str)),
     "layer_decay": number(" above 0, at most 1", lambda x: 0 < x <= 1),
     **dict.fromkeys(("weight_decay", "nsd_tolerance", "crop_pos", "crop_neg"), AT_LEAST_0),
@@ -237,6 +247,7 @@ def contradictions(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "ignore_label", f"has {min(both)}, which labels names as a class; remove it from one of the two"
     if labels:
         yield from wrong_regions(classes, regions, config.get("region_values") or [])
+        yield from _wrong_judgement(config, classes, outputs if regions else count - 1)
     if regions:
         yield from _wrong_loss(config.get("loss"))
     of_classes = f"{_named_by(merged)} {count} classes"
@@ -279,6 +290,20 @@ def contradictions(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
                 first, second = transform.get(low, 0), transform.get(high, 1)
                 if _is_number(first) and _is_number(second) and first >= second:
                     yield f"{identifier}#{low}", f"is {first} and {high} is {second}; {low} must be below {high}"
+
+
+def _wrong_judgement(config: Mapping[str, Any], classes: Mapping[str, str], structures: int) -> Iterator[tuple[str, str]]:
+    """Of how a mask is cleaned, and of what is said of its quality."""
+    cleaning, calibration = config.get("cleaning"), config.get("calibration")
+    if isinstance(cleaning, Mapping) and (wrong := wrong_cleaning(classes, cleaning)):
+        yield "cleaning", wrong
+    if cleaning and config.get("regions"):
+        yield "cleaning", "is of structures that exclude each other, and regions overlap; set cleaning to {}"
+    if config.get("flag_below") is not None and "calibration" in config and calibration is None:
+        found = f"is {config['flag_below']}, and nobody knows how good the masks of a checkpoint are that was not calibrated"
+        yield "flag_below", f"{found}; evaluate it and run: sam3d calibrate RUN, on the folder of its training run"
+    if isinstance(calibration, Mapping) and len(calibration["structures"]) != structures:
+        yield "calibration", f"is of {len(calibration['structures'])} structures and there are {structures}; calibrate again"
 
 
 def _wrong_loss(loss: Any) -> Iterator[tuple[str, str]]:

@@ -26,7 +26,7 @@ CLASSES: dict[str, Changes] = {
     **dict.fromkeys(
         ("inferer", "preprocessing", "postprocessing", "evaluator", "handlers", "amp", "encoder_seed"), Changes.MASK
     ),
-    **dict.fromkeys(("before_argmax", "temperature", "validate#postprocessing"), Changes.MASK),
+    **dict.fromkeys(("before_argmax", "temperature", "cleaning", "validate#postprocessing"), Changes.MASK),
     **dict.fromkeys(("seed", "val_fraction", "empty_labels", "cases"), Changes.TRAINING),
     **dict.fromkeys(("ignore_label", "ignore_index", "ignored_to_zero", "zero_to_ignored", "class_weights"), Changes.TRAINING),
     **dict.fromkeys(("label_sets", "structures"), Changes.TRAINING),
@@ -42,6 +42,7 @@ CLASSES: dict[str, Changes] = {
     **dict.fromkeys(("two_stage", "frozen_part", "first_stage_epochs", "second_stage_rate"), Changes.TRAINING),
     **dict.fromkeys(("transformer_weights",), Changes.TRAINING),
     **dict.fromkeys(("nsd_tolerance", "nsd_unit", "spacing_known", "metrics", "part"), Changes.FIGURES),
+    **dict.fromkeys(("calibration", "flag_below", "sampled_cases", "quality"), Changes.FIGURES),
     **dict.fromkeys(("imports", "initialize", "run", "training", "evaluating", "inference", "caching"), Changes.NOTHING),
     **dict.fromkeys(
         ("merging", "finalize", "_meta_", "_needs_", "_chooses_"),

@@ -12,7 +12,13 @@ import typer
 from ..run.config_files import config_files, read_config
 
 COMPONENT = "_target_ "
-CHOSEN = ("encoder_weights", "encoder_seed", "inferer")  # with these the training run was validated
+CALIBRATED = ("temperature", "cleaning", "calibration")  # `sam3d calibrate` writes them
+CHOSEN = (
+    "encoder_weights",
+    "encoder_seed",
+    "inferer",
+    *CALIBRATED,
+)  # with these the training run was validated, and calibrated
 
 
 @contextmanager

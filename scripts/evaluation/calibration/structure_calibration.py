@@ -1,0 +1,35 @@
+"""What a checkpoint carries of a structure: how its Dice is predicted, and its volume."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .predicted_dice import DicePrediction
+from .volume_interval import VolumeInterval
+
+
+@dataclass(frozen=True)
+class StructureCalibration:
+    """always_there: whether every reference that it was fitted to shows the structure."""
+
+    dice: DicePrediction
+    volume: VolumeInterval
+    always_there: bool
+
+    @classmethod
+    def of(cls, saved: Mapping[str, Any]) -> "StructureCalibration":
+        return cls(DicePrediction(**saved["dice"]), VolumeInterval(**saved["volume"]), saved["always_there"])
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"dice": self.dice.as_dict(), "volume": self.volume.as_dict(), "always_there": self.always_there}
+
+    def judged(self, expected: float) -> tuple[float, float, float]:
+        """Expected Dice -> predicted one and its interval.
+
+        An empty mask (NaN) of a structure that is always there is wrong: 0. Of another one nothing is known: NaN.
+        """
+        if math.isnan(expected):
+            return (0.0, 0.0, 0.0) if self.always_there else (math.nan, math.nan, math.nan)
+        low, high = self.dice.interval(expected)
+        return float(self.dice.predict(expected)), float(low), float(high)
