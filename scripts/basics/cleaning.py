@@ -23,9 +23,8 @@ def wrong_cleaning(classes: Mapping[str, str], cleaning: Cleaning) -> str | None
         for step, value in steps.items():
             if step not in STEPS:
                 return f"has the step {step!r} for {name!r}; there are {', '.join(STEPS)}{did_you_mean(str(step), STEPS)}"
-            if step == REMOVE_SMALL and (
-                isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf
-            ):
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            if step == REMOVE_SMALL and not (is_number and 0 < value < math.inf):
                 return f"must give {REMOVE_SMALL} of {name!r} a size in mm³ above 0, got {value!r}"
             if step != REMOVE_SMALL and not isinstance(value, bool):
                 return f"must have true or false for {step} of {name!r}, got {value!r}"

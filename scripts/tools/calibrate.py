@@ -76,12 +76,12 @@ def calibrate(
     write_json(report_file, report)
     draw_calibration(report, [*of_structures], picture)
     stamp = {
-        "temperature": found.temperature,
+        "temperature": found.fitted.temperature[0] if len(found.fitted.temperature) == 1 else found.fitted.temperature,
         "cleaning": cleaning,
         "calibration": {
             "coverage": coverage,
             "cases": len(cases),
-            "structures": [structure.as_dict() for structure in found.structures],
+            "structures": [structure.as_dict() for structure in found.fitted.structures],
         },
     }
     for member in members:
@@ -107,12 +107,9 @@ def _members(run: Path) -> list[Member]:
             raise typer.BadParameter(f"{found}; calibrate them one by one", param_hint="RUN")
         for case in member.cases:
             if (image := case.files["image"]) in seen:
-                found = (
-                    f"{image} was segmented for {shown(seen[image])} and for {shown(member.checkpoint)}; each case counts once"
-                )
-                raise typer.BadParameter(
-                    f"{found}: evaluate each network on the cases that it was not trained on", param_hint="RUN"
-                )
+                found = f"{image} is in the evaluations of {shown(seen[image])} and {shown(member.checkpoint)}"
+                remedy = "each case counts once: evaluate each network on the cases that it alone was not trained on"
+                raise typer.BadParameter(f"{found}; {remedy}", param_hint="RUN")
             seen[image] = member.checkpoint
     if any(case.cleaning != members[0].cases[0].cleaning for member in members for case in member.cases):
         raise typer.BadParameter("the evaluations cleaned their masks in different ways; evaluate again", param_hint="RUN")
@@ -140,7 +137,7 @@ def _member(folder: Path) -> Member:
     if not made_by <= {now, (about.get("calibration") or {}).get(EVALUATED)} or len(made_by) > 1:
         found = f"{shown(evaluation)} is of other weights than {shown(checkpoint)}, or its masks are gone"
         raise typer.BadParameter(f"{found}; {again}", param_hint="RUN")
-    return Member(checkpoint, about, made_by.pop(), cases)
+    return Member(checkpoint, about, str(made_by.pop()), cases)
 
 
 def _made_by(case: "SampledCase") -> str | None:
@@ -208,10 +205,10 @@ def _stamp(member: Member, stamp: Mapping[str, Any]) -> None:
 def _say(report: Mapping[str, Any], structures: Sequence[str]) -> None:
     temperature, errors = report["temperature"]["value"], report["calibration_error"]
     print(f"{report['cases']} cases in {report['parts']} parts, each measured with what the others gave")
-    print(f"temperature {temperature if isinstance(temperature, list) else format(temperature, '.3f')}")
-    for voxels, name in (("all", "all voxels"), ("in_doubt", "voxels in doubt")):
-        if found := errors.get(voxels):
-            print(f"expected calibration error, {name}: {found['before']['mean']:.4f}, then {found['after']['mean']:.4f}")
+    print(f"temperature {', '.join(f'{one:.3f}' for one in temperature)}")
+    for where, name in (("all", "all voxels"), ("near", "voxels near structures")):
+        before, after = (errors[where][when]["mean"] for when in ("before", "after"))
+        print(f"expected calibration error, {name}: {before:.4f}, with the temperature {after:.4f}")
     for name in structures:
         dice, volume = (report["structures"][name][key] for key in ("dice", "volume"))
         print(

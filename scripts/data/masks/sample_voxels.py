@@ -26,7 +26,7 @@ class SampleVoxelsd(Transform):
 
     Args:
         transform: by which `image` came onto the network's grid, which is inverted.
-        regions: whether each channel is a region by itself; strata are then the regions that a voxel is in, and the one in doubt.
+        regions: whether each channel is a region by itself; strata are then which regions a voxel is in, and the one in doubt.
         count: voxels of a stratum.
         seed: of the draw.
 
@@ -81,5 +81,5 @@ class SampleVoxelsd(Transform):
         else:
             top, (likeliest, second) = logits.topk(2, dim=0)
             doubt = (top[1] - logits.logsumexp(0)).exp()
-        level = sum((doubt >= least).long() for least in LEVELS)
+        level = torch.bucketize(doubt, torch.tensor(LEVELS, device=logits.device), right=True)
         return (likeliest * count + second.where(level > 0, torch.zeros_like(second))) * (len(LEVELS) + 1) + level

@@ -15,7 +15,7 @@ from ...files.atomic_write import atomic_write
 from ...files.own_file import refuse_foreign
 from .expected_dice import expected_dice, expected_voxels, mean_confidence
 from .sampled_case import members
-from .structure_calibration import StructureCalibration
+from .structure_calibration import StructureCalibration, recalibrated
 from .temperature import probabilities
 
 MILLILITRE = 1000  # mm³
@@ -23,6 +23,7 @@ COLUMNS = (
     *("case", "structure", "predicted_dice", "predicted_dice_low", "predicted_dice_high"),
     *("volume_ml", "volume_ml_low", "volume_ml_high", "mean_confidence", "flagged", "file", "mask"),
 )
+ENCODING: Any = {"encoding": "utf-8", "errors": "surrogateescape"}  # names of files may be any bytes
 RULE = "a mask should be as good as --flag-below says"
 
 
@@ -31,7 +32,7 @@ class Report(Protocol):
 
 
 class CaseQuality:
-    """`output_dir`/quality.csv, a row for each case and structure, by a checkpoint's `calibration`. Without one it does nothing.
+    """`output_dir`/quality.csv, a row for each case and structure, by a checkpoint's `calibration`; without one nothing.
 
     The rows of masks that an earlier run of the folder made stay as long as the masks do.
 
@@ -51,10 +52,13 @@ class CaseQuality:
         >>> from scripts.basics.voxel_sample import VoxelSample
         >>> from scripts.evaluation import CaseQuality
         >>> dice, volume = {"slope": 1.0, "intercept": 0.0, "radius": 0.05}, {"log_ratio": 0.0, "radius": 0.1}
-        >>> calibration = {"structures": [{"dice": dice, "volume": volume, "always_there": True}]}
+        >>> as_it_is = {"probabilities": [0.0, 1.0], "shares": [0.0, 1.0]}
+        >>> liver = {"recalibration": as_it_is, "dice": dice, "volume": volume, "always_there": True}
+        >>> calibration = {"structures": [liver]}
         >>> mask = MetaTensor(torch.zeros(1, 10, 10, 10), meta={"filename_or_obj": "scan.nii.gz"})
         >>> mask[:, :5] = 1
-        >>> voxels = VoxelSample(torch.arange(1000), torch.stack([0 * mask.flatten(), 4 * mask.flatten() - 2], 1), torch.ones(1000))
+        >>> logits = torch.stack([0 * mask.flatten(), 4 * mask.flatten() - 2], 1)
+        >>> voxels = VoxelSample(torch.arange(1000), logits, torch.ones(1000))
         >>> case = {"image": mask, "pred": mask, "voxels": voxels, "name": "scan_seg", "mask": "scan_seg.nii.gz"}
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     quality = CaseQuality(folder, {"0": "background", "1": "liver"}, {"liver": [1]}, False, calibration)
@@ -86,7 +90,7 @@ class CaseQuality:
         """Reads the rows of earlier runs. Raises FileExistsError for a quality.csv that this bundle did not write."""
         refuse_foreign(self.path, lambda path: path.read_text(encoding="utf-8").startswith(",".join(COLUMNS)))
         if self.path.exists():
-            with self.path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+            with self.path.open(newline="", **ENCODING) as file:
                 for row in csv.DictReader(file):
                     self.rows.setdefault(row["case"], []).append(row)
 
@@ -112,9 +116,8 @@ class CaseQuality:
                 row["flagged"] = "yes" if row in low else ""
             if low:
                 dice = ", ".join(f"{row['structure']} {row['predicted_dice']}" for row in low)
-                report.doubted(
-                    RULE, f"the predicted Dice is below {self.flag_below:g}: {dice}; look at this case", rows[0]["file"]
-                )
+                found = f"the predicted Dice is below {self.flag_below:g}: {dice}; look at this case"
+                report.doubted(RULE, found, rows[0]["file"])
         if self.rows or self.path.exists():
             self._save()
 
@@ -127,6 +130,7 @@ class CaseQuality:
         numbers = torch.searchsorted(self.values, mask.long()).numpy()  # label values, which rise -> class numbers
         sampled, weights = numbers.ravel()[voxels.places.numpy()], voxels.weights.double().numpy()
         chances = probabilities(voxels.logits.double().numpy(), [*self.structures.values()], self.regions)
+        chances = recalibrated(chances, [one.recalibration for one in self.calibrations or ()])
         inside = members(sampled, self.structures.values())
         expected = expected_dice(chances, inside, weights)
         volume, confidence = expected_voxels(chances, weights), mean_confidence(chances, inside, weights)
@@ -143,10 +147,7 @@ class CaseQuality:
         return rows
 
     def _save(self) -> None:
-        with (
-            atomic_write(self.path) as temporary,
-            temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
-        ):
+        with atomic_write(self.path) as temporary, temporary.open("w", newline="", **ENCODING) as file:
             writer = csv.DictWriter(file, fieldnames=COLUMNS)
             writer.writeheader()
             writer.writerows(row for rows in self.rows.values() for row in rows)

@@ -36,9 +36,9 @@ def choose_cleaning(
 ) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
     """Tries the steps of `data.masks.clean_mask` in their order, for each structure by itself.
 
-    As nnU-Net does (Isensee et al., "nnU-Net", 2021), a step is kept where it helps on cases that the network was not trained on,
-    beside those that were kept before it. Here "helps" takes an interval: that of the paired difference of the Dice over the
-    cases (`case_interval`, 95 %) must lie above 0. So a step that helps too few cases to be sure is left out.
+    As in nnU-Net (Isensee et al., Nature Methods, 2021), a step is kept where it helps on cases that the network was not
+    trained on, beside those that were kept before it. Here "helps" takes an interval: that of the paired difference of the
+    Dice over the cases (`case_interval`, 95 %) must lie above 0. So a step that helps too few cases to be sure is left out.
 
     Args:
         cases: goes over them anew each time.

@@ -28,14 +28,14 @@ def draw_calibration(report: Mapping[str, Any], structures: Sequence[str], path:
 
 def _draw_reliability(axes: Axes, report: Mapping[str, Any]) -> None:
     axes.plot([0, 1], [0, 1], color="0.8", lw=1, zorder=0)
-    errors = report["calibration_error"].get("in_doubt", report["calibration_error"]["all"])
+    errors = report["calibration_error"]["near"]
     for when, (colour, name) in WHEN.items():
         bins = report["reliability"][when]
         points = [[row[key] for row in bins] for key in ("probability", "share")]
-        axes.plot(*points, "o-", color=colour, ms=4, lw=1.5, label=f"{name}: error {errors[when]['mean']:.3f} in doubt")
-    temperature = report["temperature"]["value"]
-    shown = f"{temperature:.2f}" if isinstance(temperature, float) else ", ".join(f"{one:.2f}" for one in temperature)
-    axes.set(title=f"Reliability (temperature {shown})", xlabel="probability of a structure", ylabel="share of the references")
+        axes.plot(*points, "o-", color=colour, ms=4, lw=1.5, label=f"{name}: error {errors[when]['mean']:.3f}")
+    temperature = ", ".join(f"{one:.2f}" for one in report["temperature"]["value"])
+    axes.set_title(f"Reliability near structures (temperature {temperature})")
+    axes.set(xlabel="probability of a structure", ylabel="share of the references")
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
     axes.legend(frameon=False, fontsize=9, loc="upper left")
 

@@ -13,8 +13,8 @@ def risk_coverage(predicted: np.ndarray, dice: np.ndarray) -> dict[str, Any]:
         dice: (n,), true; the risk of a case is 1 - Dice.
 
     Returns:
-        `coverage`, the shares of cases that are kept, the most trusted first; `risk`, their mean, and `ideal_risk` in the order of the true Dice; `area` under it, beside those
-        of a `random` order and of the `ideal` one, by the true Dice.
+        `coverage`, the shares of cases that are kept, the most trusted first; `risk`, their mean, and `ideal_risk` in the order
+        of the true Dice; `area` under the first, beside those of a `random` order and of the `ideal` one.
 
     Example:
         >>> import numpy as np

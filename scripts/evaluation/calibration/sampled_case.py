@@ -26,8 +26,10 @@ ARRAYS = ("places", "logits", "weights", "mask", "reference", "dice", "voxels", 
 class SampledCase:
     """N sampled voxels of a case with S structures.
 
-    part: of the dataset. files: `image`, `mask` and `reference`. cleaning: of the mask. spacing: mm of the voxels, None if unknown. annotated: whether all structures are.
-    places: (N,), in the grid of the file as one row. logits: (N, K), divided by no temperature. weights: (N,). mask, reference: (N,), class numbers.
+    part: of the dataset. files: `image`, `mask` and `reference`. cleaning: of the mask. spacing: mm of the voxels, None if
+    unknown. annotated: whether all structures are.
+    places: (N,), in the grid of the file as one row. logits: (N, K), divided by no temperature. weights: (N,).
+    mask, reference: (N,), class numbers.
     dice: (S,), of all voxels, NaN where neither side has the structure and where nobody annotated it.
     voxels, voxels_reference: (S,), in all; those of the reference NaN where nobody annotated it.
     """
@@ -72,7 +74,7 @@ class SampledCases:
         >>> reference = MetaTensor(torch.zeros(1, 4, 4, 4), meta={"filename_or_obj": "label.nii.gz"})
         >>> reference[:, :2] = 7
         >>> voxels = VoxelSample(torch.arange(64), torch.randn(64, 2), torch.ones(64))
-        >>> case = {"image": reference, "reference": reference, "pred": reference, "name": "scan_seg", "mask": "scan_seg.nii.gz"}
+        >>> case = {**dict.fromkeys(("image", "reference", "pred"), reference), "name": "scan_seg", "mask": "scan_seg.nii.gz"}
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     SampledCases(folder, {"0": "background", "7": "liver"}, {"liver": [1]}).add({**case, "voxels": voxels})
         ...     (read,) = read_sampled_cases(folder)
