@@ -150,6 +150,7 @@ RANGES: dict[str, Range] = {
             ABOVE_0.holds(value) or (isinstance(value, list | tuple) and bool(value) and all(map(ABOVE_0.holds, value)))
         ),
     ),
+    "tta": word("none", "depth", "full"),
     "before_argmax": sequence("a list of transforms", None, lambda x: isinstance(x, Mapping | str)),
     "layer_decay": number(" above 0, at most 1", lambda x: 0 < x <= 1),
     **dict.fromkeys(("weight_decay", "nsd_tolerance", "crop_pos", "crop_neg"), AT_LEAST_0),
