@@ -26,7 +26,7 @@ CLASSES: dict[str, Changes] = {
     **dict.fromkeys(
         ("inferer", "preprocessing", "postprocessing", "evaluator", "handlers", "amp", "encoder_seed"), Changes.MASK
     ),
-    **dict.fromkeys(("before_argmax", "temperature", "cleaning", "validate#postprocessing"), Changes.MASK),
+    **dict.fromkeys(("before_argmax", "temperature", "tta", "cleaning", "validate#postprocessing"), Changes.MASK),
     **dict.fromkeys(("seed", "val_fraction", "empty_labels", "cases"), Changes.TRAINING),
     **dict.fromkeys(("ignore_label", "ignore_index", "ignored_to_zero", "zero_to_ignored", "class_weights"), Changes.TRAINING),
     **dict.fromkeys(("label_sets", "structures"), Changes.TRAINING),

@@ -33,6 +33,7 @@ def evaluate(
     preset: options.OtherPreset = None,
     network: options.OtherNetwork = None,
     overlay: options.Overlays = None,
+    tta: options.Tta = None,
     settings: options.Settings = None,
     dry_run: options.DryRun = False,
 ) -> None:
@@ -65,6 +66,7 @@ def evaluate(
             "output_dir": output,
             "part": part,
             "encoder_weights": encoder_weights,
+            "tta": tta,
         }
         if run_bundle("evaluating", configs, chosen, settings, dry_run):
             print(f"\nmeans: {shown(output / 'metrics.json')}\nof each case and class: {shown(output / 'metrics.csv')}")

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -145,6 +145,14 @@ EncoderWeights = Annotated[
         parser=weights,
         metavar="PATH|random",
         help="SAM's weights, if they do not lie in models/ of the bundle. random: for tests and comparisons.",
+    ),
+]
+Tta = Annotated[
+    Literal["none", "depth", "full"] | None,
+    typer.Option(
+        "--tta",
+        help="Test-time augmentation: also average over the slices in reverse order, and with full over turned slices too.  "
+        "[default: none]",
     ),
 ]
 Settings = Annotated[

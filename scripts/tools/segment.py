@@ -31,6 +31,7 @@ def segment(
     dicom_seg: Annotated[
         bool, typer.Option("--dicom-seg", help="Write a DICOM Segmentation object too for each DICOM series.")
     ] = False,
+    tta: options.Tta = None,
     settings: options.Settings = None,
     dry_run: options.DryRun = False,
 ) -> None:
@@ -58,6 +59,7 @@ def segment(
             "checkpoint": options.one_or_all(checkpoint),
             "output_dir": output,
             "encoder_weights": encoder_weights,
+            "tta": tta,
             "inferer#mode": "whole" if whole else None,
             "inferer#memory": memory,
         }

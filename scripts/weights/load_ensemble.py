@@ -15,7 +15,7 @@ class Ensemble(Protocol):
     """A network of networks, see `networks.Ensemble`. Its `append` raises ValueError for one that does not fit the others."""
 
     def append(self, network: nn.Module) -> None: ...
-    def reduced(self) -> nn.Module: ...
+    def as_network(self) -> nn.Module: ...
 
 
 def load_ensemble(
@@ -33,7 +33,7 @@ def load_ensemble(
         settings: of this run; those of the network must be as in the training of each.
 
     Returns:
-        The ensemble, `reduced`: the network itself where an ensemble of it alone would give the same.
+        The ensemble `as_network`, which is the network itself where there is nothing to do but to apply it.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -65,4 +65,4 @@ def load_ensemble(
             ensemble.append(member)
         except ValueError as error:
             raise ValueError(f"{other} does not fit {first}: {error}") from error
-    return ensemble.reduced()
+    return ensemble.as_network()

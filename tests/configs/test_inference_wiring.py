@@ -15,7 +15,7 @@ from monai.engines import SupervisedEvaluator
 from scripts.files.checkpoint_file import read_about, read_checkpoint, write_checkpoint
 from scripts.files.file_digest import file_digest
 from scripts.inferers import VolumeInferer
-from scripts.networks import EmbeddingEnsemble
+from scripts.networks import EmbeddingEnsemble, EmbeddingPlaneViews
 from scripts.run.plain_errors import plain_sentence
 
 from .conftest import SETTINGS, Start, names, parts
@@ -116,6 +116,13 @@ def test_equal_networks_make_the_masks_of_one(start: Start, images: Path, checkp
 def test_an_ensemble_of_regions_knows_so(checkpoint: Path, second: Path) -> None:
     get = parts("inference.json", regions={"organs": [1, 2], "liver": [1]}, checkpoint=checkpoint, device="cpu")
     assert get("network#ensemble_of")(torch.nn.Identity()).regions is True
+
+
+def test_temperature_and_views_reach_the_network(checkpoint: Path, second: Path) -> None:
+    both = [str(checkpoint), str(second)]
+    views = parts("inference.json", temperature=1.5, tta="full", checkpoint=both, device="cpu")("network")
+    assert (type(views), type(views.network)) == (EmbeddingPlaneViews, EmbeddingEnsemble)
+    assert (views.network.temperature, views.network.tta, len(views.network.networks)) == ([1.5], "full", 4)
 
 
 def test_a_list_without_a_path_is_no_checkpoint(start: Start, images: Path) -> None:

@@ -101,9 +101,9 @@ def test_temperatures_for_other_channels_are_refused() -> None:
 
 def test_a_network_that_stays_as_it_is_needs_no_ensemble() -> None:
     network = member(1)
-    assert ensemble_of(network).reduced() is ensemble_of(network, temperature=[1]).reduced() is network
+    assert ensemble_of(network).as_network() is ensemble_of(network, temperature=[1]).as_network() is network
     for more in (ensemble_of(network, temperature=2), EmbeddingEnsemble([network, member(2)])):
-        assert more.reduced() is more
+        assert more.as_network() is more
 
 
 @pytest.mark.parametrize("regions", [False, True])

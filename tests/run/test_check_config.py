@@ -267,6 +267,7 @@ OUT_OF_RANGE = {
     "region_values": ["1", "[a]"],
     "out_channels": ["0", "1.5"],
     "temperature": ["0", "-1", "inf", "[]", "[1, 0]", "warm"],
+    "tta": ["flips", "True", "1"],
     "before_argmax": ["1", "[1]"],
     "val_fraction": ["1", "-0.2", "20"],
     "max_epochs": ["0", "-3", "2.5"],
@@ -403,6 +404,15 @@ def test_regions_fit_the_labels_and_the_loss(options: dict[str, Any], said: str)
     regions = {"labels": labels, "regions": {"whole": [1, 2], "core": [2]}, "region_values": [1, 2]}
     checked(**regions, class_weights=[1, 2])
     assert said in refusal(**{**regions, **options})
+
+
+def test_a_temperature_for_each_class_or_one_for_all() -> None:
+    labels = {"0": "background", "1": "edema", "2": "core"}
+    checked("inference.json", labels=labels, temperature=[1, 2.5, 0.5])
+    checked("inference.json", labels=labels, temperature=1.5)
+    assert "--temperature has 2 numbers and labels names 3 classes" in refusal(
+        "inference.json", labels=labels, temperature=[1, 2]
+    )
 
 
 def test_nothing_as_a_value_is_refused_where_it_would_be_passed_over() -> None:
