@@ -58,6 +58,7 @@ CLASSES: dict[str, Changes] = {
     **dict.fromkeys(("cases#remember", "cases#num_workers", "cases#skip_bad", "cases#report"), Changes.NOTHING),
     **dict.fromkeys(("embedding_cache#store", "embedding_cache#num_workers", "embedding_cache#device"), Changes.NOTHING),
 }
+CALIBRATED = ("temperature", "cleaning", "calibration")  # what `sam3d calibrate` adds to the settings in a checkpoint
 RANDOM_ENCODER = "random"  # as `encoder_weights`: not a path but part of what the network is
 
 Settings = dict[str, Any]  # of the configs, before anything is built from them, as JSON has them

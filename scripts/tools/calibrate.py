@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from . import options
+from .checkpoint_config import EVALUATED
 from .run_bundle import say_next, shown
 
 if TYPE_CHECKING:
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from ..evaluation.calibration.sampled_case import SampledCase
 
 MODEL, EVALUATION, FOLDS = "model.pt", "evaluation", "fold_*"
-EVALUATED = "evaluated_sha256"  # in a checkpoint's `calibration`: of the file as it was evaluated, before it was stamped
 
 
 class Member(NamedTuple):

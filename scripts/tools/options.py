@@ -164,4 +164,8 @@ Settings = Annotated[
         help='Any other id of the configs, such as batch_size=4 or spatial_size="[96, 96]"; may be repeated.',
     ),
 ]
+FlagBelow = Annotated[
+    float | None,
+    typer.Option(metavar="DICE", help="After sam3d calibrate: list the cases with a structure whose predicted Dice is lower."),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only print the line that this command stands for.")]

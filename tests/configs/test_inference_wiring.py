@@ -136,8 +136,9 @@ def test_a_list_without_a_path_is_no_checkpoint(start: Start, images: Path) -> N
 
 def test_a_mask_goes_back_to_the_file_it_was_made_from(start: Start, images: Path, checkpoint: Path) -> None:
     get = segment(start, images, checkpoint).parser.get_parsed_content
-    _, classes, back, labels, save = get("postprocessing").transforms
-    assert names([classes, back, labels, save]) == ["LogitsToClassesd", "Invertd", "ClassesToLabelsd", "SaveMaskd"]
+    _, *steps = get("postprocessing").transforms
+    assert names(steps) == ["LogitsToClassesd", "Invertd", "ClassesToLabelsd", "CleanMaskd", "SaveMaskd"]
+    classes, back, labels, _, save = steps
     assert str(classes.checkpoint) == str(checkpoint)
     assert (back.keys, back.orig_keys, back.nearest_interp) == (("pred",), ("image",), (True,))
     assert back.transform is get("preprocessing")

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -109,6 +110,9 @@ class SampledCases:
             refuse_foreign(path, lambda path: {*ARRAYS} <= {*np.load(path).files})
         for path in there:
             path.unlink()
+        for folder in sorted({path.parent for path in there} | {self.folder}, reverse=True):
+            with suppress(OSError):  # not there, or something else lies in it
+                folder.rmdir()
 
     def add(self, output: Mapping[str, Any]) -> None:
         """Writes one case.
