@@ -43,9 +43,9 @@ def segment(
         sam3d segment SCANS/a.nii.gz --checkpoint runs/mine/model.pt --output masks --memory 4
         sam3d segment SCANS --checkpoint runs/a/model.pt --checkpoint runs/b/model.pt --output masks
 
-    The mask of SCANS/a.nii.gz is OUTPUT/a_seg.nii.gz; OUTPUT/report.json says what became of each image. The same command again
-    makes only the masks that are missing. Of a checkpoint that sam3d calibrate has been run on, OUTPUT/quality.csv says how good
-    each mask is likely to be. What the checkpoint says of its preset and network is written to OUTPUT/preset.json.
+    The mask of SCANS/a.nii.gz is OUTPUT/a_seg.nii.gz; OUTPUT/report.json says what became of each image. The same command
+    again makes only the masks that are missing. Of a checkpoint that was calibrated (sam3d calibrate), OUTPUT/quality.csv says
+    how good each is likely to be. What the checkpoint says of its preset and network is written to OUTPUT/preset.json.
     """
     require_one_calibration(checkpoint)
     with checkpoint_configs(checkpoint[0], output, preset, network, ("spacing_known",)) as known:
