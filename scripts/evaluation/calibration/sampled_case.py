@@ -107,7 +107,7 @@ class SampledCases:
         """Removes those of an earlier evaluation. Raises FileExistsError, before that, for a file that is somebody else's."""
         there = sorted(self.folder.rglob("*.npz"))
         for path in there:
-            refuse_foreign(path, lambda path: {*ARRAYS} <= {*np.load(path).files})
+            refuse_foreign(path, lambda path: {*ARRAYS} <= _arrays(path).keys())
         for path in there:
             path.unlink()
         for folder in sorted({path.parent for path in there} | {self.folder}, reverse=True):
@@ -178,13 +178,17 @@ def read_sampled_cases(evaluation: str | Path) -> list[SampledCase]:
 
 def _read(path: Path) -> SampledCase:
     try:
-        with np.load(path) as file:
-            about = json.loads(str(file["about"]))
-            arrays = {name: file[name] for name in ARRAYS}
+        arrays = _arrays(path)
+        about = json.loads(str(arrays.pop("about")))
         arrays["logits"] = arrays["logits"].astype(np.float64)
         return SampledCase(**about, **arrays)
     except Exception as error:  # of zipfile, numpy and json, whatever the bytes trigger
         raise ValueError(f"{path} cannot be read as a case of an evaluation ({error}); evaluate again") from error
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    with path.open("rb") as stream, np.load(stream) as file:  # numpy leaves a damaged file open that it opens itself
+        return {name: file[name] for name in ("about", *ARRAYS)}
 
 
 def members(numbers: np.ndarray, structures: Collection[Sequence[int]]) -> np.ndarray:
