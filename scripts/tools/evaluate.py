@@ -34,6 +34,8 @@ def evaluate(
     network: options.OtherNetwork = None,
     overlay: options.Overlays = None,
     tta: options.Tta = None,
+    probabilities: options.Probabilities = False,
+    uncertainty: options.Uncertainty = False,
     settings: options.Settings = None,
     dry_run: options.DryRun = False,
 ) -> None:
@@ -67,6 +69,8 @@ def evaluate(
             "part": part,
             "encoder_weights": encoder_weights,
             "tta": tta,
+            "probabilities": probabilities or None,
+            "uncertainty": uncertainty or None,
         }
         if run_bundle("evaluating", configs, chosen, settings, dry_run):
             print(f"\nmeans: {shown(output / 'metrics.json')}\nof each case and class: {shown(output / 'metrics.csv')}")

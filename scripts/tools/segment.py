@@ -32,6 +32,8 @@ def segment(
         bool, typer.Option("--dicom-seg", help="Write a DICOM Segmentation object too for each DICOM series.")
     ] = False,
     tta: options.Tta = None,
+    probabilities: options.Probabilities = False,
+    uncertainty: options.Uncertainty = False,
     settings: options.Settings = None,
     dry_run: options.DryRun = False,
 ) -> None:
@@ -60,6 +62,8 @@ def segment(
             "output_dir": output,
             "encoder_weights": encoder_weights,
             "tta": tta,
+            "probabilities": probabilities or None,
+            "uncertainty": uncertainty or None,
             "inferer#mode": "whole" if whole else None,
             "inferer#memory": memory,
         }

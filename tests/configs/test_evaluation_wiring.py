@@ -73,7 +73,7 @@ def test_the_network_is_that_of_the_checkpoint(evaluation: ConfigWorkflow, check
 
 def test_a_mask_goes_back_to_the_file_it_was_made_from(evaluation: ConfigWorkflow, checkpoint: Path) -> None:
     """That it lies there is tested in `runs`."""
-    _, classes, back, labels, save = get(evaluation, "validate#postprocessing").transforms
+    *_, classes, back, labels, save = get(evaluation, "validate#postprocessing").transforms
     assert names([classes, back, labels, save]) == ["LogitsToClassesd", "Invertd", "ClassesToLabelsd", "SaveMaskd"]
     assert str(classes.checkpoint) == str(checkpoint)
     assert (back.keys, back.orig_keys, back.nearest_interp) == (("pred",), ("image",), (True,))
