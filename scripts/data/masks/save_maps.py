@@ -38,14 +38,14 @@ class SaveMapsd(Transform):
         >>> from pathlib import Path
         >>> import torch
         >>> from monai.transforms import Compose
-        >>> from scripts.data import ReadCased, SaveMapsd, find_images
+        >>> from scripts.data import ReadCased, ResizeInPlaned, SaveMapsd, find_images
         >>> from scripts.data.phantoms import LABELS, write_phantoms
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     _ = write_phantoms(Path(folder), {"test": 1}, shape=(16, 14, 8))
         ...     (case,) = find_images(Path(folder) / "images", folder).cases
-        ...     preprocessing = Compose([ReadCased(1, LABELS)])
+        ...     preprocessing = Compose([ReadCased(1, LABELS), ResizeInPlaned("image", (32, 28))])
         ...     case = preprocessing(case)
-        ...     _ = SaveMapsd(folder, ["entropy"], preprocessing)({**case, "pred": torch.zeros(2, 16, 14, 8)})
+        ...     _ = SaveMapsd(folder, ["entropy"], preprocessing)({**case, "pred": torch.rand(2, 32, 28, 8)})
         ...     sorted(path.name for path in Path(folder).glob("*.nii.gz"))
         ['phantom_000_entropy.nii.gz']
     """

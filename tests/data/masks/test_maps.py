@@ -15,7 +15,7 @@ from monai.transforms import Invertd
 from scipy.special import expit, softmax
 from scipy.stats import entropy
 
-from scripts.data import CaseError, LogitsToClassesd, ResampledClassesd, SaveMapsd, map_names
+from scripts.data import CaseError, LogitsToClassesd, ResampledClassesd, SaveMapsd, find_images, map_names
 from scripts.data.masks import probability_maps
 from scripts.data.masks.map_names import map_file
 from scripts.data.phantoms import oblique_affine, phantom, reorient
@@ -173,6 +173,15 @@ def test_names_of_classes_become_names_of_files_of_which_none_is_another() -> No
         assert Path(file).name == file == f"case_{name}.nii.gz"
         assert not set(file) & set('\\/:*?"<>|\n ')
         assert len(file.encode()) < 100
+
+
+def test_maps_are_not_taken_for_scans(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    Run(tmp_path, **AS_STORED).written()
+    (tmp_path / "out" / "a_seg.nii.gz").unlink()
+    (tmp_path / "out" / "b_entropy.nii.gz").write_bytes((tmp_path / "a.nii.gz").read_bytes())  # only its name is like a map's
+    found = find_images(tmp_path, tmp_path / "elsewhere").cases
+    assert [case["name"] for case in found] == ["a_seg", "out/b_entropy_seg"]
+    assert "5 files are maps of this bundle, and are omitted: out/a_entropy.nii.gz" in caplog.text
 
 
 def live() -> int:
