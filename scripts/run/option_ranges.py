@@ -103,6 +103,7 @@ RANGES: dict[str, Range] = {
         lambda value: PATH.holds(value) or (isinstance(value, list) and value != [] and all(map(PATH.holds, value))),
     ),
     **dict.fromkeys(("resume", "skip_bad", "empty_labels", "encoder_trainable", "spacing_known", "amp"), SWITCH),
+    **dict.fromkeys(("probabilities", "uncertainty", "resample_probabilities"), SWITCH),
     **dict.fromkeys(("seed", "encoder_seed"), SEED),
     **dict.fromkeys(("modalities", "roi_depth", "batch_size", "max_epochs", "epoch_length", "val_interval"), whole(1)),
     "early_stopping_patience": whole(1),

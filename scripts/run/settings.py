@@ -26,7 +26,8 @@ CLASSES: dict[str, Changes] = {
     **dict.fromkeys(
         ("inferer", "preprocessing", "postprocessing", "evaluator", "handlers", "amp", "encoder_seed"), Changes.MASK
     ),
-    **dict.fromkeys(("before_argmax", "temperature", "tta", "cleaning", "validate#postprocessing"), Changes.MASK),
+    **dict.fromkeys(("before_argmax", "temperature", "tta", "cleaning", "resample_probabilities"), Changes.MASK),
+    "validate#postprocessing": Changes.MASK,
     **dict.fromkeys(("seed", "val_fraction", "empty_labels", "cases"), Changes.TRAINING),
     **dict.fromkeys(("ignore_label", "ignore_index", "ignored_to_zero", "zero_to_ignored", "class_weights"), Changes.TRAINING),
     **dict.fromkeys(("label_sets", "structures"), Changes.TRAINING),
@@ -51,6 +52,7 @@ CLASSES: dict[str, Changes] = {
     **dict.fromkeys(("bundle_root", "dataset_dir", "input", "output_dir", "checkpoint", "encoder_weights"), Changes.NOTHING),
     **dict.fromkeys(("cache_dir", "cache_limit", "num_workers", "device", "resume", "skip_bad"), Changes.NOTHING),
     **dict.fromkeys(("progress_bar", "epoch_log", "report", "records", "segmentation", "settings"), Changes.NOTHING),
+    **dict.fromkeys(("probabilities", "uncertainty", "maps"), Changes.NOTHING),  # beside the mask, which stays the same
     "dataset": Changes.MASK,
     "dataloader": Changes.NOTHING,
     **dict.fromkeys(("inferer#memory", "network_def#encoder#encoder#memory"), Changes.NOTHING),

@@ -35,6 +35,8 @@ def evaluate(
     overlay: options.Overlays = None,
     tta: options.Tta = None,
     flag_below: options.FlagBelow = None,
+    probabilities: options.Probabilities = False,
+    uncertainty: options.Uncertainty = False,
     settings: options.Settings = None,
     dry_run: options.DryRun = False,
 ) -> None:
@@ -70,6 +72,8 @@ def evaluate(
             "encoder_weights": encoder_weights,
             "tta": tta,
             "flag_below": flag_below,
+            "probabilities": probabilities or None,
+            "uncertainty": uncertainty or None,
         }
         if run_bundle("evaluating", configs, chosen, settings, dry_run):
             print(f"\nmeans: {shown(output / 'metrics.json')}\nof each case and class: {shown(output / 'metrics.csv')}")

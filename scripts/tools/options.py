@@ -155,6 +155,15 @@ Tta = Annotated[
         "[default: none]",
     ),
 ]
+Probabilities = Annotated[
+    bool, typer.Option("--probabilities", help="Also write a map of the probability of each class or region beside the mask.")
+]
+Uncertainty = Annotated[
+    bool,
+    typer.Option(
+        "--uncertainty", help="Also write maps of uncertainty: entropy, and mutual information of several networks or views."
+    ),
+]
 Settings = Annotated[
     list[Any] | None,
     typer.Option(

@@ -33,6 +33,8 @@ def segment(
     ] = False,
     tta: options.Tta = None,
     flag_below: options.FlagBelow = None,
+    probabilities: options.Probabilities = False,
+    uncertainty: options.Uncertainty = False,
     settings: options.Settings = None,
     dry_run: options.DryRun = False,
 ) -> None:
@@ -64,6 +66,8 @@ def segment(
             "encoder_weights": encoder_weights,
             "tta": tta,
             "flag_below": flag_below,
+            "probabilities": probabilities or None,
+            "uncertainty": uncertainty or None,
             "inferer#mode": "whole" if whole else None,
             "inferer#memory": memory,
         }

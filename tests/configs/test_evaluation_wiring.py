@@ -73,9 +73,10 @@ def test_the_network_is_that_of_the_checkpoint(evaluation: ConfigWorkflow, check
 
 def test_a_mask_goes_back_to_the_file_it_was_made_from(evaluation: ConfigWorkflow, checkpoint: Path) -> None:
     """That it lies there is tested in `runs`."""
-    _, *steps = get(evaluation, "validate#postprocessing").transforms
-    assert names(steps) == ["LogitsToClassesd", "Invertd", "ClassesToLabelsd", "CleanMaskd", "SaveMaskd"]
-    classes, back, labels, _, save = steps
+    *_, classes, back, labels, clean, save = get(evaluation, "validate#postprocessing").transforms
+    assert names([classes, back, labels, clean, save]) == [
+        *("LogitsToClassesd", "Invertd", "ClassesToLabelsd", "CleanMaskd", "SaveMaskd")
+    ]
     assert str(classes.checkpoint) == str(checkpoint)
     assert (back.keys, back.orig_keys, back.nearest_interp) == (("pred",), ("image",), (True,))
     assert back.transform is get(evaluation, "validate#preprocessing")
