@@ -15,7 +15,7 @@ from scripts.tools.options import Command
 
 # In this order.
 COMMANDS = (
-    *("demo", "dataset", "preset", "train", "evaluate", "segment", "report"),
+    *("demo", "dataset", "preset", "train", "evaluate", "calibrate", "segment", "report"),
     *("compare", "cache", "merge", "download"),
 )
 FOLDERS = ("tools", "research/tools")

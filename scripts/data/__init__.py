@@ -21,8 +21,13 @@ from .embeddings.embedding_store import EmbeddingStore
 from .embeddings.join_pixels import JoinPixelsd
 from .formats.open_image import open_image
 from .masks.case_report import CaseReport
+from .masks.clean_mask import CleanMaskd
 from .masks.logits_to_classes import LogitsToClassesd
+from .masks.map_names import map_names
 from .masks.mask_records import MaskRecords
+from .masks.resampled_classes import ResampledClassesd
+from .masks.sample_voxels import SampleVoxelsd
+from .masks.save_maps import SaveMapsd, SplitMutualInformationd
 from .masks.save_mask import SaveMaskd
 from .preprocessing.check_contrast import CheckContrastd
 from .preprocessing.check_memory import CheckMemoryd
@@ -37,6 +42,7 @@ __all__ = [
     "CheckContrastd",
     "CheckMemoryd",
     "ClassesToLabelsd",
+    "CleanMaskd",
     "DrawEmbeddingsd",
     "EmbeddingCache",
     "EmbeddingStore",
@@ -47,16 +53,21 @@ __all__ = [
     "RandCropLabelledd",
     "ReadAhead",
     "ReadCased",
+    "ResampledClassesd",
     "ResizeInPlane",
     "ResizeInPlaned",
+    "SampleVoxelsd",
+    "SaveMapsd",
     "SaveMaskd",
     "ShiftClassesd",
+    "SplitMutualInformationd",
     "TriedCases",
     "check_headers",
     "check_split",
     "check_training",
     "find_images",
     "label_sets",
+    "map_names",
     "open_image",
     "open_label",
     "per_channel",

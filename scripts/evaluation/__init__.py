@@ -1,5 +1,7 @@
 """Masks and references -> tables, pictures and a page."""
 
+from .calibration.case_quality import CaseQuality
+from .calibration.sampled_case import SampledCases, read_sampled_cases
 from .case_interval import case_interval
 from .case_metrics import CaseMetrics
 from .class_dice import ClassDice
@@ -12,12 +14,15 @@ from .segmentation_metrics import segmentation_metrics
 
 __all__ = [
     "CaseMetrics",
+    "CaseQuality",
     "ClassDice",
     "Confusion",
     "ReportPage",
+    "SampledCases",
     "case_interval",
     "detection",
     "draw_overlays",
     "join_folds",
+    "read_sampled_cases",
     "segmentation_metrics",
 ]

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import torch
 
 from ..files.checkpoint_file import read_about, read_checkpoint
-from ..run.settings import Changes, chosen, differences
+from ..run.settings import CALIBRATED, Changes, chosen, differences
 
 BEST, LAST = "model.pt", "last.pt"
 FILES, FOLDERS = (BEST, LAST, "report.json", "checked.json"), ("events",)
@@ -138,7 +138,8 @@ def _impossible(state: Mapping[str, Any]) -> str | None:
 def require_the_same(saved: Mapping[str, Any], now: Mapping[str, Any], path: Path) -> None:
     """Raises ValueError if the run that wrote `path` had other settings of network, mask or training."""
     kinds = (Changes.NETWORK, Changes.MASK, Changes.TRAINING)
-    different = differences(chosen(saved, *kinds), chosen(now, *kinds)) if saved and now else ()
+    trained = {key: value for key, value in saved.items() if key not in CALIBRATED}  # added after the training run
+    different = differences(chosen(trained, *kinds), chosen(now, *kinds)) if saved and now else ()
     if words := "; ".join(different):
         raise ValueError(
             f"{path} belongs to a training run with other settings: {words}; resume with the same ones, or start anew in "

@@ -44,7 +44,7 @@ def run_case_by_case(
     dataloader: Loader,
     report: Report,
     records: Records,
-    then: Callable[[dict[str, Any]], None] = lambda result: None,
+    then: Sequence[Callable[[dict[str, Any]], None]] = (),
 ) -> None:
     """Runs `evaluator` on every case by itself, with a progress bar, while the loader reads the next ones.
 
@@ -56,7 +56,7 @@ def run_case_by_case(
         dataloader: of cases that were tried, see `data.TriedCases`.
         report: gets every case.
         records: writes what a mask was made of; discards that of a case which fails now.
-        then: gets the results of a case: what was read and what the evaluator's postprocessing made of it.
+        then: each gets the results of a case: what was read and what the evaluator's postprocessing made of it.
 
     Example:
         >>> from types import SimpleNamespace
@@ -92,7 +92,8 @@ def run_case_by_case(
                     evaluator.run()
                     result = {**evaluator.state.batch[0], **evaluator.state.output[0]}
                     values |= {float(result["pred"].min()), float(result["pred"].max())}
-                    then(result)
+                    for use in then:
+                        use(result)
                     mask = result["mask"]
                     records.write(case, tried.record, mask)
             except Exception as error:

@@ -1,15 +1,18 @@
 """Several trained networks -> one, whose probabilities are the mean of theirs."""
 
-from collections.abc import Iterable, Iterator
-from functools import reduce
-from math import log
-from typing import NamedTuple, cast
+from collections.abc import Iterable, Iterator, Sequence
+from math import isfinite, log
+from typing import cast
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from ..basics.contracts import DecodesEmbeddings, DepthStore, EmbeddingNetwork, NewStore, SliceEncoder
+from ..basics.probabilities import entropy, log_probabilities, logits_of
+from .flipped_depth import Flipped, FlippedDepth
+from .plane_views import EmbeddingPlaneViews, MemoryOfDecoders, PlaneViews
+
+TTA = ("none", "depth", "full")
 
 
 class Ensemble(nn.Module):
@@ -22,6 +25,17 @@ class Ensemble(nn.Module):
     Args:
         networks: that agree in classes and in what they see.
         regions: whether each channel is a region by itself.
+        temperature: by which each network's logits are divided before its softmax or sigmoid (Guo et al., "On calibration of
+            modern neural networks", 2017), or one for each channel.
+        tta: test-time augmentation, an ensemble of views of the same network. `depth`: each network also sees the slices in
+            reverse order (`FlippedDepth`). `full`: turned and scaled views of the plane too (`as_network`, `PlaneViews`).
+        mutual_information: whether to give one more channel behind the K: the entropy of the mean less the mean of the members'
+            entropies, from 0 where they agree to 1 (Depeweg et al., "Decomposition of uncertainty in Bayesian deep learning",
+            2018; normalised as `basics.probabilities.entropy`). With `tta` each view is a member.
+
+    Raises:
+        ValueError: for a temperature that is no number above 0, or for another count of them than of channels; for another tta,
+            and for one that a network's encoder rules out, see `FlippedDepth`.
 
     Example:
         >>> import torch
@@ -33,33 +47,70 @@ class Ensemble(nn.Module):
         True
     """
 
-    def __init__(self, networks: Iterable[nn.Module], regions: bool = False) -> None:
+    def __init__(
+        self,
+        networks: Iterable[nn.Module],
+        regions: bool = False,
+        temperature: float | Sequence[float] = 1.0,
+        tta: str = "none",
+        mutual_information: bool = False,
+    ) -> None:
         super().__init__()
         self.networks = nn.ModuleList()
         self.regions = regions
+        self.temperature = [*temperature] if isinstance(temperature, Sequence) else [temperature]
+        if not self.temperature or not all(isfinite(one) and one > 0 for one in self.temperature):
+            raise ValueError(f"temperature must be a number above 0, or a list of one for each channel, got {temperature!r}")
+        if tta not in TTA:
+            raise ValueError(f"tta must be {', '.join(TTA[:-1])} or {TTA[-1]}, got {tta!r}")
+        self.tta = tta
+        self.mutual_information = mutual_information
         for network in networks:
             self.append(network)
 
     def append(self, network: nn.Module) -> None:
         self.networks.append(network)
+        if self.tta != "none":
+            self.networks.append(self._flipped(network))
+
+    def as_network(self) -> nn.Module:
+        """What is applied to volumes: the network itself where it is alone and its logits stay what they are; else the
+        ensemble, with `tta` full in its views of the plane."""
+        if len(self.networks) == 1 and self.temperature == [1]:
+            return self.networks[0]
+        return self._turned() if self.tta == "full" else self
 
     def forward(self, volume: torch.Tensor) -> torch.Tensor:
         return self._mean(network(volume) for network in self.networks)
 
+    def _flipped(self, network: nn.Module) -> nn.Module:
+        return Flipped(network)
+
+    def _turned(self) -> nn.Module:
+        return PlaneViews(self, self.regions, self.mutual_information)
+
     def _mean(self, logits: Iterable[torch.Tensor]) -> torch.Tensor:
         """Of each network's logits, which need not lie in memory together."""
-        total = reduce(torch.logaddexp, map(self._log_probabilities, logits))
-        if self.regions:
-            return total[0] - total[1]  # log(p / (1 - p))
-        return total - log(len(self.networks))
+        total, entropies = None, 0
+        for some in logits:
+            member = log_probabilities(some / self._temperature_of(some), self.regions)
+            total = member if total is None else torch.logaddexp(total, member)
+            if self.mutual_information:
+                entropies = entropies + entropy(member, self.regions)
+        count = len(self.networks)
+        mean = cast(torch.Tensor, total) - log(count)
+        if not self.mutual_information:
+            return logits_of(mean, self.regions)
+        information = entropy(mean, self.regions) - entropies / count
+        return torch.cat([logits_of(mean, self.regions), information.clamp_min(0)], 1)
 
-    def _log_probabilities(self, logits: torch.Tensor) -> torch.Tensor:
-        """(B, K, ...); with regions (2, B, K, ...), of what lies inside and of what does not."""
-        # A probability of 0 or 1 would hide in the mean that an output is infinite.
-        logits = logits.float().masked_fill(~logits.isfinite(), torch.nan)
-        if self.regions:
-            return torch.stack([F.logsigmoid(logits), F.logsigmoid(-logits)])  # 1 - sigmoid(x) is sigmoid(-x)
-        return F.log_softmax(logits, 1)
+    def _temperature_of(self, logits: torch.Tensor) -> torch.Tensor:
+        """(K or 1, 1, 1, 1)"""
+        if len(self.temperature) not in (1, logits.shape[1]):
+            raise ValueError(
+                f"temperature has {len(self.temperature)} numbers for {logits.shape[1]} channels; give one for each"
+            )
+        return torch.tensor(self.temperature, dtype=torch.float32, device=logits.device).view(-1, 1, 1, 1)
 
 
 class EmbeddingEnsemble(Ensemble):
@@ -68,9 +119,13 @@ class EmbeddingEnsemble(Ensemble):
     Args:
         networks: whose encoder becomes that of the first, so that it lies in memory once.
         regions: whether each channel is a region by itself.
+        temperature: as of an `Ensemble`.
+        tta: as of an `Ensemble`.
+        mutual_information: as of an `Ensemble`.
 
     Raises:
-        ValueError: for a network whose encoder has other parameters than the first's, or of which only one has detail.
+        ValueError: for a network whose encoder has other parameters than the first's, or of which only one has detail; and as
+            an `Ensemble`.
 
     Example:
         >>> import torch
@@ -88,13 +143,20 @@ class EmbeddingEnsemble(Ensemble):
             first = self._members[0]
             if (added.detail is None) != (first.detail is None):
                 raise ValueError("all networks of an ensemble must see the pixels, or none; leave the others out")
-            if not _are_equal(added.encoder, first.encoder):
+            if added.encoder is not first.encoder and not _are_equal(added.encoder, first.encoder):
                 raise ValueError(
                     "all networks of an ensemble must have one and the same encoder, since it runs once for all of them, and "
                     "here it was trained, or is another; leave this network out"
                 )
-            added.encoder = first.encoder
+            if added.encoder is not first.encoder:
+                added.encoder = first.encoder
         super().append(network)
+
+    def _flipped(self, network: nn.Module) -> nn.Module:
+        return FlippedDepth(network)
+
+    def _turned(self) -> nn.Module:
+        return EmbeddingPlaneViews(self, self.regions, self.mutual_information)
 
     @property
     def encoder(self) -> SliceEncoder:
@@ -127,18 +189,21 @@ class EmbeddingEnsemble(Ensemble):
         return [cast(EmbeddingNetwork, network) for network in self.networks]
 
 
-class MemoryOfDecoders(NamedTuple):
-    """bytes_per_voxel: of one decoder at work and, beside it, the mean of those before it, its next part and their sum."""
-
-    bytes_per_voxel: int
-
-
-def ensemble_of(network: nn.Module, regions: bool = False) -> Ensemble:
+def ensemble_of(
+    network: nn.Module,
+    regions: bool = False,
+    temperature: float | Sequence[float] = 1.0,
+    tta: str = "none",
+    mutual_information: bool = False,
+) -> Ensemble:
     """An ensemble for the kind of network that this is.
 
     Args:
         network: the first.
         regions: whether each channel is a region by itself.
+        temperature: as of an `Ensemble`.
+        tta: as of an `Ensemble`.
+        mutual_information: as of an `Ensemble`.
 
     Returns:
         An `EmbeddingEnsemble` where encoder and decoder may be run apart, else an `Ensemble`; others can be appended.
@@ -152,7 +217,7 @@ def ensemble_of(network: nn.Module, regions: bool = False) -> Ensemble:
         2
     """
     kind = EmbeddingEnsemble if isinstance(network, DecodesEmbeddings) else Ensemble
-    return kind([cast(nn.Module, network)], regions)
+    return kind([cast(nn.Module, network)], regions, temperature, tta, mutual_information)
 
 
 def _are_equal(one: SliceEncoder, other: SliceEncoder) -> bool:

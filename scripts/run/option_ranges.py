@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeGuard
 
 from ..basics.classes import classes_of
+from ..basics.cleaning import wrong_cleaning
 from ..basics.regions import wrong_regions
 from .paths import PATHS
 
@@ -102,6 +103,7 @@ RANGES: dict[str, Range] = {
         lambda value: PATH.holds(value) or (isinstance(value, list) and value != [] and all(map(PATH.holds, value))),
     ),
     **dict.fromkeys(("resume", "skip_bad", "empty_labels", "encoder_trainable", "spacing_known", "amp"), SWITCH),
+    **dict.fromkeys(("probabilities", "uncertainty", "resample_probabilities"), SWITCH),
     **dict.fromkeys(("seed", "encoder_seed"), SEED),
     **dict.fromkeys(("modalities", "roi_depth", "batch_size", "max_epochs", "epoch_length", "val_interval"), whole(1)),
     "early_stopping_patience": whole(1),
@@ -146,6 +148,23 @@ RANGES: dict[str, Range] = {
     "detail_channels": WIDTHS,
     **dict.fromkeys(("learning_rate", "second_stage_rate", "lora_alpha"), ABOVE_0),
     **dict.fromkeys(("trained_blocks", "lora_rank", "adapter_width"), whole(1)),
+    "temperature": Range(
+        "a number above 0, or a list of one for each class, background first, or for each region",
+        lambda value: (
+            ABOVE_0.holds(value) or (isinstance(value, list | tuple) and bool(value) and all(map(ABOVE_0.holds, value)))
+        ),
+    ),
+    "cleaning": Range(
+        'names of structures, each with its steps, such as {"liver": {"keep_largest": true}}, or {} for none',
+        lambda value: isinstance(value, Mapping),
+    ),
+    "calibration": Range(
+        "what sam3d calibrate wrote into a checkpoint, or null",
+        lambda value: value is None or (isinstance(value, Mapping) and isinstance(value.get("structures"), list | tuple)),
+    ),
+    "flag_below": optional(number(" above 0, at most 1", lambda x: 0 < x <= 1)),
+    "tta": word("none", "depth", "full"),
+    "before_argmax": sequence("a list of transforms", None, lambda x: isinstance(x, Mapping | str)),
     "layer_decay": number(" above 0, at most 1", lambda x: 0 < x <= 1),
     **dict.fromkeys(("weight_decay", "nsd_tolerance", "crop_pos", "crop_neg"), AT_LEAST_0),
     **dict.fromkeys(("val_fraction", "warmup_fraction", "ema_decay"), SHARE),
@@ -237,11 +256,17 @@ def contradictions(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "ignore_label", f"has {min(both)}, which labels names as a class; remove it from one of the two"
     if labels:
         yield from wrong_regions(classes, regions, config.get("region_values") or [])
+        yield from _wrong_judgement(config, classes, outputs if regions else count - 1)
     if regions:
         yield from _wrong_loss(config.get("loss"))
     of_classes = f"{_named_by(merged)} {count} classes"
     of_outputs = f"there are {outputs} regions" if regions else of_classes
-    for key, right, named in (("class_weights", outputs, of_outputs), ("crop_classes", count, of_classes)):
+    numbered = (
+        ("class_weights", outputs, of_outputs),
+        ("temperature", outputs, of_outputs),
+        ("crop_classes", count, of_classes),
+    )
+    for key, right, named in numbered:
         numbers = config.get(key)
         if not isinstance(numbers, list | tuple):
             continue
@@ -286,6 +311,20 @@ def _wrong_fold(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield "fold", f"is {fold} and folds is {folds}; folds are counted from 0 to {folds - 1}"
         if config.get("val_fraction") == 0:
             yield "val_fraction", f"is 0, all cases serve training, and folds is {folds}; leave one of them out"
+
+
+def _wrong_judgement(config: Mapping[str, Any], classes: Mapping[str, str], structures: int) -> Iterator[tuple[str, str]]:
+    """Of how a mask is cleaned, and of what is said of its quality."""
+    cleaning, calibration = config.get("cleaning"), config.get("calibration")
+    if isinstance(cleaning, Mapping) and (wrong := wrong_cleaning(classes, cleaning)):
+        yield "cleaning", wrong
+    if cleaning and config.get("regions"):
+        yield "cleaning", "is of structures that exclude each other, and regions overlap; set cleaning to {}"
+    if config.get("flag_below") is not None and "calibration" in config and calibration is None:
+        found = f"is {config['flag_below']}, and nobody knows how good the masks of a checkpoint are that was not calibrated"
+        yield "flag_below", f"{found}; evaluate it and run: sam3d calibrate RUN, on the folder of its training run"
+    if isinstance(calibration, Mapping) and len(calibration["structures"]) != structures:
+        yield "calibration", f"is of {len(calibration['structures'])} structures and there are {structures}; calibrate again"
 
 
 def _wrong_loss(loss: Any) -> Iterator[tuple[str, str]]:

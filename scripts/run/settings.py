@@ -26,6 +26,7 @@ CLASSES: dict[str, Changes] = {
     **dict.fromkeys(
         ("inferer", "preprocessing", "postprocessing", "evaluator", "handlers", "amp", "encoder_seed"), Changes.MASK
     ),
+    **dict.fromkeys(("before_argmax", "temperature", "tta", "cleaning", "resample_probabilities"), Changes.MASK),
     "validate#postprocessing": Changes.MASK,
     **dict.fromkeys(("seed", "val_fraction", "folds", "fold", "empty_labels", "cases"), Changes.TRAINING),
     **dict.fromkeys(("ignore_label", "ignore_index", "ignored_to_zero", "zero_to_ignored", "class_weights"), Changes.TRAINING),
@@ -43,6 +44,7 @@ CLASSES: dict[str, Changes] = {
     **dict.fromkeys(("ema", "ema_decay"), Changes.TRAINING),
     **dict.fromkeys(("transformer_weights",), Changes.TRAINING),
     **dict.fromkeys(("nsd_tolerance", "nsd_unit", "spacing_known", "metrics", "part"), Changes.FIGURES),
+    **dict.fromkeys(("calibration", "flag_below", "sampled_cases", "quality"), Changes.FIGURES),
     **dict.fromkeys(("imports", "initialize", "run", "training", "evaluating", "inference", "caching"), Changes.NOTHING),
     **dict.fromkeys(
         ("merging", "finalize", "_meta_", "_needs_", "_chooses_"),
@@ -52,6 +54,7 @@ CLASSES: dict[str, Changes] = {
     **dict.fromkeys(("cache_dir", "cache_limit", "num_workers", "device", "resume", "skip_bad"), Changes.NOTHING),
     **dict.fromkeys(("progress_bar", "epoch_log", "report", "report_page"), Changes.NOTHING),
     **dict.fromkeys(("records", "segmentation", "settings", "tensorboard", "trackers", "tracking_uri"), Changes.NOTHING),
+    **dict.fromkeys(("probabilities", "uncertainty", "maps"), Changes.NOTHING),  # beside the mask, which stays the same
     "dataset": Changes.MASK,
     "dataloader": Changes.NOTHING,
     **dict.fromkeys(("inferer#memory", "network_def#encoder#encoder#memory"), Changes.NOTHING),
@@ -59,6 +62,7 @@ CLASSES: dict[str, Changes] = {
     **dict.fromkeys(("cases#remember", "cases#num_workers", "cases#skip_bad", "cases#report"), Changes.NOTHING),
     **dict.fromkeys(("embedding_cache#store", "embedding_cache#num_workers", "embedding_cache#device"), Changes.NOTHING),
 }
+CALIBRATED = ("temperature", "cleaning", "calibration")  # what `sam3d calibrate` adds to the settings in a checkpoint
 RANDOM_ENCODER = "random"  # as `encoder_weights`: not a path but part of what the network is
 
 Settings = dict[str, Any]  # of the configs, before anything is built from them, as JSON has them

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,16 @@ from typing import Any
 import typer
 
 from ..run.config_files import config_files, read_config
+from ..run.settings import CALIBRATED
 
 COMPONENT = "_target_ "
-CHOSEN = ("encoder_weights", "encoder_seed", "inferer")  # with these the training run was validated
+EVALUATED = "evaluated_sha256"  # in `calibration`: of the checkpoint as it was evaluated, before it was written into it
+CHOSEN = (
+    "encoder_weights",
+    "encoder_seed",
+    "inferer",
+    *CALIBRATED,
+)  # with these the training run was validated, and calibrated
 
 
 @contextmanager
@@ -58,6 +65,26 @@ def checkpoint_configs(
         remedy = "name that preset by --preset, and by --network the network if it is not sam3d"
         raise typer.BadParameter(f"{checkpoint} {found}; {remedy}", param_hint="--checkpoint")
     yield []
+
+
+def require_one_calibration(checkpoints: Sequence[Path]) -> None:
+    """Raises BadParameter for an ensemble of networks that were calibrated in different ways, or of which only some were."""
+    if len(checkpoints) < 2:
+        return
+    from ..files.checkpoint_file import read_about
+
+    first, *others = ({key: _calibration_of(read_about(path) or {}, key) for key in CALIBRATED} for path in checkpoints)
+    for path, other in zip(checkpoints[1:], others, strict=True):
+        if different := [key for key in CALIBRATED if other[key] != first[key]]:
+            found = f"{path} has another {' and '.join(different)} than {checkpoints[0]}, and an ensemble has one"
+            remedy = "calibrate the folder of their folds, or name one checkpoint"
+            raise typer.BadParameter(f"{found}; {remedy}", param_hint="--checkpoint")
+
+
+def _calibration_of(about: Mapping[str, Any], key: str) -> Any:
+    """Without the file that it was learnt from."""
+    value = about.get(key)
+    return {name: part for name, part in value.items() if name != EVALUATED} if key == "calibration" and value else value
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import typer
 
 from ..run.config_files import CONFIGS, OWN, network_configs
 from . import options
-from .checkpoint_config import checkpoint_configs
+from .checkpoint_config import checkpoint_configs, require_one_calibration
 from .run_bundle import run_bundle, shown
 
 MEASURED_WITH = (
@@ -34,6 +34,10 @@ def evaluate(
     preset: options.OtherPreset = None,
     network: options.OtherNetwork = None,
     overlay: options.Overlays = None,
+    tta: options.Tta = None,
+    flag_below: options.FlagBelow = None,
+    probabilities: options.Probabilities = False,
+    uncertainty: options.Uncertainty = False,
     settings: options.Settings = None,
     dry_run: options.DryRun = False,
 ) -> None:
@@ -51,6 +55,7 @@ def evaluate(
     if output is None and len(checkpoint) > 1:
         raise typer.BadParameter("several checkpoints have no folder of their own; name one", param_hint="--output")
     output = output or checkpoint[0].parent / "evaluation"
+    require_one_calibration(checkpoint)
     with checkpoint_configs(checkpoint[0], output, preset, network, (*MEASURED_WITH, *_common_fold(checkpoint))) as known:
         configs = [
             CONFIGS / "train.json",
@@ -66,12 +71,18 @@ def evaluate(
             "output_dir": output,
             "part": part,
             "encoder_weights": encoder_weights,
+            "tta": tta,
+            "flag_below": flag_below,
+            "probabilities": probabilities or None,
+            "uncertainty": uncertainty or None,
         }
         if run_bundle("evaluating", configs, chosen, settings, dry_run):
             print(f"\nmeans: {shown(output / 'metrics.json')}\nof each case and class: {shown(output / 'metrics.csv')}")
             for kind, name in (("picture", "overlays.png"), ("report", "report.html")):
                 if (file := output / name).is_file():  # no picture where no case shows any class
                     print(f"{kind}: {shown(file)}")
+            if (quality := output / "quality.csv").is_file():  # of a calibrated checkpoint
+                print(f"how good each mask was likely to be: {shown(quality)}")
 
 
 def _common_fold(checkpoints: list[Path]) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperCommand
@@ -182,6 +182,23 @@ EncoderWeights = Annotated[
         help="SAM's weights, if they do not lie in models/ of the bundle. random: for tests and comparisons.",
     ),
 ]
+Tta = Annotated[
+    Literal["none", "depth", "full"] | None,
+    typer.Option(
+        "--tta",
+        help="Test-time augmentation: also average over the slices in reverse order, and with full over turned slices too.  "
+        "[default: none]",
+    ),
+]
+Probabilities = Annotated[
+    bool, typer.Option("--probabilities", help="Also write a map of the probability of each class or region beside the mask.")
+]
+Uncertainty = Annotated[
+    bool,
+    typer.Option(
+        "--uncertainty", help="Also write maps of uncertainty: entropy, and mutual information of several networks or views."
+    ),
+]
 Settings = Annotated[
     list[Any] | None,
     typer.Option(
@@ -190,5 +207,9 @@ Settings = Annotated[
         metavar="ID=VALUE",
         help='Any other id of the configs, such as batch_size=4 or spatial_size="[96, 96]"; may be repeated.',
     ),
+]
+FlagBelow = Annotated[
+    float | None,
+    typer.Option(metavar="DICE", help="After sam3d calibrate: list the cases with a structure whose predicted Dice is lower."),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only print the line that this command stands for.")]

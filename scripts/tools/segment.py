@@ -7,7 +7,7 @@ import typer
 
 from ..run.config_files import CONFIGS, OWN, network_configs
 from . import options
-from .checkpoint_config import checkpoint_configs
+from .checkpoint_config import checkpoint_configs, require_one_calibration
 from .run_bundle import run_bundle, shown
 
 
@@ -31,6 +31,10 @@ def segment(
     dicom_seg: Annotated[
         bool, typer.Option("--dicom-seg", help="Write a DICOM Segmentation object too for each DICOM series.")
     ] = False,
+    tta: options.Tta = None,
+    flag_below: options.FlagBelow = None,
+    probabilities: options.Probabilities = False,
+    uncertainty: options.Uncertainty = False,
     settings: options.Settings = None,
     dry_run: options.DryRun = False,
 ) -> None:
@@ -41,10 +45,12 @@ def segment(
         sam3d segment SCANS/a.nii.gz --checkpoint runs/mine/model.pt --output masks --memory 4
         sam3d segment SCANS --checkpoint runs/a/model.pt --checkpoint runs/b/model.pt --output masks
 
-    The mask of SCANS/a.nii.gz is OUTPUT/a_seg.nii.gz; OUTPUT/report.json says what became of each image. The same command again
-    makes only the masks that are missing. What the checkpoint says of its preset and network is written to OUTPUT/preset.json.
+    The mask of SCANS/a.nii.gz is OUTPUT/a_seg.nii.gz; OUTPUT/report.json says what became of each image. The same command
+    again makes only the masks that are missing. Of a checkpoint that was calibrated (sam3d calibrate), OUTPUT/quality.csv says
+    how good each is likely to be. What the checkpoint says of its preset and network is written to OUTPUT/preset.json.
     """
-    with checkpoint_configs(checkpoint[0], output, preset, network) as known:
+    require_one_calibration(checkpoint)
+    with checkpoint_configs(checkpoint[0], output, preset, network, ("spacing_known",)) as known:
         configs = [
             CONFIGS / "inference.json",
             *known,
@@ -58,6 +64,10 @@ def segment(
             "checkpoint": options.one_or_all(checkpoint),
             "output_dir": output,
             "encoder_weights": encoder_weights,
+            "tta": tta,
+            "flag_below": flag_below,
+            "probabilities": probabilities or None,
+            "uncertainty": uncertainty or None,
             "inferer#mode": "whole" if whole else None,
             "inferer#memory": memory,
         }
@@ -65,3 +75,5 @@ def segment(
             print(f"\nmasks: {shown(output)}\nwhat became of each image: {shown(output / 'report.json')}")
             if (page := output / "report.html").is_file():
                 print(f"report: {shown(page)}")
+            if (quality := output / "quality.csv").is_file():  # of a calibrated checkpoint
+                print(f"how good each mask is likely to be: {shown(quality)}")

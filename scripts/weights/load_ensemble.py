@@ -15,6 +15,7 @@ class Ensemble(Protocol):
     """A network of networks, see `networks.Ensemble`. Its `append` raises ValueError for one that does not fit the others."""
 
     def append(self, network: nn.Module) -> None: ...
+    def as_network(self) -> nn.Module: ...
 
 
 def load_ensemble(
@@ -22,7 +23,7 @@ def load_ensemble(
     path: str | Path | Sequence[str],
     ensemble_of: Callable[[nn.Module], Ensemble],
     settings: Mapping[str, Any] = {},
-) -> nn.Module | Ensemble:
+) -> nn.Module:
     """Fills a network with the parameters of a checkpoint, and for a list of checkpoints a copy for each.
 
     Args:
@@ -32,7 +33,7 @@ def load_ensemble(
         settings: of this run; those of the network must be as in the training of each.
 
     Returns:
-        The network itself for one checkpoint, else the ensemble.
+        The ensemble `as_network`, which is the network itself where there is nothing to do but to apply it.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -52,10 +53,7 @@ def load_ensemble(
         2
     """
     first, *others = map(Path, checkpoints_of(path))
-    load_checkpoint(network, first, settings)
-    if not others:
-        return network
-    ensemble = ensemble_of(network)
+    ensemble = ensemble_of(load_checkpoint(network, first, settings))
     seen = {first.resolve()}
     for other in others:
         if other.resolve() in seen:
@@ -67,4 +65,4 @@ def load_ensemble(
             ensemble.append(member)
         except ValueError as error:
             raise ValueError(f"{other} does not fit {first}: {error}") from error
-    return ensemble
+    return ensemble.as_network()

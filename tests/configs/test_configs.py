@@ -67,6 +67,19 @@ def test_what_training_and_inference_share_is_equal() -> None:
     assert {key: train[key] for key in shared} == {key: inference[key] for key in shared}
 
 
+def test_what_evaluation_and_inference_share_is_equal() -> None:
+    evaluate, inference = load("evaluate.json"), load("inference.json")
+    own = {"output_dir", "cases", "records", "segmentation", "run", "before_argmax"}  # what they segment, and what follows
+    shared = evaluate.keys() & inference.keys() - own
+    assert {"network", "checkpoint", "temperature", "cleaning", "calibration", "quality"} <= shared
+    assert {key: evaluate[key] for key in shared} == {key: inference[key] for key in shared}
+    steps = json.dumps(inference["postprocessing"]["transforms"]).replace("@preprocessing", "@validate#preprocessing")
+    assert (
+        json.loads(steps.replace('"@output_dir"', "\"$@output_dir + '/masks'\""))
+        == evaluate["validate#postprocessing#transforms"]
+    )
+
+
 @pytest.mark.parametrize(("name", "workflow"), [("train.json", "train"), ("inference.json", "infer")])
 def test_monais_properties_are_all_there(name: str, workflow: str) -> None:
     bundle = ConfigWorkflow(str(CONFIGS / name), workflow_type=workflow, logging_file=False)

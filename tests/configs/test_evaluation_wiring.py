@@ -58,7 +58,7 @@ def test_without_known_spacing_nothing_is_measured_in_mm(tmp_path: Path) -> None
 def test_tables_and_masks_lie_in_the_output_folder_and_no_curves(evaluation: ConfigWorkflow) -> None:
     output = Path(get(evaluation, "output_dir"))
     tables = {"metrics.csv", "metrics.json", "confusion.csv", "overlays.png"}
-    assert {path.name for path in output.iterdir()} == {*tables, "report.json", "report.html", "masks", ".lock"}
+    assert {path.name for path in output.iterdir()} == {*tables, "report.json", "report.html", "calibration", "masks", ".lock"}
     masks = {path.name for path in (output / "masks").iterdir()}
     assert len(masks) == 2 * 3  # each with its record
     assert get(evaluation, "validate#evaluator").state.metrics == {}
@@ -73,8 +73,10 @@ def test_the_network_is_that_of_the_checkpoint(evaluation: ConfigWorkflow, check
 
 def test_a_mask_goes_back_to_the_file_it_was_made_from(evaluation: ConfigWorkflow, checkpoint: Path) -> None:
     """That it lies there is tested in `runs`."""
-    classes, back, labels, save = get(evaluation, "validate#postprocessing").transforms
-    assert names([classes, back, labels, save]) == ["LogitsToClassesd", "Invertd", "ClassesToLabelsd", "SaveMaskd"]
+    *_, classes, back, labels, clean, save = get(evaluation, "validate#postprocessing").transforms
+    assert names([classes, back, labels, clean, save]) == [
+        *("LogitsToClassesd", "Invertd", "ClassesToLabelsd", "CleanMaskd", "SaveMaskd")
+    ]
     assert str(classes.checkpoint) == str(checkpoint)
     assert (back.keys, back.orig_keys, back.nearest_interp) == (("pred",), ("image",), (True,))
     assert back.transform is get(evaluation, "validate#preprocessing")

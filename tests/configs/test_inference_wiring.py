@@ -15,7 +15,7 @@ from monai.engines import SupervisedEvaluator
 from scripts.files.checkpoint_file import read_about, read_checkpoint, write_checkpoint
 from scripts.files.file_digest import file_digest
 from scripts.inferers import VolumeInferer
-from scripts.networks import EmbeddingEnsemble
+from scripts.networks import EmbeddingEnsemble, EmbeddingPlaneViews
 from scripts.run.plain_errors import plain_sentence
 
 from .conftest import SETTINGS, Start, names, parts
@@ -118,6 +118,57 @@ def test_an_ensemble_of_regions_knows_so(checkpoint: Path, second: Path) -> None
     assert get("network#ensemble_of")(torch.nn.Identity()).regions is True
 
 
+def test_temperature_and_views_reach_the_network(checkpoint: Path, second: Path) -> None:
+    both = [str(checkpoint), str(second)]
+    views = parts("inference.json", temperature=1.5, tta="full", checkpoint=both, device="cpu")("network")
+    assert (type(views), type(views.network)) == (EmbeddingPlaneViews, EmbeddingEnsemble)
+    assert (views.network.temperature, views.network.tta, len(views.network.networks)) == ([1.5], "full", 4)
+
+
+def test_maps_are_part_of_what_a_mask_needs_to_be_finished(start: Start, images: Path, checkpoint: Path, second: Path) -> None:
+    """They are made where they are missing, and thrown away with the mask that they belong to."""
+    folder, both = images.parent / "masks", [str(checkpoint), str(second)]
+    suffixes = ["probability_background", "probability_liver", "probability_kidney", "probability_vessel"]
+    uncertain = ["entropy", "mutual_information"]
+
+    def expected(*suffixes: str) -> set[str]:
+        stems = [path.name.removesuffix(".gz").removesuffix(".nii") for path in images.iterdir()]
+        return {f"{stem}_{suffix}.nii.gz" for stem in stems for suffix in ("seg", *suffixes)}
+
+    segment(start, images, both)
+    alone = masks(images)
+    segment(start, images, both, probabilities=True, uncertainty=True)
+    first = masks(images)
+    assert first.keys() == expected(*suffixes, *uncertain)
+    assert all(first[name] != alone[name] for name in alone)
+    segment(start, images, both)
+    segment(start, images, both, probabilities=True, uncertainty=True)
+    assert masks(images) == first  # finished, with maps and without
+    damaged = folder / min(name for name in first if "kidney" in name)
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    segment(start, images, both, probabilities=True)
+    again = masks(images)
+    of_damaged = {name for name in first if name.startswith(damaged.name.partition("_probability")[0])}
+    gone = {name for name in of_damaged if any(word in name for word in uncertain)}
+    assert first.keys() - again.keys() == gone  # not wanted any more, and of another mask
+    assert {name for name in again if again[name] != first[name]} == of_damaged - gone
+    segment(start, images, checkpoint, tta="depth", uncertainty=True)
+    assert masks(images).keys() == expected(*uncertain)
+    segment(start, images, checkpoint, uncertainty=True)
+    assert masks(images).keys() == expected("entropy")
+
+
+def test_a_map_overwrites_no_file_of_another(start: Start, images: Path, checkpoint: Path) -> None:
+    segment(start, images, checkpoint)
+    image = min(images.iterdir())
+    foreign = images.parent / "masks" / image.name.replace(".nii", "_entropy.nii")
+    shutil.copy(image, foreign)
+    with pytest.raises(SystemExit):
+        segment(start, images, checkpoint, uncertainty=True)
+    assert sorted(statuses(images)) == ["refused", *["written"] * (IMAGES - 1)]
+    assert foreign.read_bytes() == image.read_bytes()
+
+
 def test_a_list_without_a_path_is_no_checkpoint(start: Start, images: Path) -> None:
     for nothing in ([], [7]):
         with pytest.raises(RuntimeError) as error:
@@ -129,8 +180,10 @@ def test_a_list_without_a_path_is_no_checkpoint(start: Start, images: Path) -> N
 
 def test_a_mask_goes_back_to_the_file_it_was_made_from(start: Start, images: Path, checkpoint: Path) -> None:
     get = segment(start, images, checkpoint).parser.get_parsed_content
-    classes, back, labels, save = get("postprocessing").transforms
-    assert names([classes, back, labels, save]) == ["LogitsToClassesd", "Invertd", "ClassesToLabelsd", "SaveMaskd"]
+    *_, classes, back, labels, clean, save = get("postprocessing").transforms
+    assert names([classes, back, labels, clean, save]) == [
+        *("LogitsToClassesd", "Invertd", "ClassesToLabelsd", "CleanMaskd", "SaveMaskd")
+    ]
     assert str(classes.checkpoint) == str(checkpoint)
     assert (back.keys, back.orig_keys, back.nearest_interp) == (("pred",), ("image",), (True,))
     assert back.transform is get("preprocessing")

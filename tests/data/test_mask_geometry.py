@@ -14,7 +14,7 @@ import torch
 from conftest import ROOT
 from monai.bundle import ConfigParser
 from monai.data import MetaTensor, decollate_batch, list_data_collate
-from monai.transforms import Compose
+from monai.transforms import Compose, Invertd
 
 from scripts.data.phantoms import oblique_affine, phantom, reorient
 from scripts.networks import SAM3D
@@ -136,7 +136,8 @@ def test_every_voxel_of_a_mask_is_what_the_network_said_at_that_place(
     predicted = np.tensordot(to_image[:3, :3], there, 1) + to_image[:3, 3].reshape(3, 1, 1, 1)
     for axis in range(3):
         pred = torch.as_tensor(predicted[axis][None])
-        back = postprocessing.transforms[1](data | {"pred": MetaTensor(pred)})["pred"][0].numpy()
+        (invert,) = (step for step in postprocessing.transforms if isinstance(step, Invertd))
+        back = invert(data | {"pred": MetaTensor(pred)})["pred"][0].numpy()
         error = back - np.indices(image.shape)[axis]  # voxels of the file
         assert abs(error.mean()) < 0.1
         assert np.abs(error).max() < 1.2

@@ -78,7 +78,7 @@ ORDERS = {
 @pytest.mark.parametrize("kinds", ORDERS.values(), ids=ORDERS.keys())
 def test_every_good_case_is_done_with_its_own_result(tmp_path: Path, kinds: list[str], num_workers: int) -> None:
     results: list[dict[str, Any]] = []
-    report = segment(tmp_path, kinds, num_workers, then=results.append)
+    report = segment(tmp_path, kinds, num_workers, then=[results.append])
     good = [i for i, kind in enumerate(kinds) if kind == GOOD]
     assert [entry["file"] for entry in report.entries] == [str(tmp_path / f"{i}.nii") for i in range(len(kinds))]
     assert [entry["status"] for entry in report.entries] == ["written" if kind == GOOD else "refused" for kind in kinds]
@@ -107,7 +107,7 @@ def test_what_fails_on_a_result_is_reported_too(tmp_path: Path) -> None:
         if len(seen) == 1:
             raise ValueError("no reference of that shape")
 
-    report = segment(tmp_path, [GOOD, GOOD], then=fail_on_the_first)
+    report = segment(tmp_path, [GOOD, GOOD], then=[fail_on_the_first])
     assert seen == ["0_seg", "1_seg"]
     assert [entry["status"] for entry in report.entries] == ["refused", "written"]
 
@@ -117,7 +117,7 @@ def test_the_user_can_stop_it(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        segment(tmp_path, [GOOD, GOOD], then=interrupt)
+        segment(tmp_path, [GOOD, GOOD], then=[interrupt])
 
 
 def test_what_was_done_before_an_interruption_is_not_done_again(tmp_path: Path) -> None:
@@ -129,9 +129,9 @@ def test_what_was_done_before_an_interruption_is_not_done_again(tmp_path: Path) 
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        segment(tmp_path, [GOOD] * 3, then=interrupt_the_second)
+        segment(tmp_path, [GOOD] * 3, then=[interrupt_the_second])
     first = (tmp_path / "masks" / "0_seg.nii.gz").stat()
-    report = segment(tmp_path, [GOOD] * 3, then=lambda result: done.append(result["name"]))
+    report = segment(tmp_path, [GOOD] * 3, then=[lambda result: done.append(result["name"])])
     assert done == ["0_seg", "1_seg", "1_seg", "2_seg"]
     assert (tmp_path / "masks" / "0_seg.nii.gz").stat().st_mtime_ns == first.st_mtime_ns
     assert [entry["mask"] for entry in report.entries] == [str(tmp_path / "masks" / f"{i}_seg.nii.gz") for i in range(3)]

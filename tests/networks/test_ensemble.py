@@ -2,9 +2,12 @@
 
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import pytest
 import torch
 from conftest import NARROW
+from scipy.special import expit, softmax
+from scipy.stats import entropy
 from torch import nn
 
 from scripts.inferers import EmbeddingInferer, TemporaryStore, VolumeInferer
@@ -13,6 +16,7 @@ from scripts.networks import (
     DetailPyramid,
     EmbeddingEnsemble,
     Ensemble,
+    FlippedDepth,
     NoEncoder,
     ResidualDecoder,
     SAMSliceEncoder,
@@ -63,6 +67,94 @@ def test_an_ensemble_is_the_mean_of_probabilities(make: Callable[[int], SAM3D], 
     expected = mean_by_hand(logits, regions)
     torch.testing.assert_close(EmbeddingEnsemble(members, regions)(volume).double(), expected, atol=1e-5, rtol=1e-5)
     assert not torch.allclose(sum(logits).log_softmax(1) if not regions else sum(logits) / 3, expected.float(), atol=1e-2)
+
+
+@pytest.mark.parametrize("temperature", [2.5, [0.5, 1.0, 2.0, 4.0]])
+@pytest.mark.parametrize("regions", [False, True])
+@pytest.mark.parametrize("count", [1, 3])
+def test_each_network_is_divided_by_the_temperature_before_the_mean(
+    count: int, regions: bool, temperature: float | list[float]
+) -> None:
+    members = [member(seed) for seed in range(count)]
+    volume = torch.rand(1, 1, 40, 33, 5)
+    by = torch.tensor(temperature, dtype=torch.float64).view(-1, 1, 1, 1)
+    expected = mean_by_hand([network(volume).double() / by for network in members], regions)
+    result = EmbeddingEnsemble(members, regions, temperature)(volume)
+    torch.testing.assert_close(result.double(), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("regions", [False, True])
+def test_one_temperature_leaves_the_mask_of_a_single_network_also_over_windows(regions: bool) -> None:
+    network, volume = member(1), torch.rand(1, 1, 32, 48, 9)
+    inferer = EmbeddingInferer(roi_depth=4)
+    alone, cooler = inferer(volume, network), inferer(volume, EmbeddingEnsemble([network], regions, 0.3))
+    assert torch.equal(cooler >= 0, alone >= 0) if regions else torch.equal(cooler.argmax(1), alone.argmax(1))
+    assert not torch.allclose(cooler, alone)
+
+
+@pytest.mark.parametrize("temperature", [0, -1, torch.inf, torch.nan, [], [1, 0]])
+def test_a_temperature_that_is_no_number_above_0_is_refused(temperature: float | list[float]) -> None:
+    with pytest.raises(ValueError, match="temperature must be a number above 0, or a list of one for each channel"):
+        EmbeddingEnsemble([member(1)], temperature=temperature)
+
+
+def test_temperatures_for_other_channels_are_refused() -> None:
+    with pytest.raises(ValueError, match=f"temperature has 3 numbers for {CLASSES} channels"):
+        EmbeddingEnsemble([member(1)], temperature=[1.0, 2.0, 3.0])(torch.rand(1, 1, 16, 16, 2))
+
+
+def test_a_network_that_stays_as_it_is_needs_no_ensemble() -> None:
+    network = member(1)
+    assert ensemble_of(network).as_network() is ensemble_of(network, temperature=[1]).as_network() is network
+    for more in (ensemble_of(network, temperature=2), EmbeddingEnsemble([network, member(2)])):
+        assert more.as_network() is more
+
+
+def entropy_by_hand(probabilities: np.ndarray, regions: bool) -> np.ndarray:
+    """(B, K, ...) -> (B, ...), by SciPy and as a share of the largest."""
+    if regions:
+        return np.mean(entropy(np.stack([probabilities, 1 - probabilities]), axis=0), axis=1) / np.log(2)
+    return entropy(probabilities, axis=1) / np.log(probabilities.shape[1])
+
+
+@pytest.mark.parametrize("regions", [False, True])
+@pytest.mark.parametrize("tta", ["none", "depth"])
+def test_mutual_information_is_the_entropy_of_the_mean_less_the_mean_of_entropies(tta: str, regions: bool) -> None:
+    members = [with_detail(seed) for seed in range(2)]
+    views = [view for network in members for view in ([network] if tta == "none" else [network, FlippedDepth(network)])]
+    volume = torch.rand(2, 1, 32, 17, 5)
+    logits = [view(volume).double().numpy() / 0.2 for view in views]
+    probabilities = [expit(some) if regions else softmax(some, axis=1) for some in logits]
+    expected = entropy_by_hand(np.mean(probabilities, axis=0), regions)
+    expected -= np.mean([entropy_by_hand(some, regions) for some in probabilities], axis=0)
+    ensemble = EmbeddingEnsemble(members, regions, temperature=0.2, tta=tta, mutual_information=True)
+    result = ensemble(volume)
+    assert result.shape == (2, CLASSES + 1, 32, 17, 5)
+    np.testing.assert_allclose(result[:, -1].numpy(), expected, atol=1e-4)
+    assert expected.max() > 0.01
+    assert 0 <= result[:, -1].min() <= result[:, -1].max() <= 1
+    torch.testing.assert_close(result[:, :-1], EmbeddingEnsemble(members, regions, 0.2, tta)(volume), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("regions", [False, True])
+def test_equal_networks_have_no_mutual_information_also_where_windows_are_blended(regions: bool) -> None:
+    ensemble = EmbeddingEnsemble([with_detail(1) for _ in range(3)], regions, mutual_information=True)
+    result = EmbeddingInferer(roi_depth=4)(torch.rand(1, 1, 32, 16, 9), ensemble)
+    assert result[:, -1].min() >= 0
+    assert result[:, -1].max() < 1e-5
+
+
+def test_views_of_the_plane_disagree_where_the_network_does() -> None:
+    """Between all networks on all views; a network that says the same everywhere agrees with itself."""
+    constant, other = Constant([1.0, 0.0, 0.0]), Constant([0.0, 2.0, 0.0])
+    volume = torch.rand(1, 1, 24, 16, 3)
+    same = ensemble_of(constant, tta="full", mutual_information=True).as_network()(volume)
+    assert same[:, -1].abs().max() < 1e-5
+    ensemble = ensemble_of(constant, tta="full", mutual_information=True)
+    ensemble.append(other)
+    both = ensemble.as_network()(volume)
+    expected = Ensemble([constant, other], mutual_information=True)(volume)
+    torch.testing.assert_close(both, expected, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("regions", [False, True])

@@ -1,5 +1,6 @@
 """What means nothing in a run's configuration is said before any work, in a sentence; what means something passes."""
 
+import json
 from ast import literal_eval
 from pathlib import Path
 from typing import Any
@@ -265,6 +266,9 @@ OUT_OF_RANGE = {
     "regions": ["[1]", "{whole: 1}", "{whole: []}", "{whole: [a]}", "{'a#b': [1]}", "{1: [1]}"],
     "region_values": ["1", "[a]"],
     "out_channels": ["0", "1.5"],
+    "temperature": ["0", "-1", "inf", "[]", "[1, 0]", "warm"],
+    "tta": ["flips", "True", "1"],
+    "before_argmax": ["1", "[1]"],
     "val_fraction": ["1", "-0.2", "20"],
     "folds": ["1", "2.5", "all"],
     "fold": ["-1", "0.5"],
@@ -297,7 +301,8 @@ OUT_OF_RANGE = {
 
 @pytest.mark.parametrize(("name", "word"), [(name, word) for name, words in OUT_OF_RANGE.items() for word in words])
 def test_a_value_out_of_its_range_is_refused_by_the_name_of_the_option(name: str, word: str) -> None:
-    assert f"--{name} must be " in refusal(**{name: word})
+    file = "train.json" if name.partition("#")[0] in json.loads((CONFIGS / "train.json").read_text()) else "inference.json"
+    assert f"--{name} must be " in refusal(file, **{name: word})
 
 
 @pytest.mark.parametrize(
@@ -401,6 +406,15 @@ def test_regions_fit_the_labels_and_the_loss(options: dict[str, Any], said: str)
     regions = {"labels": labels, "regions": {"whole": [1, 2], "core": [2]}, "region_values": [1, 2]}
     checked(**regions, class_weights=[1, 2])
     assert said in refusal(**{**regions, **options})
+
+
+def test_a_temperature_for_each_class_or_one_for_all() -> None:
+    labels = {"0": "background", "1": "edema", "2": "core"}
+    checked("inference.json", labels=labels, temperature=[1, 2.5, 0.5])
+    checked("inference.json", labels=labels, temperature=1.5)
+    assert "--temperature has 2 numbers and labels names 3 classes" in refusal(
+        "inference.json", labels=labels, temperature=[1, 2]
+    )
 
 
 def test_nothing_as_a_value_is_refused_where_it_would_be_passed_over() -> None:

@@ -73,11 +73,11 @@ class CaseReport:
         reason = "; ".join(note.found for _, note in notes) or None
         self._add(file=file_of(case), status=status, rule=rule, reason=reason, mask=mask)
 
-    def doubted(self, rule: str, found: str) -> None:
-        """What is odd about all cases that were not refused, taken together."""
-        logger.warning("%s; %s", rule, found)
+    def doubted(self, rule: str, found: str, file: str | None = None) -> None:
+        """What is odd about all cases that were not refused, taken together, or about the one of a file."""
+        logger.warning("%s%s; %s", "" if file is None else f"{printable(file)}: ", rule, found)
         for entry in self.entries:
-            if entry["status"] != "refused":
+            if entry["status"] != "refused" and file in (None, entry["file"]):
                 entry |= {
                     "rule": "; ".join(filter(None, [entry["rule"], rule])),
                     "reason": "; ".join(filter(None, [entry["reason"], found])),

@@ -51,15 +51,7 @@ class LogitsToClassesd(AsDiscreted):
         self.written = written_classes(labels, regions, region_values)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        finite = torch.isfinite(data["pred"]).all(0)
-        if not finite.all():
-            rule = "the network's output must be finite"
-            share = f"{int((~finite).sum())} of {finite.numel()} voxels"
-            weights = ", ".join(map(str, checkpoints_of(self.checkpoint))) if self.checkpoint else "the weights of this epoch"
-            found = f"with {weights} it is NaN or infinite in {share}"
-            raise CaseError(
-                read_from(data["image"]), rule, found, "train again with a lower learning_rate, or set amp to false"
-            )
+        require_finite(data, self.checkpoint)
         return {**data, "pred": self._overwritten(data["pred"])} if self.written else super().__call__(data)
 
     def _overwritten(self, logits: torch.Tensor) -> torch.Tensor:
@@ -67,3 +59,14 @@ class LogitsToClassesd(AsDiscreted):
         for of_region, number in zip(logits.split(1), self.written, strict=True):
             classes = classes.masked_fill(of_region >= 0, number)
         return classes
+
+
+def require_finite(data: Mapping[Hashable, Any], checkpoint: str | Path | Sequence[str] | None) -> None:
+    """Raises CaseError unless the logits `pred` are numbers."""
+    finite = torch.isfinite(data["pred"]).all(0)
+    if not finite.all():
+        rule = "the network's output must be finite"
+        share = f"{int((~finite).sum())} of {finite.numel()} voxels"
+        weights = ", ".join(map(str, checkpoints_of(checkpoint))) if checkpoint else "the weights of this epoch"
+        found = f"with {weights} it is NaN or infinite in {share}"
+        raise CaseError(read_from(data["image"]), rule, found, "train again with a lower learning_rate, or set amp to false")

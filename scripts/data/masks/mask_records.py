@@ -21,6 +21,7 @@ from ...run.settings import Changes, chosen
 from ..cases.case_error import CaseError, printable
 from ..cases.open_case import headers_of
 from ..formats.image_file import ImageFile
+from .map_names import MAP_FILE, map_file
 from .save_mask import says_that_it_is_ours
 
 logger = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ class MaskRecords:
         device: on which the network runs.
         network: of one without a slice encoder's embeddings the record holds null for `encoder_weights`.
         settings: of this run; those that change a mask count.
+        maps: names of the maps that belong to each mask, see `map_names`.
         reuse: whether a mask whose record says that it would come out the same counts as done.
 
     Masks in the folder that another checkpoint made are named in one warning, so that they are not taken for this one's.
@@ -71,9 +73,11 @@ class MaskRecords:
         device: torch.device | str,
         network: object = None,
         settings: Mapping[str, Any] = {},
+        maps: Sequence[str] = (),
         reuse: bool = True,
     ) -> None:
         self.folder = Path(output_dir)
+        self.maps = maps
         self.reuse = reuse and bool(settings)  # where these are not known, nobody knows whether a mask would come out the same
         device = torch.device(device)
         with_encoder = is_on_embeddings(network) and network.encoder.out_channels > 0
@@ -106,17 +110,24 @@ class MaskRecords:
             found = f"{there[0]} is there and was not written by this bundle"
             remedy = "choose another output folder, or move that file"
             raise CaseError(file_of(case), "a mask must not overwrite another file", found, remedy)
+        for path in self._maps(case):
+            if os.path.lexists(path) and not (path.is_file() and says_that_it_is_ours(path)):
+                found = f"{path} is there and was not written by this bundle"
+                remedy = "choose another output folder, or move that file"
+                raise CaseError(file_of(case), "a mask must not overwrite another file", found, remedy)
         images = [{"file": image.path, "sha256": _image_digest(image)} for image in headers_of(case).images]
         return {"image": images, **self.made_by}
 
     def finished(self, case: NamedCase, record: dict[str, Any]) -> str | None:
-        """The mask of this case, if it is there, undamaged, and made from the same."""
+        """The mask of this case, if it is there, undamaged, and made from the same; so are the maps that belong to it."""
         mask = self._mask(case)
         if not self.reuse or not mask.is_file():
             return None
         try:
             saved = _record_of(mask)
             same = saved.pop("mask_sha256") == file_digest(str(mask)) and saved.pop("written") is not None
+            maps = saved.pop("maps", {})
+            same = same and all(maps[path.name] == file_digest(str(path)) for path in self._maps(case))
         except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError):
             return None
         if not same or saved != _as_saved(record):
@@ -128,12 +139,18 @@ class MaskRecords:
         content = {
             **record,
             "mask_sha256": file_digest(mask),
+            **({"maps": {path.name: file_digest(str(path)) for path in self._maps(case)}} if self.maps else {}),
             "written": datetime.now(UTC).isoformat(timespec="seconds"),
         }
+        for path in self._recorded_maps(case):
+            if path.name not in content.get("maps", {}):
+                _remove_own(path)  # of an older mask
         write_json(self._path(case), content)
 
     def discard(self, case: NamedCase) -> None:
-        """Removes the mask that an earlier run made for a case that is refused now."""
+        """Removes the mask that an earlier run made for a case that is refused now, and the maps of any run."""
+        for path in (*self._recorded_maps(case), *self._maps(case)):
+            _remove_own(path)
         if has_own_record(self._mask(case)):  # else the file is not ours
             self._mask(case).unlink(missing_ok=True)
             self._path(case).unlink()
@@ -148,8 +165,22 @@ class MaskRecords:
     def _mask(self, case: NamedCase) -> Path:
         return self.folder / f"{case['name']}.nii.gz"
 
+    def _maps(self, case: NamedCase) -> list[Path]:
+        return [self.folder / map_file(case["name"], name) for name in self.maps]
+
+    def _recorded_maps(self, case: NamedCase) -> list[Path]:
+        """Those that the record at hand names."""
+        mask = self._mask(case)
+        names = _record_of(mask).get("maps", {}) if has_own_record(mask) else ()
+        return [mask.with_name(name) for name in names if MAP_FILE.search(name) and os.path.basename(name) == name]
+
     def _path(self, case: NamedCase) -> Path:
         return self.folder / f"{case['name']}.json"
+
+
+def _remove_own(file: Path) -> None:
+    if says_that_it_is_ours(file):
+        file.unlink()
 
 
 def has_own_record(mask: Path) -> bool:

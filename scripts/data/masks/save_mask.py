@@ -2,12 +2,14 @@
 
 from collections.abc import Hashable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import nibabel as nib
 import numpy as np
+import torch
 from monai.data import MetaTensor
 from monai.transforms import Transform
+from nibabel.arrayproxy import ArrayProxy
 
 from ...basics.geometry import exactly_there
 from ...files.atomic_write import atomic_write
@@ -55,33 +57,43 @@ class SaveMaskd(Transform):
         self.output_dir = Path(output_dir)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        mask: MetaTensor = data["pred"]
-        file = read_from(data["image"])
-        shape = tuple(int(n) for n in data["image"].meta["stored_shape"])
-        stored = np.asarray(data["image"].meta["stored_affine"], dtype=float)
-        if mask.shape != (1, *shape):
-            found = f"the mask has the shape {tuple(mask.shape)}, the image {shape}"
-            raise CaseError(file, "a mask must have its image's shape", found, BUG)
-        affine = np.asarray(mask.affine, dtype=float)
-        if not exactly_there(stored, affine, shape):
-            found = f"its affine became {np.round(affine, 4).tolist()}, the image's is {np.round(stored, 4).tolist()}"
-            raise CaseError(file, ON_IT, found, BUG)
-        now = read_header(file)
-        if now.shape != shape or not exactly_there(stored, now.affine, shape):
-            found = f"its shape {now.shape} or its affine {np.round(now.affine, 4).tolist()} is another since then"
-            raise CaseError(file, "a file must stay as it is while it is read", found, "start again")
-        place = _place(file) or (now.shape, now.affine)
-        path = (self.output_dir / f"{data['name']}.nii.gz").resolve()
-        if not path.is_relative_to(self.output_dir.resolve()):
-            raise CaseError(file, f"masks stay inside {self.output_dir}", f"this one would be {path}", "rename the case")
-        labels = mask.as_tensor().cpu().numpy()[0]
-        labels = labels.astype(np.uint8 if labels.max() <= 255 else np.uint16)
-        with atomic_write(path) as temporary:
-            written = _on_nifti(file, labels) if _is_nifti(file) else _on_grid(place[1], labels)
-            nib.save(written, temporary)
-            _require_equal(load_nifti(temporary), written, file)
-            _require_place(temporary, file, place)
-        return {**data, "mask": str(path)}
+        labels = data["pred"]
+        labels = labels.to(torch.uint8 if labels.max() <= 255 else torch.uint16)
+        return {**data, "mask": write_on_image(labels, data["image"], self.output_dir, f"{data['name']}.nii.gz")}
+
+
+def write_on_image(volume: torch.Tensor, image: MetaTensor, output_dir: Path, name: str, slope: float = 1) -> str:
+    """Writes `volume` (1, H, W, D) of whole numbers, which stand for `slope` times as much, to `output_dir`/`name`.
+
+    volume: a MetaTensor, back in the grid of the file that `image` was read from.
+
+    Returns the path. Raises CaseError as `SaveMaskd` does.
+    """
+    file = read_from(image)
+    shape = tuple(int(n) for n in image.meta["stored_shape"])
+    stored = np.asarray(image.meta["stored_affine"], dtype=float)
+    if volume.shape != (1, *shape):
+        found = f"the mask has the shape {tuple(volume.shape)}, the image {shape}"
+        raise CaseError(file, "a mask must have its image's shape", found, BUG)
+    affine = np.asarray(cast(MetaTensor, volume).affine, dtype=float)
+    if not exactly_there(stored, affine, shape):
+        found = f"its affine became {np.round(affine, 4).tolist()}, the image's is {np.round(stored, 4).tolist()}"
+        raise CaseError(file, ON_IT, found, BUG)
+    now = read_header(file)
+    if now.shape != shape or not exactly_there(stored, now.affine, shape):
+        found = f"its shape {now.shape} or its affine {np.round(now.affine, 4).tolist()} is another since then"
+        raise CaseError(file, "a file must stay as it is while it is read", found, "start again")
+    place = _place(file) or (now.shape, now.affine)
+    path = (output_dir / name).resolve()
+    if not path.is_relative_to(output_dir.resolve()):
+        raise CaseError(file, f"masks stay inside {output_dir}", f"this one would be {path}", "rename the case")
+    voxels = volume.as_subclass(torch.Tensor).cpu().numpy()[0]
+    with atomic_write(path) as temporary:
+        written = _on_nifti(file, voxels, slope) if _is_nifti(file) else _on_grid(place[1], voxels, slope)
+        nib.save(written, temporary)
+        _require_equal(load_nifti(temporary), written, slope, file)
+        _require_place(temporary, file, place)
+    return str(path)
 
 
 def _is_nifti(file: str) -> bool:
@@ -122,24 +134,26 @@ def says_that_it_is_ours(file: Path) -> bool:
         return False
 
 
-def _on_nifti(file: str, labels: np.ndarray) -> nib.Nifti1Image:
+def _on_nifti(file: str, voxels: np.ndarray, slope: float) -> nib.Nifti1Image:
     """With the geometry of the source's header, both transforms and their codes, without what concerns its intensities."""
     source = load_nifti(file)
     version = {kind.header_class.sizeof_hdr: kind for kind in (nib.Nifti1Image, nib.Nifti2Image)}
     kind = version[source.header.sizeof_hdr]  # in one file, also of an image in two
     header = kind.header_class(source.header.binaryblock, source.header.endianness, check=False)
     header["magic"], header["vox_offset"] = header.single_magic, 0
-    header.set_data_dtype(labels.dtype)
-    header.set_slope_inter(1, 0)
+    header.set_data_dtype(voxels.dtype)
     header["cal_min"] = header["cal_max"] = 0
     header["descrip"] = DESCRIPTION
     header["aux_file"] = b""
-    return kind(labels, source.affine, header)
+    mask = kind(voxels, source.affine, header)
+    mask.header.set_slope_inter(slope, 0)  # an image begins without one, whatever its header had
+    return mask
 
 
-def _on_grid(affine: np.ndarray, labels: np.ndarray) -> nib.Nifti1Image:
+def _on_grid(affine: np.ndarray, voxels: np.ndarray, slope: float) -> nib.Nifti1Image:
     """affine: in mm, RAS+."""
-    mask = nib.Nifti1Image(labels, affine)
+    mask = nib.Nifti1Image(voxels, affine)
+    mask.header.set_slope_inter(slope, 0)
     mask.set_sform(affine, code="scanner")
     mask.set_qform(affine, code="scanner")
     mask.header.set_xyzt_units("mm")
@@ -147,9 +161,12 @@ def _on_grid(affine: np.ndarray, labels: np.ndarray) -> nib.Nifti1Image:
     return mask
 
 
-def _require_equal(saved: nib.Nifti1Pair, written: nib.Nifti1Pair, file: str) -> None:
+def _require_equal(saved: nib.Nifti1Pair, written: nib.Nifti1Pair, slope: float, file: str) -> None:
     """What lies on the disk is what was meant, to the last voxel."""
     affine, meant = (np.asarray(mask.affine, dtype=float) for mask in (saved, written))
+    on_disk = cast(ArrayProxy, saved.dataobj)
     same = saved.shape == written.shape and np.allclose(affine, meant, rtol=1e-6, atol=1e-6)
-    if not same or not np.array_equal(np.asanyarray(saved.dataobj), np.asanyarray(written.dataobj)):
+    same = same and on_disk.slope == np.float32(slope)
+    # Without the slope, since floating-point numbers of a large volume would take eight times the memory.
+    if not same or not np.array_equal(on_disk.get_unscaled(), np.asanyarray(written.dataobj)):
         raise CaseError(file, "a mask must be on disk as it was computed", "reading it back gave another", "check the disk")

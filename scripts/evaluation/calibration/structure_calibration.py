@@ -1,0 +1,49 @@
+"""What a checkpoint carries of a structure: how its Dice is predicted, and its volume."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from .predicted_dice import DicePrediction
+from .recalibration import Recalibration
+from .volume_interval import VolumeInterval
+
+
+@dataclass(frozen=True)
+class StructureCalibration:
+    """recalibration: of its probabilities after the temperature.
+
+    always_there: whether every reference that it was fitted to shows the structure.
+    """
+
+    recalibration: Recalibration
+    dice: DicePrediction
+    volume: VolumeInterval
+    always_there: bool
+
+    @classmethod
+    def of(cls, saved: Mapping[str, Any]) -> "StructureCalibration":
+        dice, volume = DicePrediction(**saved["dice"]), VolumeInterval(**saved["volume"])
+        return cls(Recalibration(**saved["recalibration"]), dice, volume, saved["always_there"])
+
+    def as_dict(self) -> dict[str, Any]:
+        parts = {"dice": self.dice.as_dict(), "volume": self.volume.as_dict(), "always_there": self.always_there}
+        return {"recalibration": asdict(self.recalibration), **parts}
+
+    def judged(self, expected: float) -> tuple[float, float, float]:
+        """Expected Dice -> predicted one and its interval.
+
+        An empty mask (NaN) of a structure that is always there is wrong: 0. Of another one nothing is known: NaN.
+        """
+        if math.isnan(expected):
+            return (0.0, 0.0, 0.0) if self.always_there else (math.nan, math.nan, math.nan)
+        low, high = self.dice.interval(expected)
+        return float(self.dice.predict(expected)), float(low), float(high)
+
+
+def recalibrated(chances: np.ndarray, recalibrations: Iterable[Recalibration]) -> np.ndarray:
+    """(N, S) -> (N, S), each structure by its own."""
+    return np.stack([one(column) for one, column in zip(recalibrations, chances.T, strict=True)], -1)

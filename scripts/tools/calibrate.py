@@ -1,0 +1,226 @@
+"""A training run or its folds, evaluated -> checkpoints that know how far their masks can be trusted."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+
+from . import options
+from .checkpoint_config import EVALUATED
+from .run_bundle import say_next, shown
+
+if TYPE_CHECKING:
+    from ..evaluation.calibration.choose_cleaning import Labelled
+    from ..evaluation.calibration.sampled_case import SampledCase
+
+MODEL, EVALUATION, FOLDS = "model.pt", "evaluation", "fold_*"
+
+
+class Member(NamedTuple):
+    """A network, its settings, and the cases that it was evaluated on."""
+
+    checkpoint: Path
+    about: dict[str, Any]
+    evaluated: str
+    cases: "list[SampledCase]"
+
+
+def calibrate(
+    run: Annotated[Path, typer.Argument(parser=options.folder, metavar="RUN", help="Of a training run, or of one with folds.")],
+    coverage: Annotated[
+        float, typer.Option(min=0.5, max=0.99, metavar="SHARE", help="Of new cases, that the intervals are to hold.")
+    ] = 0.9,
+) -> None:
+    """Learn from evaluated cases how far masks can be trusted, and how to clean them.
+
+    \b
+        sam3d evaluate DATA --checkpoint runs/mine/model.pt
+        sam3d calibrate runs/mine
+        sam3d segment SCANS --checkpoint runs/mine/model.pt --output masks --flag-below 0.8
+
+    RUN holds model.pt with its evaluation, or folders fold_0, fold_1, ... that do. RUN/calibration.json holds all figures, each
+    measured on cases that nothing was fitted to, RUN/calibration.png the picture. What was learnt becomes part of model.pt.
+    """
+    from ..basics.classes import classes_of
+    from ..data import open_image, open_label, structures
+    from ..data.masks.clean_mask import clean_mask
+    from ..evaluation.calibration.calibrate_cases import calibrate_cases
+    from ..evaluation.calibration.choose_cleaning import choose_cleaning, cleaned
+    from ..evaluation.calibration.draw_calibration import draw_calibration
+    from ..files.atomic_write import write_json
+    from ..files.own_file import refuse_foreign
+
+    report_file, picture = run / "calibration.json", run / "calibration.png"
+    refuse_foreign(report_file, lambda path: {"by_case", "temperature"} <= _json(path).keys())
+    refuse_foreign(picture, lambda _: report_file.exists())
+    members = _members(run)
+    cases = [case for member in members for case in member.cases]
+    settings = members[0].about
+    classes = classes_of(settings["labels"], settings.get("merge_labels", {}))
+    regions = settings.get("regions", {})
+    labels = {int(value): name for value, name in classes.items()}
+    of_structures = structures(classes, regions)
+
+    def open_reference(path: str) -> Any:
+        return open_label(path, settings["labels"], settings.get("merge_labels", {}))
+
+    cleaning, measured = dict(cases[0].cleaning), {}
+    if not cleaning and not regions:  # else it was chosen before, and the masks were measured with it
+        opened = _opened(cases, labels, settings.get("ignore_label", []), open_image, open_reference)
+        cleaning, measured = choose_cleaning(opened, {value: labels[value] for value in [*labels][1:]}, clean_mask)
+        if cleaning:
+            cases = [cleaned(case, one, labels, cleaning, clean_mask) for case, one in zip(cases, opened(), strict=True)]
+    found = calibrate_cases(cases, _parts(members), of_structures, bool(regions), coverage)
+    report = {**found.report, "cleaning": {"setting": cleaning, "measured": measured}}
+    write_json(report_file, report)
+    draw_calibration(report, [*of_structures], picture)
+    stamp = {
+        "temperature": found.fitted.temperature[0] if len(found.fitted.temperature) == 1 else found.fitted.temperature,
+        "cleaning": cleaning,
+        "calibration": {
+            "coverage": coverage,
+            "cases": len(cases),
+            "structures": [structure.as_dict() for structure in found.fitted.structures],
+        },
+    }
+    for member in members:
+        _stamp(member, stamp)
+    _say(report, [*of_structures])
+    print(f"\nfigures: {shown(report_file)}\npicture: {shown(picture)}")
+    checkpoints = [word for member in members for word in ("--checkpoint", member.checkpoint)]
+    say_next(("segment", "SCANS", *checkpoints, "--output", "masks", "--flag-below", "0.8"))
+
+
+def _members(run: Path) -> list[Member]:
+    """Raises BadParameter where there is no evaluation, or one of other networks or of cases that were trained on."""
+    from ..run.settings import network_settings
+
+    folds = sorted((path for path in run.glob(FOLDS) if (path / MODEL).is_file()), key=lambda path: (len(path.name), path.name))
+    if not folds and not (run / MODEL).is_file():
+        raise typer.BadParameter(f"{shown(run)} holds no {MODEL}, nor do folders {FOLDS} in it", param_hint="RUN")
+    members = [_member(folder) for folder in folds or [run]]
+    seen: dict[str, Path] = {}
+    for member in members:
+        if network_settings(member.about) != network_settings(members[0].about):
+            found = f"{shown(member.checkpoint)} was trained with another preset or network than {shown(members[0].checkpoint)}"
+            raise typer.BadParameter(f"{found}; calibrate them one by one", param_hint="RUN")
+        for case in member.cases:
+            if (image := case.files["image"]) in seen:
+                found = f"{image} is in the evaluations of {shown(seen[image])} and {shown(member.checkpoint)}"
+                remedy = "each case counts once: evaluate each network on the cases that it alone was not trained on"
+                raise typer.BadParameter(f"{found}; {remedy}", param_hint="RUN")
+            seen[image] = member.checkpoint
+    if any(case.cleaning != members[0].cases[0].cleaning for member in members for case in member.cases):
+        raise typer.BadParameter("the evaluations cleaned their masks in different ways; evaluate again", param_hint="RUN")
+    return members
+
+
+def _member(folder: Path) -> Member:
+    from ..evaluation import read_sampled_cases
+    from ..files.checkpoint_file import read_about
+    from ..files.file_digest import file_digest
+
+    checkpoint, evaluation = folder / MODEL, folder / EVALUATION
+    again = f"run: sam3d evaluate DATA --checkpoint {shown(checkpoint)}"
+    about = read_about(checkpoint)
+    if not about or "labels" not in about:
+        raise typer.BadParameter(f"{shown(checkpoint)} does not say what it was trained with", param_hint="RUN")
+    cases = read_sampled_cases(evaluation)
+    if not cases:
+        raise typer.BadParameter(f"{shown(evaluation)} holds no cases of an evaluation; {again}", param_hint="RUN")
+    if any(case.part == "training" for case in cases):
+        found = f"{shown(evaluation)} is of the cases that the network was trained on, which say nothing of others"
+        raise typer.BadParameter(f"{found}; {again}", param_hint="RUN")
+    now = file_digest(str(checkpoint))
+    made_by = {_made_by(case) for case in cases}
+    if not made_by <= {now, (about.get("calibration") or {}).get(EVALUATED)} or len(made_by) > 1:
+        found = f"{shown(evaluation)} is of other weights than {shown(checkpoint)}, or its masks are gone"
+        raise typer.BadParameter(f"{found}; {again}", param_hint="RUN")
+    return Member(checkpoint, about, str(made_by.pop()), cases)
+
+
+def _made_by(case: "SampledCase") -> str | None:
+    """The sha256 of the checkpoint, by the record beside the mask; None of an ensemble and where there is none."""
+    record = Path(case.files["mask"].removesuffix(".nii.gz") + ".json")
+    try:
+        return _json(record)["checkpoint"]["sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _json(path: Path) -> Any:
+    import json
+
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _parts(members: Sequence[Member]) -> Any:
+    """Of each case its fold; in a single run one of five, drawn by patient."""
+    import numpy as np
+
+    from ..data.cases.split_subjects import subjects_of
+    from ..evaluation.calibration.cross_fit import parts_of
+
+    if len(members) > 1:
+        return np.concatenate([np.full(len(member.cases), number) for number, member in enumerate(members)])
+    return parts_of(subjects_of([{"image": case.files["image"]} for case in members[0].cases]))
+
+
+def _opened(
+    cases: "Sequence[SampledCase]",
+    labels: Mapping[int, str],
+    ignore_label: Sequence[int],
+    open_image: Callable[[str], Any],
+    open_reference: Callable[[str], Any],
+) -> "Callable[[], Iterator[Labelled]]":
+    """Reads masks and references, one case after the other; whoever calls it again reads them again."""
+    import nibabel as nib
+    import numpy as np
+
+    from ..basics.geometry import reorientation, spacing_of
+    from ..evaluation.calibration.choose_cleaning import IGNORED, Labelled
+
+    def read() -> Iterator[Labelled]:
+        for case in cases:
+            mask, reference = open_image(case.files["mask"]), open_reference(case.files["reference"])
+            turned = nib.apply_orientation(reference.read()[0], reorientation(reference.affine, mask.affine))
+            values = np.where(np.isin(turned, ignore_label), IGNORED, np.where(np.isin(turned, [*labels]), turned, 0))
+            annotated = {value for value, size in zip([*labels][1:], case.voxels_reference, strict=True) if not np.isnan(size)}
+            yield Labelled(
+                mask.read()[0].astype(np.int32), values.astype(np.int32), spacing_of(mask.affine).tolist(), annotated
+            )
+
+    return read
+
+
+def _stamp(member: Member, stamp: Mapping[str, Any]) -> None:
+    from ..files.checkpoint_file import read_checkpoint, write_checkpoint
+
+    about = {**member.about, **stamp, "calibration": {**stamp["calibration"], EVALUATED: member.evaluated}}
+    if about != member.about:
+        write_checkpoint(member.checkpoint, read_checkpoint(member.checkpoint), about)
+
+
+def _say(report: Mapping[str, Any], structures: Sequence[str]) -> None:
+    temperature, errors = report["temperature"]["value"], report["calibration_error"]
+    print(f"{report['cases']} cases in {report['parts']} parts, each measured with what the others gave")
+    print(f"temperature {', '.join(f'{one:.3f}' for one in temperature)}")
+    for where, name in (("all", "all voxels"), ("near", "voxels near structures")):
+        before, after = (errors[where][when]["mean"] for when in ("before", "after"))
+        print(f"expected calibration error, {name}: {before:.4f}, with the temperature {after:.4f}")
+    for name in structures:
+        dice, volume = (report["structures"][name][key] for key in ("dice", "volume"))
+        print(
+            f"{name}: predicted Dice: Spearman {_shown(dice['spearman'])}, error {_shown(dice['mean_absolute_error'])}, "
+            f"interval holds {_shown(dice['coverage'])}; volume interval holds {_shown(volume['coverage'])}"
+        )
+    for flags in report["flagged"]:
+        print(
+            f"Dice below {flags['below']}: {flags['wrong']} cases; {flags['flagged']} flagged, {flags['found']} of these right"
+        )
+    print(f"cleaning: {report['cleaning']['setting'] or 'none helps'}")
+
+
+def _shown(value: float | None) -> str:
+    return "not known" if value is None else f"{value:.3f}"
