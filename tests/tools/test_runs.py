@@ -210,6 +210,7 @@ def test_several_checkpoints_segment_and_evaluate_as_one_network(
     other = tmp_path / "other.pt"
     write_checkpoint(other, {name: value.flip(0) if "heads" in name else value for name, value in state.items()}, about)
     words = shlex.join(["--checkpoint", str(checkpoint), "--checkpoint", str(other)])
+    words += " --tta depth --probabilities --uncertainty"
     warm(f"sam3d segment {phantoms / 'images' / 'phantom_006.nii.gz'} {words} --output {tmp_path}/masks", cwd=own_folder)
     record = json.loads((tmp_path / "masks" / "phantom_006_seg.json").read_text())
     assert [file["file"] for file in record["checkpoint"]] == [str(checkpoint), str(other)]
@@ -217,6 +218,13 @@ def test_several_checkpoints_segment_and_evaluate_as_one_network(
     assert json.loads((tmp_path / "measured" / "metrics.json").read_text())["cases"] == 2
     files = [tmp_path / folder / "phantom_006_seg.nii.gz" for folder in ("masks", "measured/masks")]
     np.testing.assert_array_equal(*(nib.load(file).dataobj for file in files))
+    classes = ("background", "liver", "kidney", "vessel")
+    maps = [f"phantom_006_{name}.nii.gz" for name in (*(f"probability_{c}" for c in classes), "entropy", "mutual_information")]
+    assert [*record["maps"]] == maps
+    for name in maps:
+        here, there = (nib.load(file.with_name(name)) for file in files)
+        np.testing.assert_array_equal(here.get_fdata(), there.get_fdata())
+        np.testing.assert_array_equal(here.affine, nib.load(files[0]).affine)
 
 
 def test_an_evaluation_of_several_checkpoints_has_a_folder_of_its_own(phantoms: Path, typed: Typed, tmp_path: Path) -> None:
@@ -235,7 +243,7 @@ def test_options_of_segmenting_reach_the_run_by_their_ids(
     words = printed_line(
         typed(
             *("segment", phantoms, "--checkpoint", copy(checkpoint, tmp_path), "--whole", "--memory", "1.5", "--dicom-seg"),
-            *("--preset", "phantoms", "--dry-run"),
+            *("--tta", "full", "--probabilities", "--uncertainty", "--preset", "phantoms", "--dry-run"),
         )
     )
     assert re.findall(r"[\w.]+(?=')", words[6]) == ["inference.json", "preset.json", "dicom_seg.yaml", "phantoms.yaml"]
@@ -244,6 +252,9 @@ def test_options_of_segmenting_reach_the_run_by_their_ids(
         "--input": str(phantoms),
         "--checkpoint": str(tmp_path / "model.pt"),
         "--output_dir": str(tmp_path / "masks"),
+        "--tta": "full",
+        "--probabilities": "True",
+        "--uncertainty": "True",
         "--inferer#mode": "whole",
         "--inferer#memory": "1.5",
     }
