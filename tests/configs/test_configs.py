@@ -69,7 +69,15 @@ def test_what_training_and_inference_share_is_equal() -> None:
 
 def test_what_evaluation_and_inference_share_is_equal() -> None:
     evaluate, inference = load("evaluate.json"), load("inference.json")
-    own = {"output_dir", "cases", "records", "segmentation", "run", "before_argmax"}  # what they segment, and what follows
+    own = {
+        "output_dir",
+        "cases",
+        "records",
+        "segmentation",
+        "run",
+        "before_argmax",
+        "report_page",
+    }  # what they segment, and what follows
     shared = evaluate.keys() & inference.keys() - own
     assert {"network", "checkpoint", "temperature", "cleaning", "calibration", "quality"} <= shared
     assert {key: evaluate[key] for key in shared} == {key: inference[key] for key in shared}
