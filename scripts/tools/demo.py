@@ -52,7 +52,7 @@ def demo(
         f"\nDone in {time.monotonic() - start:.0f} s, with a RANDOM encoder (SAM's weights are not needed here).\n"
         f"  masks of unseen phantoms   {shown(output / 'masks')}\n"
         f"  metrics                    {shown(output / 'evaluation' / 'metrics.csv')} (summary: metrics.json)\n"
-        f"  picture                    {shown(output / 'evaluation' / 'overlays.png')}\n"
+        f"  report with a viewer       {shown(output / 'evaluation' / 'report.html')}\n"
         f"  mean Dice on {CASES['test']} unseen phantoms: {mean_dice:.3f}"
     )
     if mean_dice < WORST_MEAN_DICE:

@@ -1,6 +1,7 @@
 """Folders of masks, references and images, of whatever tool -> which of them belong to one case."""
 
 import logging
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +14,7 @@ from ..onboarding.pair_files import pair_files
 
 logger = logging.getLogger(__name__)
 
-MAPS = ("_probability", "_uncertainty")  # of what `sam3d segment` writes beside masks
+MAP = re.compile("_(probability_.+|entropy|mutual_information)[.]nii[.]gz")  # of what `sam3d segment` writes beside masks
 
 
 class MaskPair(NamedTuple):
@@ -41,7 +42,7 @@ def pair_masks(masks: Path, references: Path, images: Path | None = None) -> Mas
     Raises:
         CaseError: where a folder holds no images.
     """
-    mask_files = [file for file in _files(masks) if not _is_map(file)]
+    mask_files = [file for file in _files(masks) if not MAP.search(file.path.name)]
     reference_files = [file for file in _files(references) if file.path not in {mask.path for mask in mask_files}]
     pairs, alone = pair_files(mask_files, reference_files)
     of_case = {} if images is None else _images_of(mask_files, _files(images))
@@ -78,10 +79,6 @@ def _images_of(masks: Sequence[CaseFile], images: Sequence[CaseFile]) -> dict[Pa
         if pair.images and len(pair.labels) == 1:
             found[pair.labels[0].path] = pair.images[min(pair.images)][0].path
     return found
-
-
-def _is_map(file: CaseFile) -> bool:
-    return any(name in file.path.name for name in MAPS)
 
 
 def _files(folder: Path) -> list[CaseFile]:

@@ -71,6 +71,7 @@ function startViewer(viewer, { cases, labels }) {
   const canvases = [...viewer.querySelectorAll("canvas")];
   const colours = [[0, 0, 0], ...labels.map(({ colour }) => [1, 3, 5].map((k) => parseInt(colour.slice(k, k + 2), 16)))];
   const hidden = new Set(); // names of layers
+  const offered = new Set(); // of maps, which are hidden until they are asked for
   let shown = null; // the case, with its volumes
   let position = [0, 0, 0];
 
@@ -80,6 +81,10 @@ function startViewer(viewer, { cases, labels }) {
     const volumes = await Promise.all(layers.map(({ sprite, step }) => read(sprite, step)));
     shown = { shape, ...about, image: image && (await read(image, 1)), layers: layers.map((layer, k) => ({ ...layer, volume: volumes[k] })) };
     position = [...start];
+    layers.filter(({ kind, name }) => kind === "heat" && !offered.has(name)).forEach(({ name }) => {
+      offered.add(name);
+      hidden.add(name);
+    });
     element("case").value = number;
     document.querySelectorAll("[data-open]").forEach((button) => {
       button.setAttribute("aria-current", Number(button.dataset.open) === number);

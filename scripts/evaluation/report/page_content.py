@@ -38,6 +38,7 @@ MEASURES = {
     "volume_error_ml": "Volume error (ml)",
 }
 IN_MM = {"hd95_voxels": "hd95_mm", "assd_voxels": "assd_mm"}  # the former are shown where nobody knows the latter
+PATHS = ("file", "mask")  # columns of quality.csv that are too long to read
 Content = dict[str, Any]
 Value = TypeVar("Value")
 
@@ -235,8 +236,13 @@ def _table(path: Path) -> dict[str, list[Any]] | None:
     """The lines of a CSV file, numbers as such."""
     if not path.is_file():
         return None
-    header, *rows = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
-    return {"header": header, "rows": [[_as_number(cell) for cell in row] for row in rows]}
+    with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+        header, *rows = list(csv.reader(file))
+    shown = [number for number, name in enumerate(header) if name not in PATHS]
+    return {
+        "header": [header[number] for number in shown],
+        "rows": [[_as_number(row[number]) for number in shown] for row in rows],
+    }
 
 
 def _as_number(text: str) -> float | str:

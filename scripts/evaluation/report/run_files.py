@@ -59,8 +59,10 @@ def calibration_of(folders: Sequence[Path]) -> dict[str, Any] | None:
     return None
 
 
-def _numbers(node: Any, name: str = "", deepest: int = 3) -> dict[str, float | str]:
-    """The numbers and words of nested dictionaries, under names such as `temperature` and `before ece`."""
+def _numbers(node: Any, name: str = "", deepest: int = 4) -> dict[str, float | str]:
+    """The numbers and words of nested dictionaries, under names such as `temperature` and `liver spearman`; no long lists."""
+    if isinstance(node, list) and len(node) == 1:
+        (node,) = node
     if isinstance(node, bool | int | float | str) and name:
         return {name: node}
     found: dict[str, float | str] = {}

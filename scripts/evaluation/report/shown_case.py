@@ -1,5 +1,6 @@
 """The files of a case -> small volumes of 8 bits on one grid, in which a page can show it."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,8 @@ PERCENTILES = 0.5, 99.5  # of the intensities that are shown, from black to whit
 LEAST_MARGIN = 8  # voxels, around what is labelled
 FLATTEST = 0.3  # height of a plane over its width
 LABELS, HEAT = "labels", "heat"  # kinds of layers
-MAPS = ("probability", "uncertainty")  # of the files that may lie beside a mask, NAME_probability_liver.nii.gz
+MAP = re.compile("(probability_.+|entropy|mutual_information)[.]nii[.]gz")  # NAME_entropy.nii.gz, beside NAME_seg.nii.gz
+BACKGROUND = "probability_background"  # is left out: the others tell it
 
 
 @dataclass(frozen=True)
@@ -103,14 +105,12 @@ def coarsening(shape: Sequence[int], spacing: np.ndarray, most_voxels: int) -> t
 def maps_beside(mask: str) -> dict[str, Path]:
     """Name of a map, such as `probability liver` -> its file, by the names that `sam3d segment` gives them."""
     path = Path(mask)
-    stem = path.name.removesuffix(".nii.gz")
-    starts = [f"{name}_{kind}" for name in dict.fromkeys((stem, stem.removesuffix("_seg"))) for kind in MAPS]
+    name = path.name.removesuffix(".nii.gz").removesuffix("_seg")
     found = {}
-    for file in sorted(path.parent.glob("*.nii.gz")):  # a name may hold what glob takes for a pattern
-        for start in starts:
-            if file.name.startswith(start):
-                kind = next(kind for kind in MAPS if start.endswith(kind))
-                found[(kind + file.name.removesuffix(".nii.gz")[len(start) :]).replace("_", " ")] = file
+    for file in sorted(path.parent.iterdir()):  # a name may hold what glob takes for a pattern
+        map_name = MAP.fullmatch(file.name.removeprefix(f"{name}_")) if file.name.startswith(f"{name}_") else None
+        if map_name and map_name[1] != BACKGROUND:
+            found[map_name[1].replace("_", " ")] = file
     return found
 
 

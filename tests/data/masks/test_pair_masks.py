@@ -46,7 +46,15 @@ def test_files_are_paired_across_the_conventions_of_tools(tmp_path: Path, mask: 
 
 
 def test_what_has_no_one_partner_is_refused_and_maps_are_no_masks(tmp_path: Path) -> None:
-    masks = write(tmp_path / "masks", "a.nii.gz", "b.nii.gz", "b_seg.nii.gz", "zzz.nii.gz", "a_probability_liver.nii.gz")
+    masks = write(
+        tmp_path / "masks",
+        "a.nii.gz",
+        "b.nii.gz",
+        "b_seg.nii.gz",
+        "zzz.nii.gz",
+        "a_probability_liver.nii.gz",
+        "a_entropy.nii.gz",
+    )
     references = write(tmp_path / "labels", "a.nii.gz", "b.nii.gz")
     found = pair_masks(masks, references)
     assert [(pair.name, pair.image) for pair in found.pairs] == [("a", None)]

@@ -235,14 +235,15 @@ def test_maps_beside_masks_are_layers_and_a_volume_without_an_image_is_shown(bro
     files = write_case(tmp_path, "a")
     uncertain = np.zeros(SHAPE, np.float32)
     uncertain[10:14] = 0.5
-    nib.save(nib.Nifti1Image(uncertain, np.eye(4)), files["mask"].replace(".nii.gz", "_uncertainty.nii.gz"))
+    nib.save(nib.Nifti1Image(uncertain, np.eye(4)), files["mask"].replace("_seg", "_entropy"))
     page = segmentation_page(tmp_path, [entry(files)])
     visit(browser, page)
     put(browser, browser.find_element(By.ID, "viewer-opacity"), 1)
-    show_only(browser, "uncertainty")
+    assert not browser.find_element(By.NAME, "entropy").is_selected()
+    show_only(browser, "entropy")
     red = pixels(browser, "axial")[2:-2, :, 0]
     assert (red[:, SHAPE[0] - 13 : SHAPE[0] - 11] > 200).all()
     assert (red[:, 3:8] < 30).all()
     put(browser, browser.find_element(By.CSS_SELECTOR, "input[aria-label='sagittal slice']"), 12)
-    assert "uncertainty 0.50" in texts([browser.find_element(By.ID, "viewer-readout")])[0]
+    assert "entropy 0.50" in texts([browser.find_element(By.ID, "viewer-readout")])[0]
     assert Reading(page).ids().count("viewer") == 1

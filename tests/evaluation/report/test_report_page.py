@@ -140,8 +140,8 @@ def test_learning_curves_are_those_of_the_run_and_a_resumed_epoch_counts_once(tm
 
 def test_calibration_and_predicted_quality_are_shown_where_they_are(tmp_path: Path) -> None:
     Image.new("L", (4, 4)).save(tmp_path / "calibration.png")
-    (tmp_path / "calibration.json").write_text(json.dumps({"temperature": 1.25, "ece": {"before": 0.08}, "curve": [1, 2]}))
-    (tmp_path / "quality.csv").write_text('case,predicted_dice\n"<u>a",0.875\nb,\n')
+    (tmp_path / "calibration.json").write_text(json.dumps({"temperature": 1.25, "ece": {"before": [0.08]}, "curve": [1, 2]}))
+    (tmp_path / "quality.csv").write_text('case,predicted_dice,mask\n"<u>a",0.875,m.nii\nb,,\n')
     reading = Reading(segmentation_page(tmp_path, [entry(write_case(tmp_path, "a"))]))
     assert {"calibration", "quality"} <= set(reading.ids())
     for words in ("temperature", "1.250", "ece before", "0.080", "predicted dice", "<u>a", "0.875"):

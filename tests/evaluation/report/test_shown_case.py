@@ -102,15 +102,20 @@ def test_where_the_spacing_is_unknown_no_plane_is_too_flat_to_see(tmp_path: Path
 def test_maps_beside_a_mask_are_found_by_their_names_and_shown(tmp_path: Path) -> None:
     files = write_case(tmp_path, "a[1]")
     folder = Path(files["mask"]).parent
-    for name, highest in (("a[1]_probability_left_lung", 0.5), ("a[1]_uncertainty", 0.7), ("b_probability_liver", 1)):
+    for name, highest in (
+        ("a[1]_probability_left_lung", 0.5),
+        ("a[1]_entropy", 0.7),
+        ("b_probability_liver", 1),
+        ("a[1]_probability_background", 1),
+    ):
         nib.save(
             nib.Nifti1Image(np.linspace(0, highest, np.prod(SHAPE), dtype=np.float32).reshape(SHAPE), np.eye(4)),
             folder / f"{name}.nii.gz",
         )
-    assert list(maps_beside(files["mask"])) == ["probability left lung", "uncertainty"]
-    probability, uncertainty = show_case(files, [1, 4], open_image).layers[-2:]
+    assert list(maps_beside(files["mask"])) == ["entropy", "probability left lung"]
+    entropy, probability = show_case(files, [1, 4], open_image).layers[-2:]
     assert (probability.highest, probability.voxels.max()) == (1.0, 128)
-    assert (uncertainty.highest, uncertainty.voxels.max()) == (pytest.approx(0.7), 255)
+    assert (entropy.highest, entropy.voxels.max()) == (pytest.approx(0.7), 255)
 
 
 def sprite(uri: str, columns: int, shape: tuple[int, ...] = SHAPE) -> np.ndarray:
