@@ -57,16 +57,15 @@ class ResampledClassesd(Transform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         require_finite(data, self.checkpoint)
         numbers = self.written or range(len(data["pred"]))
-        best, classes = 0.5, None
+        best, classes = torch.empty(0), None
         for number, volume in zip(numbers, probabilities(data["pred"], bool(self.written)), strict=True):
             here = on_own_grid(volume, data["image"], self.transform)
             if classes is None:
-                classes = torch.zeros_like(here)
+                best, classes = here.as_tensor().clone(), torch.zeros_like(here, dtype=torch.int16)
             if self.written:
-                classes.masked_fill_(here >= best, number)
-            elif number == 0:
-                best = here
+                classes.masked_fill_(here >= 0.5, number)
             else:
                 classes.masked_fill_(here > best, number)
-                best = torch.maximum(here, torch.as_tensor(best))
+                torch.maximum(best, here.as_tensor(), out=best)
+            del here  # before the next one is there too
         return {**data, "pred": classes}
