@@ -1,7 +1,7 @@
 """Masks and references -> tables and pictures."""
 
 from .calibration.case_quality import CaseQuality
-from .calibration.sampled_case import SampledCases, read_sampled_cases
+from .calibration.sampled_case import SampledCases
 from .case_interval import case_interval
 from .case_metrics import CaseMetrics
 from .class_dice import ClassDice
@@ -19,6 +19,5 @@ __all__ = [
     "case_interval",
     "detection",
     "draw_overlays",
-    "read_sampled_cases",
     "segmentation_metrics",
 ]
