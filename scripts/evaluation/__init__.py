@@ -1,7 +1,7 @@
 """Masks and references -> tables, pictures and a page."""
 
 from .calibration.case_quality import CaseQuality
-from .calibration.sampled_case import SampledCases, read_sampled_cases
+from .calibration.sampled_case import SampledCases
 from .case_interval import case_interval
 from .case_metrics import CaseMetrics
 from .class_dice import ClassDice
@@ -23,6 +23,5 @@ __all__ = [
     "detection",
     "draw_overlays",
     "join_folds",
-    "read_sampled_cases",
     "segmentation_metrics",
 ]

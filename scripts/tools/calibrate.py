@@ -117,7 +117,7 @@ def _members(run: Path) -> list[Member]:
 
 
 def _member(folder: Path) -> Member:
-    from ..evaluation import read_sampled_cases
+    from ..evaluation.calibration.sampled_case import read_sampled_cases
     from ..files.checkpoint_file import read_about
     from ..files.file_digest import file_digest
 

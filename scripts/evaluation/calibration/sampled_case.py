@@ -71,7 +71,8 @@ class SampledCases:
         >>> import torch
         >>> from monai.data import MetaTensor
         >>> from scripts.basics.voxel_sample import VoxelSample
-        >>> from scripts.evaluation import SampledCases, read_sampled_cases
+        >>> from scripts.evaluation import SampledCases
+        >>> from scripts.evaluation.calibration.sampled_case import read_sampled_cases
         >>> reference = MetaTensor(torch.zeros(1, 4, 4, 4), meta={"filename_or_obj": "label.nii.gz"})
         >>> reference[:, :2] = 7
         >>> voxels = VoxelSample(torch.arange(64), torch.randn(64, 2), torch.ones(64))
@@ -162,17 +163,7 @@ class SampledCases:
 
 
 def read_sampled_cases(evaluation: str | Path) -> list[SampledCase]:
-    """Reads what `SampledCases` wrote.
-
-    Args:
-        evaluation: its output folder.
-
-    Returns:
-        The cases, by their names.
-
-    Raises:
-        ValueError: for a file that is damaged, or of something else.
-    """
+    """What `SampledCases` wrote of an evaluation, by names. Raises ValueError for a file that is damaged, or none of its."""
     return [_read(path) for path in sorted((Path(evaluation) / FOLDER).rglob("*.npz"))]
 
 
@@ -187,7 +178,7 @@ def _read(path: Path) -> SampledCase:
         raise ValueError(f"{path} cannot be read as a case of an evaluation ({error}); evaluate again") from error
 
 
-def _arrays(path: Path) -> dict[str, np.ndarray]:
+def _arrays(path: Path) -> dict[str, Any]:
     with path.open("rb") as stream, np.load(stream) as file:  # numpy leaves a damaged file open that it opens itself
         return {name: file[name] for name in ("about", *ARRAYS)}
 
