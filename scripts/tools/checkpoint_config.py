@@ -10,16 +10,10 @@ from typing import Any
 import typer
 
 from ..run.config_files import config_files, read_config
-from ..run.settings import CALIBRATED
 
 COMPONENT = "_target_ "
 EVALUATED = "evaluated_sha256"  # in `calibration`: of the checkpoint as it was evaluated, before it was written into it
-CHOSEN = (
-    "encoder_weights",
-    "encoder_seed",
-    "inferer",
-    *CALIBRATED,
-)  # with these the training run was validated, and calibrated
+CHOSEN = ("encoder_weights", "encoder_seed", "inferer")  # with these the training run was validated
 
 
 @contextmanager
@@ -38,10 +32,10 @@ def checkpoint_configs(
     from ..files.atomic_write import write_json
     from ..files.checkpoint_file import read_about
     from ..files.own_file import refuse_foreign
-    from ..run.settings import CLASSES, network_settings
+    from ..run.settings import CALIBRATED, CLASSES, network_settings
 
     about = read_about(checkpoint) or {}
-    ids = [*(key for key in network_settings(about) if key in CLASSES), *CHOSEN, *also]
+    ids = [*(key for key in network_settings(about) if key in CLASSES), *CHOSEN, *CALIBRATED, *also]
     settings = _with_references({key: about[key] for key in ids if key in about}, about)
     if _foreign_code({key: settings[key] for key in ("encoder_weights",) if key in settings}):
         del settings["encoder_weights"]  # where a user's own config looked for the file
@@ -72,6 +66,7 @@ def require_one_calibration(checkpoints: Sequence[Path]) -> None:
     if len(checkpoints) < 2:
         return
     from ..files.checkpoint_file import read_about
+    from ..run.settings import CALIBRATED
 
     first, *others = ({key: _calibration_of(read_about(path) or {}, key) for key in CALIBRATED} for path in checkpoints)
     for path, other in zip(checkpoints[1:], others, strict=True):
