@@ -1,6 +1,7 @@
 """Metrics of the same cases under several networks -> means and paired differences, each with an interval over the cases."""
 
 import csv
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -34,15 +35,20 @@ def measures_in(metrics_csv: Path) -> list[str]:
 
 
 def read_case_values(metrics_csv: Path, measure: str) -> CaseValues:
-    """The column `measure` of what `CaseMetrics` wrote, cases in order of name."""
+    """The column `measure` of what `CaseMetrics` or `join_folds` wrote, cases in order of name."""
     with metrics_csv.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    cases = tuple(sorted({row["case"] for row in rows}))
+    cases = tuple(sorted({_case_of(row) for row in rows}))
     classes = tuple(dict.fromkeys(row["class"] for row in rows))
     values = np.full((len(cases), len(classes)), np.nan)
     for row in rows:
-        values[cases.index(row["case"]), classes.index(row["class"])] = float(row[measure] or "nan")
+        values[cases.index(_case_of(row)), classes.index(row["class"])] = float(row[measure] or "nan")
     return CaseValues(cases, classes, values)
+
+
+def _case_of(row: Mapping[str, str]) -> str:
+    """With its fold, if there are any: names are unique within one evaluation, and cases of other folds are not compared."""
+    return f"fold_{row['fold']}/{row['case']}" if "fold" in row else row["case"]
 
 
 def mean_interval(values: np.ndarray) -> Interval:

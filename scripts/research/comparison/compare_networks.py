@@ -1,4 +1,4 @@
-"""Networks, one budget -> one table: each is trained and evaluated on the same data, split, loss, schedule and seed."""
+"""Networks, one budget -> one table: each is trained and evaluated on the same cases, loss, schedule and seed."""
 
 import os
 import platform
@@ -48,13 +48,19 @@ def _about(rows: Sequence[NetworkResult], setting: Setting) -> str:
         f"Budget: {setting.budget}; nothing is validated before its end, the last weights are measured.",
         f"Seed {setting.options['seed']}, {os.cpu_count()} cores ({platform.machine()}).",
     ]
+    if setting.folds is not None:
+        parts.append(
+            f"{setting.folds} folds, the same for all: each case is measured by the network that was trained without it. The "
+            "budget is that of each fold; steps and minutes in the table are sums over the folds."
+        )
     for record in (row.made_by for row in rows if row.failure is None):
         weights, versions = record["encoder_weights"], record["versions"]
         parts.append(f"{record['device']}, torch {versions['torch']}, MONAI {versions['monai']}, {record['written'][:10]}.")
         if weights is not None:  # the network has an encoder
             shown = f"{weights} (**not pretrained**)" if isinstance(weights, str) else weights["file"]
             parts.append(f"Weights of SAM's encoder, where there is one: {shown}.")
-    took = {row.name: row.cost["training_minutes"] or 0.0 for row in rows if row.failure is None}
+    runs = setting.folds or 1
+    took = {row.name: (row.cost["training_minutes"] or 0.0) / runs for row in rows if row.failure is None}
     strayed = {name: minutes for name, minutes in took.items() if setting.budget.is_missed_by(minutes)}
     if strayed:
         minutes = ", ".join(f"{name} {minutes:.2g}" for name, minutes in strayed.items())

@@ -19,6 +19,8 @@ DECIDED = {
     "bundle_root",
     "seed",
     "dataset_dir",
+    "folds",
+    "fold",
 }
 
 
@@ -39,8 +41,12 @@ def compare(
             help="Files of configs/**/networks, each with +NAME for an overlay on top. Differences refer to A.",
         ),
     ],
-    minutes: Annotated[float | None, typer.Option(metavar="M", help="Of training, for all.")] = None,
+    minutes: Annotated[float | None, typer.Option(metavar="M", help="Of training, for all; with --folds of each fold.")] = None,
     max_epochs: Annotated[int | None, typer.Option(metavar="N", help="Epochs for all, in place of --minutes.")] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(min=2, metavar="K", help="Train each network K times, each time without a K-th of the subjects."),
+    ] = None,
     pace: Annotated[
         Path | None,
         typer.Option(
@@ -69,12 +75,16 @@ def compare(
     \b
         sam3d compare DATA --preset mine --networks sam3d+cached,unet,unet+dca --minutes 10
         sam3d compare DATA --preset mine --networks sam3d,unet --max-epochs 20 --set device=cuda
+        sam3d compare DATA --preset mine --networks sam3d+cached,unet --minutes 10 --folds 5
 
     Data, split, loss, schedule and seed are the same for all. Table and plot are written anew after each network. The same
     command goes on with what was interrupted, or tries again what failed; a longer list adds to the table. Exit code 1 if a
-    network failed.
+    network failed. With --folds the folds are the same for all too, and the table has every training case, measured by the
+    network that was trained without it.
     """
+    from ...data.cases.folds_file import write_folds
     from ...files.folder_lock import lock_folder
+    from ...run.fold_folders import FOLDS_FILE
     from ..comparison import Budget, ComparedNetwork, Setting, compare_networks
 
     chosen = dict(settings or ())
@@ -82,12 +92,13 @@ def compare(
         raise typer.BadParameter(f"{', '.join(taken)}: this command decides it", param_hint="--set")
     if encoder_weights:
         chosen["encoder_weights"] = encoder_weights
+    decided = {"dataset_dir": data, "seed": seed, **({} if folds is None else {"folds": folds})}
     try:
         setting = Setting(
             output_dir=output,
             preset=preset,
             budget=Budget(max_epochs, minutes, pace),
-            options={"dataset_dir": data, "seed": seed, **{key: _from_any_folder(value) for key, value in chosen.items()}},
+            options={**decided, **{key: _from_any_folder(value) for key, value in chosen.items()}},
             last_configs=tuple(config or ()),
             shared={"remember": output / "checked.json", "cache_dir": cache_dir or output / "embeddings"},
         )
@@ -101,6 +112,8 @@ def compare(
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     lock_folder(output)
+    if folds is not None:
+        write_folds(output / FOLDS_FILE, data, folds, seed, compared[0].labels())
     rows = compare_networks(compared, setting, f"sam3d {shlex.join(sys.argv[1:])}")
     if any(row.failure for row in rows):
         raise typer.Exit(1)

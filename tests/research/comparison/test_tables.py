@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from markdown_tables import read_tables
 
+from scripts.evaluation.case_metrics import means_of, write_rows
 from scripts.research.comparison import Budget, ComparedNetwork, Setting
 from scripts.research.comparison.compare_cases import CaseValues, difference_interval, mean_interval
 from scripts.research.comparison.result import MEASURES, NetworkResult, read_result
@@ -112,13 +113,14 @@ def test_what_an_older_evaluation_did_not_measure_is_a_dash(tmp_path: Path, firs
 
 def test_measures_are_those_in_the_file_and_the_volume_error_has_no_sign(tmp_path: Path) -> None:
     network = ComparedNetwork("unet", Setting(tmp_path, tmp_path / "preset.yaml", Budget(max_epochs=1), {}))
-    network.training.mkdir(parents=True)
-    (network.evaluation / "masks").mkdir(parents=True)
-    (network.evaluation / "masks" / "a.json").write_text("{}")
+    run = network.runs[0]
+    run.training.mkdir(parents=True)
+    (run.evaluation / "masks").mkdir(parents=True)
+    (run.evaluation / "masks" / "a.json").write_text("{}")
     costs = ("steps", "seconds", "preparation_seconds", "median_step_seconds", "macs", "parameters", "trained_parameters")
-    (network.training / "cost.json").write_text(json.dumps({**dict.fromkeys(costs, 1), "peak_memory_bytes": None}))
+    (run.training / "cost.json").write_text(json.dumps({**dict.fromkeys(costs, 1), "peak_memory_bytes": None}))
     (network.folder / "plan.json").write_text('{"preparation_seconds": 0}')
-    metrics = network.evaluation / "metrics.csv"
+    metrics = run.evaluation / "metrics.csv"
     metrics.write_text("case,class,dice,nsd,volume_error_ml\na,liver,0.5,0.25,-2\nb,liver,0.75,,3\n")
     found = read_result(network).values
     assert {measure: values.values[:, 0].tolist() for measure, values in found.items() if measure != "nsd"} == {
@@ -128,6 +130,41 @@ def test_measures_are_those_in_the_file_and_the_volume_error_has_no_sign(tmp_pat
     assert found["nsd"].values[0, 0] == 0.25
     metrics.write_text("case,class,dice,nsd\na,liver,0.5,0.25\n")
     assert [*read_result(network).values] == ["dice", "nsd"]
+
+
+def test_folds_are_one_row_whose_costs_are_sums_and_whose_cases_are_all(tmp_path: Path) -> None:
+    """Also where two folds call a case by the same name, as one evaluation would not."""
+    setting = Setting(tmp_path, tmp_path / "preset.yaml", Budget(max_epochs=1), {"folds": 2})
+    network = ComparedNetwork("unet", setting)
+    cells = dict.fromkeys([*MEASURES, "components_reference", "components_found", "components_false_positive"])
+    for number, (run, dice) in enumerate(zip(network.runs, ([0.25, 0.5], [0.75]), strict=True), 1):
+        (run.evaluation / "masks").mkdir(parents=True)
+        (run.evaluation / "masks" / "a.json").write_text("{}")
+        rows = [
+            {"case": case, "class": "liver", **cells, "dice": value, "voxels_reference": 1}
+            for case, value in zip("ab", dice, strict=False)
+        ]
+        write_rows(run.evaluation / "metrics.csv", rows)
+        (run.evaluation / "metrics.json").write_text(json.dumps(means_of(rows, ["liver"])))
+        cost = {"steps": 10 * number, "seconds": 60 * number, "preparation_seconds": 30 * number, "median_step_seconds": number}
+        network_of_all = {"macs": 1e9, "parameters": 2e6, "trained_parameters": 1e6}
+        peak = {"peak_memory_bytes": 1e9 * number}
+        (run.training / "cost.json").write_text(json.dumps({**cost, **peak, **network_of_all}))
+    (network.folder / "plan.json").write_text('{"preparation_seconds": 30}')
+    found = read_result(network)
+    dice = found.values["dice"]
+    assert dict(zip(dice.cases, dice.values[:, 0], strict=True)) == {"fold_0/a": 0.25, "fold_0/b": 0.5, "fold_1/a": 0.75}
+    assert json.loads((network.folder / "metrics.json").read_text())["mean_dice"] == mean_interval(dice.values).value == 0.5
+    assert found.cost == {
+        "steps": 30,
+        "training_minutes": 3,
+        "preparation_minutes": 2,
+        "step_seconds": 1.5,
+        "peak_memory_gb": 2,
+        "gmacs": 1,
+        "parameters_m": 2,
+        "trained_parameters_m": 1,
+    }
 
 
 def test_a_network_that_failed_is_said_and_is_not_what_others_are_compared_with(tmp_path: Path) -> None:

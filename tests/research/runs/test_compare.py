@@ -142,6 +142,52 @@ def test_minutes_become_steps_and_an_interrupted_training_goes_on(
     assert cost["epochs"][0] == before["epochs"][0]
 
 
+def test_folds_give_one_row_of_all_cases_and_those_that_are_done_stay(
+    commands: list[list[str]], arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = [*arguments, "--networks", str(tmp_path / "narrow.yaml"), "--max-epochs", "1", "--folds", "2"]
+    run_bundle, out = network.run_bundle, tmp_path / "out"
+
+    def interrupted(command: list[str], log: Path) -> None:
+        if str(out / "narrow" / "fold_1") in command:
+            raise KeyboardInterrupt
+        run_bundle(command, log)
+
+    monkeypatch.setattr(network, "run_bundle", interrupted)
+    assert run(monkeypatch, *words) == 130
+    monkeypatch.setattr(network, "run_bundle", run_bundle)
+    assert [command[1] for command in commands] == ["training", "evaluating"]
+    assert not (out / "comparison.csv").exists()
+    assert run(monkeypatch, *words) == 0
+    assert [command[1] for command in commands] == ["training", "evaluating"] * 2
+    assert [command[command.index("--fold") + 1] for command in commands] == ["0", "0", "1", "1"]
+
+    (line,) = csv.DictReader((out / "comparison.csv").read_text().splitlines())
+    folds = [out / "narrow" / f"fold_{fold}" for fold in range(2)]
+    costs = [json.loads((fold / "cost.json").read_text()) for fold in folds]
+    assert int(line["steps"]) == sum(cost["steps"] for cost in costs) == 2
+    assert float(line["training_minutes"]) == pytest.approx(sum(cost["seconds"] for cost in costs) / 60)
+    held_out = [Path(case).name for fold in json.loads((out / "folds.json").read_text())["folds"] for case in fold["cases"]]
+    assert len(set(held_out)) == 4
+    measured = [json.loads((fold / "evaluation" / "report.json").read_text()) for fold in folds]
+    assert [Path(entry["file"]).name for entries in measured for entry in entries] == held_out
+    means = json.loads((out / "narrow" / "metrics.json").read_text())
+    assert means["cases"] == 4
+    assert float(line["dice"]) == pytest.approx(means["mean_dice"], abs=1e-5)
+    for name, values in means["classes"].items():
+        for measure in ("dice", "nsd"):
+            assert float(line[f"{measure} {name}"]) == pytest.approx(values[measure]["mean"], abs=1e-5)
+    markdown = (out / "comparison.md").read_text()
+    assert "2 folds, the same for all" in markdown
+    assert "4 cases" in markdown
+
+    commands.clear()
+    assert run(monkeypatch, *words[:-1], "3") == run(monkeypatch, *words[:-2]) == 2  # other folds, or none
+    assert commands == []
+    assert run(monkeypatch, *words) == 0
+    assert commands == []
+
+
 @pytest.mark.slow
 def test_the_command_as_a_user_runs_it(arguments: list[str], environment: dict[str, str], tmp_path: Path) -> None:
     names = f"sam3d,sam3d+cached,{tmp_path / 'narrow.yaml'}"

@@ -43,6 +43,7 @@ def test_what_cannot_be_meant_is_refused_in_words(refusal: Callable[..., str]) -
     assert "either max_epochs or minutes" in refusal()
     assert "either max_epochs or minutes" in refusal(*epochs, "--minutes", "3")
     assert "resume: this command decides it" in refusal(*epochs, "--set", "resume=true")
+    assert "fold, folds: this command decides it" in refusal(*epochs, "--set", "folds=2", "--set", "fold=0")
     assert "must be ID=VALUE" in refusal(*epochs, "--set", "device")
     assert "cached_views: none of sam3d has this option" in refusal(*epochs, "--set", "cached_views=[[]]")
     assert "has no pace of sam3d" in refusal("--minutes", "3", "--pace", ROOT / "pyproject.toml")
