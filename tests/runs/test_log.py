@@ -53,7 +53,12 @@ def test_inference_has_a_line_for_the_checkpoint_and_one_for_its_result(
     bundle_run: Command, phantoms: Path, trained: Path, tmp_path: Path
 ) -> None:
     options = {"input": phantoms / "images", "checkpoint": trained / "model.pt", "output_dir": tmp_path}
-    due = [ENCODER, r"INFO \S+/model\.pt: 17 of 17 tensors loaded, sha256 \w{64}", r"INFO 8 written; \S+/report\.json"]
+    due = [
+        ENCODER,
+        r"INFO \S+/model\.pt: 17 of 17 tensors loaded, sha256 \w{64}",
+        r"INFO \S+/report\.html",
+        r"INFO 8 written; \S+/report\.json",
+    ]
     assert_lines(bundle_run("inference", ["inference.json"], **options), due)
 
 
@@ -65,6 +70,7 @@ def test_evaluation_has_a_line_for_every_class(bundle_run: Command, phantoms: Pa
         *(rf"INFO {name}: {SCORES}, {DETECTION}" for name in ("liver", "kidney", "vessel")),
         r"INFO mean Dice 0\.\d{4} \[no interval\] over 2 cases; \S+",
         r"INFO in brackets: BCa bootstrap over the cases, 95%, 10000 resamples, seed 0; none for fewer than 3 cases, .*",
+        r"INFO \S+/report\.html",
         r"INFO 2 written; \S+/report\.json",
     ]
     assert_lines(bundle_run("evaluating", ["train.json", "evaluate.json"], **options), due)
