@@ -12,7 +12,7 @@ from ..basics.probabilities import entropy, log_probabilities, logits_of
 from .flipped_depth import Flipped, FlippedDepth
 from .plane_views import EmbeddingPlaneViews, MemoryOfDecoders, PlaneViews
 
-TTA = ("none", "depth", "full")
+TTA = ("none", "plane", "depth", "full")
 
 
 class Ensemble(nn.Module):
@@ -28,7 +28,8 @@ class Ensemble(nn.Module):
         temperature: by which each network's logits are divided before its softmax or sigmoid (Guo et al., "On calibration of
             modern neural networks", 2017), or one for each channel.
         tta: test-time augmentation, an ensemble of views of the same network. `depth`: each network also sees the slices in
-            reverse order (`FlippedDepth`). `full`: turned and scaled views of the plane too (`as_network`, `PlaneViews`).
+            reverse order (`FlippedDepth`). `plane`: turned and scaled views of the plane (`as_network`, `PlaneViews`). `full`:
+            both.
         mutual_information: whether to give one more channel behind the K: the entropy of the mean less the mean of the members'
             entropies, from 0 where they agree to 1 (Depeweg et al., "Decomposition of uncertainty in Bayesian deep learning",
             2018; normalised as `basics.probabilities.entropy`). With `tta` each view is a member.
@@ -70,15 +71,15 @@ class Ensemble(nn.Module):
 
     def append(self, network: nn.Module) -> None:
         self.networks.append(network)
-        if self.tta != "none":
+        if self.tta in ("depth", "full"):
             self.networks.append(self._flipped(network))
 
     def as_network(self) -> nn.Module:
         """What is applied to volumes: the network itself where it is alone and its logits stay what they are; else the
-        ensemble, with `tta` full in its views of the plane."""
-        if len(self.networks) == 1 and self.temperature == [1]:
-            return self.networks[0]
-        return self._turned() if self.tta == "full" else self
+        ensemble, with `tta` plane or full in its views of the plane."""
+        if self.tta in ("plane", "full"):
+            return self._turned()
+        return self.networks[0] if len(self.networks) == 1 and self.temperature == [1] else self
 
     def forward(self, volume: torch.Tensor) -> torch.Tensor:
         return self._mean(network(volume) for network in self.networks)

@@ -163,7 +163,7 @@ RANGES: dict[str, Range] = {
         lambda value: value is None or (isinstance(value, Mapping) and isinstance(value.get("structures"), list | tuple)),
     ),
     "flag_below": optional(number(" above 0, at most 1", lambda x: 0 < x <= 1)),
-    "tta": word("none", "depth", "full"),
+    "tta": word("none", "plane", "depth", "full"),
     "before_argmax": sequence("a list of transforms", None, lambda x: isinstance(x, Mapping | str)),
     "layer_decay": number(" above 0, at most 1", lambda x: 0 < x <= 1),
     **dict.fromkeys(("weight_decay", "nsd_tolerance", "crop_pos", "crop_neg"), AT_LEAST_0),

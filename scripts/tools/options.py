@@ -183,11 +183,11 @@ EncoderWeights = Annotated[
     ),
 ]
 Tta = Annotated[
-    Literal["none", "depth", "full"] | None,
+    Literal["none", "plane", "depth", "full"] | None,
     typer.Option(
         "--tta",
-        help="Test-time augmentation: also average over the slices in reverse order, and with full over turned slices too.  "
-        "[default: none]",
+        help="Test-time augmentation: also average over turned and scaled slices (plane); over the slices in reverse order "
+        "(depth), for a network that was trained so; full: over both.  [default: none]",
     ),
 ]
 Probabilities = Annotated[

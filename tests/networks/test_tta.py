@@ -107,7 +107,7 @@ def test_depth_is_the_ensemble_of_a_network_and_its_flip() -> None:
     torch.testing.assert_close(expected.exp(), mean)
 
 
-@pytest.mark.parametrize("tta", ["depth", "full"])
+@pytest.mark.parametrize("tta", ["plane", "depth", "full"])
 @pytest.mark.parametrize("mode", ["windows", "whole"])
 @pytest.mark.parametrize("make", [on_tokens, on_levels_and_pixels])
 def test_streaming_gives_the_same(make: Make, mode: str, tta: str) -> None:
@@ -124,7 +124,7 @@ def test_streaming_gives_the_same(make: Make, mode: str, tta: str) -> None:
     torch.testing.assert_close(streamed, at_once, atol=1e-3, rtol=1e-4)
 
 
-@pytest.mark.parametrize(("tta", "times"), [("none", 1), ("depth", 1), ("full", 1 + len(TURNED))])
+@pytest.mark.parametrize(("tta", "times"), [("none", 1), ("plane", 1 + len(TURNED)), ("depth", 1), ("full", 1 + len(TURNED))])
 @pytest.mark.parametrize("memory", [None, 0])
 def test_the_encoder_sees_each_slice_once_for_each_view_of_the_plane(tta: str, times: int, memory: float | None) -> None:
     ensemble = ensemble_of(on_tokens(0), tta=tta)
@@ -192,7 +192,7 @@ def test_where_a_view_sees_nothing_it_has_no_vote() -> None:
     torch.testing.assert_close(regions.sigmoid(), network(volume).sigmoid())
 
 
-@pytest.mark.parametrize("tta", ["depth", "full"])
+@pytest.mark.parametrize("tta", ["plane", "depth", "full"])
 @pytest.mark.parametrize("value", [torch.inf, torch.nan])
 def test_an_output_that_is_not_finite_does_not_hide(value: float, tta: str) -> None:
     network = nn.Conv3d(1, 3, 1)
@@ -208,6 +208,13 @@ def test_an_encoder_that_mixes_slices_is_refused_in_words() -> None:
     assert ensemble_of(network).as_network() is network
 
 
+def test_full_is_the_views_of_the_plane_of_depth() -> None:
+    network, volume = nn.Conv3d(1, 3, 3, padding=1), torch.rand(1, 1, 16, 20, 5)
+    plane, full = (ensemble_of(network, tta=tta).as_network() for tta in ("plane", "full"))
+    assert torch.equal(plane(volume), PlaneViews(ensemble_of(network))(volume))
+    assert torch.equal(full(volume), PlaneViews(ensemble_of(network, tta="depth"))(volume))
+
+
 def test_another_word_is_refused() -> None:
-    with pytest.raises(ValueError, match="tta must be none, depth or full, got 'flips'"):
+    with pytest.raises(ValueError, match="tta must be none, plane, depth or full, got 'flips'"):
         ensemble_of(nn.Conv3d(1, 2, 1), tta="flips")
