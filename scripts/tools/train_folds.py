@@ -186,4 +186,4 @@ def _say_next(data: Path, ensemble: Sequence[str | Path], output: Path) -> None:
     commands: list[Sequence[str | Path]] = [("segment", data / "dataset.json", *ensemble, "--output", "masks")]
     if json.loads((data / "dataset.json").read_text(encoding="utf-8-sig")).get("validation"):  # which no fold holds
         commands.insert(0, ("evaluate", data, *ensemble, "--output", output / "ensemble"))
-    say_next(*commands)
+    say_next(("calibrate", output), *commands)
