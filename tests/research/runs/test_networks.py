@@ -80,7 +80,10 @@ NARROW: dict[str, dict[str, object]] = {
     "unetr": {"network_def#network#hidden_size": 24, "network_def#network#mlp_dim": 24, "roi_depth": 16},
     "vnet": {f"{HOST}#vnet#spatial_dims": 2, "network_def#multiple": [16, 16], "network_def#minimum": [32, 32]},
 }
-ALIKE = {"attention_macs", "double_unet+dca", "unet+skip_control"}  # narrow, they show what others do: in `make test-all`
+ALIKE = {  # narrow, they show what others do, or take longer than others that are built alike: in `make test-all`
+    *("attention_macs", "attention_windowed", "double_unet+dca", "unet+skip_control"),
+    *("multires_unet", "unet_plus_plus", "unetr", "vnet"),
+}
 FULL: dict[str, object] = {"spatial_size": [64, 64], "roi_depth": 16}
 
 
