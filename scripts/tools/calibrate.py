@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from ..run.fold_folders import FOLDS_FILE, fold_checkpoints
 from . import options
 from .checkpoint_config import EVALUATED
 from .run_bundle import say_next, shown
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from ..evaluation.calibration.sampled_case import SampledCase
 
 MODEL, EVALUATION, FOLDS = "model.pt", "evaluation", "fold_*"
+REPORT, PICTURE = "calibration.json", "calibration.png"
+FEW = 20  # cases
 
 
 class Member(NamedTuple):
@@ -51,10 +54,11 @@ def calibrate(
     from ..files.atomic_write import write_json
     from ..files.own_file import refuse_foreign
 
-    report_file, picture = run / "calibration.json", run / "calibration.png"
-    refuse_foreign(report_file, lambda path: {"by_case", "temperature"} <= _json(path).keys())
-    refuse_foreign(picture, lambda _: report_file.exists())
     members = _members(run)
+    for folder in {run, *(member.checkpoint.parent for member in members)}:
+        refuse_foreign(folder / REPORT, lambda path: {"by_case", "temperature"} <= _json(path).keys())
+        refuse_foreign(folder / PICTURE, lambda path: path.with_name(REPORT).exists())
+    report_file, picture = run / REPORT, run / PICTURE
     cases = [case for member in members for case in member.cases]
     settings = members[0].about
     classes = classes_of(settings["labels"], settings.get("merge_labels", {}))
@@ -86,9 +90,13 @@ def calibrate(
     }
     for member in members:
         _stamp(member, stamp)
+        if member.checkpoint.parent != run:  # what was learnt of this fold alone is no longer in its checkpoint
+            for name in (PICTURE, REPORT):
+                (member.checkpoint.parent / name).unlink(missing_ok=True)
     _say(report, [*of_structures])
     print(f"\nfigures: {shown(report_file)}\npicture: {shown(picture)}")
-    checkpoints = [word for member in members for word in ("--checkpoint", member.checkpoint)]
+    named = [run] if (run / FOLDS_FILE).exists() else [member.checkpoint for member in members]
+    checkpoints = [word for path in named for word in ("--checkpoint", path)]
     say_next(("segment", "SCANS", *checkpoints, "--output", "masks", "--flag-below", "0.8"))
 
 
@@ -97,6 +105,11 @@ def _members(run: Path) -> list[Member]:
     from ..run.settings import network_settings
 
     folds = sorted((path for path in run.glob(FOLDS) if (path / MODEL).is_file()), key=lambda path: (len(path.name), path.name))
+    if (run / FOLDS_FILE).exists():
+        try:
+            folds = [path.parent for path in fold_checkpoints(run)]
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint="RUN") from error
     if not folds and not (run / MODEL).is_file():
         raise typer.BadParameter(f"{shown(run)} holds no {MODEL}, nor do folders {FOLDS} in it", param_hint="RUN")
     members = [_member(folder) for folder in folds or [run]]
@@ -220,6 +233,11 @@ def _say(report: Mapping[str, Any], structures: Sequence[str]) -> None:
             f"Dice below {flags['below']}: {flags['wrong']} cases; {flags['flagged']} flagged, {flags['found']} of these right"
         )
     print(f"cleaning: {report['cleaning']['setting'] or 'none helps'}")
+    if report["cases"] < FEW:
+        print(
+            f"in doubt: {report['cases']} cases are few; with fewer than 9 in the other parts an interval is all that can be, "
+            "and the order of the cases and the cleaning may be chance"
+        )
 
 
 def _shown(value: float | None) -> str:

@@ -146,6 +146,15 @@ def test_folds_are_calibrated_together_and_make_an_ensemble(
     assert f"{CASES} cases in 2 parts" in result.stdout
     parts = {case["case"]: case["part"] for case in json.loads((tmp_path / "run" / "calibration.json").read_text())["by_case"]}
     assert {int(name[-3:]) % 2 == part for name, part in parts.items()} in ({True}, {False})
+    for name in ("calibration.json", "calibration.png"):  # as if this fold had been calibrated alone before
+        shutil.copy(tmp_path / "run" / name, tmp_path / "run" / "fold_0")
+    (tmp_path / "run" / "folds.json").write_text(json.dumps({"folds": [{}, {}]}))
+    assert "segment SCANS --checkpoint run --output" in warm("sam3d calibrate run", cwd=tmp_path).stdout
+    assert {path.name for path in (tmp_path / "run").glob("fold_*/calibration.*")} == set()
+    (tmp_path / "run" / "folds.json").write_text(json.dumps({"folds": [{}, {}, {}]}))
+    unfinished = " ".join(typed("calibrate", tmp_path / "run", fails=True).replace("│", " ").split())
+    assert "of the 3 folds" in unfinished
+    assert "1 have no model.pt yet" in unfinished
     checkpoints = " ".join(f"--checkpoint run/fold_{number}/model.pt" for number in range(2))
     words = f"segment {data}/images {checkpoints} --output masks --flag-below 0.5 --dry-run"
     assert "--flag_below 0.5" in warm(f"sam3d {words}", cwd=tmp_path).stdout
