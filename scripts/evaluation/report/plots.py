@@ -65,14 +65,17 @@ def swarm(values: Sequence[float]) -> np.ndarray:
 
 
 def curves_plot(name: str, curves: Curves) -> str:
-    """Over the epochs; a single value is a point. Classes have their colours by rank, what is no class that of the text."""
+    """Over the epochs; a single value is a point. Classes have their colours by rank, what is no class that of the text; of
+    several runs each curve has its own."""
     with rc_context(SETTINGS):
         figure = new_figure(WIDTH, 2.6)
         axes = figure.subplots()
         rank = 0
+        plain = sum(label.endswith(OVERALL) for label in curves) == 1
         for label, (steps, values) in curves.items():
-            rank += not label.endswith(OVERALL)
-            colour = INK if label.endswith(OVERALL) else colour_of(rank)
+            is_plain = plain and label.endswith(OVERALL)
+            rank += not is_plain
+            colour = INK if is_plain else colour_of(rank)
             axes.plot(
                 steps, values, color=colour, linewidth=1.4, marker="o" if len(steps) < 3 else "", markersize=4, label=label
             )

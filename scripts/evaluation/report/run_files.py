@@ -12,7 +12,7 @@ from .plots import Curves
 from .sprites import data_uri
 
 EVENTS = "events"
-PLOTS = {"Training loss": "train_loss", "Validation Dice": ("val_mean_dice", "val_dice")}  # and how their tags begin
+PLOTS = {"Training loss": "train_loss", "Validation Dice": ("val_mean_dice", "val_dice/")}  # and how their tags begin
 PNG = b"\x89PNG"
 
 
@@ -27,7 +27,7 @@ def curves_of(checkpoint: str | Path | Sequence[str]) -> dict[str, Curves]:
         for tag, points in _scalars(run / EVENTS).items():
             plot = next((plot for plot, begins in PLOTS.items() if tag.startswith(begins)), None)
             if plot is not None:
-                name = re.sub("^(val_dice_|train_|val_)", "", tag).replace("_", " ")
+                name = re.sub("^(val_dice/|train_|val_)", "", tag).replace("_", " ")
                 plots[plot][name if len(runs) == 1 else f"{run.name}: {name}"] = (list(points), list(points.values()))
     return {name: curves for name, curves in plots.items() if curves}
 

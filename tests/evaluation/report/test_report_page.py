@@ -126,7 +126,7 @@ def test_learning_curves_are_those_of_the_run_and_a_resumed_epoch_counts_once(tm
         with SummaryWriter(str(tmp_path / "run" / "events")) as writer:
             for step in steps:
                 writer.add_scalar("train_loss", 1 / step, step)
-                writer.add_scalar("val_dice_liver", 0.5 + part / 10, step)
+                writer.add_scalar("val_dice/liver", 0.5 + part / 10, step)
                 writer.add_scalar("learning_rate", 0.1, step)
     curves = curves_of(str(tmp_path / "run" / "model.pt"))
     assert set(curves) == {"Training loss", "Validation Dice"}
