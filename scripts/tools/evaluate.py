@@ -7,7 +7,7 @@ import typer
 
 from ..run.config_files import CONFIGS, OWN, network_configs
 from . import options
-from .checkpoint_config import checkpoint_configs, require_one_calibration
+from .checkpoint_config import checkpoint_configs, doubt_reversed_slices, require_one_calibration
 from .run_bundle import run_bundle, shown
 
 MEASURED_WITH = (
@@ -56,6 +56,7 @@ def evaluate(
         raise typer.BadParameter("several checkpoints have no folder of their own; name one", param_hint="--output")
     output = output or checkpoint[0].parent / "evaluation"
     require_one_calibration(checkpoint)
+    doubt_reversed_slices(checkpoint, tta)
     with checkpoint_configs(checkpoint[0], output, preset, network, (*MEASURED_WITH, *_common_fold(checkpoint))) as known:
         configs = [
             CONFIGS / "train.json",

@@ -7,7 +7,7 @@ import typer
 
 from ..run.config_files import CONFIGS, OWN, network_configs
 from . import options
-from .checkpoint_config import checkpoint_configs, require_one_calibration
+from .checkpoint_config import checkpoint_configs, doubt_reversed_slices, require_one_calibration
 from .run_bundle import run_bundle, shown
 
 
@@ -50,6 +50,7 @@ def segment(
     how good each is likely to be. What the checkpoint says of its preset and network is written to OUTPUT/preset.json.
     """
     require_one_calibration(checkpoint)
+    doubt_reversed_slices(checkpoint, tta)
     with checkpoint_configs(checkpoint[0], output, preset, network, ("spacing_known",)) as known:
         configs = [
             CONFIGS / "inference.json",

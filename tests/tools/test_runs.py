@@ -20,7 +20,7 @@ from runs.conftest import NARROW_CONFIG, Command, assert_lies_on_its_image
 from scripts.files.checkpoint_file import read_about, read_checkpoint, write_checkpoint
 from scripts.run.config_files import read_config
 from scripts.run.settings import CLASSES, Changes, network_settings
-from scripts.tools.checkpoint_config import checkpoint_configs
+from scripts.tools.checkpoint_config import checkpoint_configs, doubt_reversed_slices
 from scripts.tools.evaluate import MEASURED_WITH
 
 from .conftest import Shell, Typed
@@ -225,6 +225,28 @@ def test_several_checkpoints_segment_and_evaluate_as_one_network(
         here, there = (nib.load(file.with_name(name)) for file in files)
         np.testing.assert_array_equal(here.get_fdata(), there.get_fdata())
         np.testing.assert_array_equal(here.affine, nib.load(files[0]).affine)
+
+
+@pytest.mark.parametrize(
+    ("about", "tta", "is_doubted"),
+    [
+        ({"augmentation": [{"_target_": "RandAffined"}]}, "depth", True),
+        ({"augmentation": [{"_target_": "RandAffined"}]}, "full", True),
+        ({"augmentation": [{"_target_": "RandAffined"}]}, "plane", False),
+        ({"augmentation": [{"_target_": "RandAffined"}]}, None, False),
+        ({"augmentation": [{"_target_": "RandFlipd", "spatial_axis": 2}]}, "depth", False),
+        ({"draw_embeddings": {"flip_prob": 0.5}}, "depth", False),
+        ({}, "depth", False),  # who knows
+    ],
+)
+def test_a_network_that_never_saw_slices_in_reverse_order_is_doubted_with_them(
+    about: dict[str, object], tta: str | None, is_doubted: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_checkpoint(tmp_path / "model.pt", {}, about)
+    doubt_reversed_slices([tmp_path / "model.pt"], tta)
+    said = capsys.readouterr().err
+    assert (f"{tmp_path / 'model.pt'} was trained without them" in said) == is_doubted
+    assert ("take --tta plane" in said) == is_doubted
 
 
 def test_an_evaluation_of_several_checkpoints_has_a_folder_of_its_own(phantoms: Path, typed: Typed, tmp_path: Path) -> None:
