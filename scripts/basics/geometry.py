@@ -6,6 +6,7 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import ArrayLike
 
+TOUCHING = np.ones((3, 3, 3), bool)  # voxels that share a face, an edge or a corner: 26-connectivity
 SAME_PLACE = 0.1  # voxels: headers hold single precision, and writers round
 EXACT = 1e-3  # mm, between a voxel of an image and that of its mask: more than single precision loses
 SHORTEST, LONGEST = 0.005, 100.0  # mm, of a voxel's edge; beyond them no medical image lies

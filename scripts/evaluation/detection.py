@@ -2,9 +2,9 @@
 
 import numpy as np
 import torch
-from scipy.ndimage import generate_binary_structure, label
+from scipy.ndimage import label
 
-TOUCHING = generate_binary_structure(3, 3)  # voxels that share a face, an edge or a corner: 26-connectivity
+from ..basics.geometry import TOUCHING
 
 
 def detection(found: torch.Tensor, expected: torch.Tensor) -> dict[str, int]:

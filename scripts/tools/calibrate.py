@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from ..run.fold_folders import FOLDS_FILE, fold_checkpoints
+from ..run.fold_folders import CHECKPOINT, FOLDS_FILE, fold_checkpoints
 from . import options
 from .checkpoint_config import EVALUATED
 from .run_bundle import say_next, shown
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..evaluation.calibration.choose_cleaning import Labelled
     from ..evaluation.calibration.sampled_case import SampledCase
 
-MODEL, EVALUATION, FOLDS = "model.pt", "evaluation", "fold_*"
+EVALUATION, FOLDS = "evaluation", "fold_*"
 REPORT, PICTURE = "calibration.json", "calibration.png"
 FEW = 20  # cases
 
@@ -104,14 +104,16 @@ def _members(run: Path) -> list[Member]:
     """Raises BadParameter where there is no evaluation, or one of other networks or of cases that were trained on."""
     from ..run.settings import network_settings
 
-    folds = sorted((path for path in run.glob(FOLDS) if (path / MODEL).is_file()), key=lambda path: (len(path.name), path.name))
+    folds = sorted(
+        (path for path in run.glob(FOLDS) if (path / CHECKPOINT).is_file()), key=lambda path: (len(path.name), path.name)
+    )
     if (run / FOLDS_FILE).exists():
         try:
             folds = [path.parent for path in fold_checkpoints(run)]
         except ValueError as error:
             raise typer.BadParameter(str(error), param_hint="RUN") from error
-    if not folds and not (run / MODEL).is_file():
-        raise typer.BadParameter(f"{shown(run)} holds no {MODEL}, nor do folders {FOLDS} in it", param_hint="RUN")
+    if not folds and not (run / CHECKPOINT).is_file():
+        raise typer.BadParameter(f"{shown(run)} holds no {CHECKPOINT}, nor do folders {FOLDS} in it", param_hint="RUN")
     members = [_member(folder) for folder in folds or [run]]
     seen: dict[str, Path] = {}
     for member in members:
@@ -134,7 +136,7 @@ def _member(folder: Path) -> Member:
     from ..files.checkpoint_file import read_about
     from ..files.file_digest import file_digest
 
-    checkpoint, evaluation = folder / MODEL, folder / EVALUATION
+    checkpoint, evaluation = folder / CHECKPOINT, folder / EVALUATION
     again = f"run: sam3d evaluate DATA --checkpoint {shown(checkpoint)}"
     about = read_about(checkpoint)
     if not about or "labels" not in about:

@@ -69,7 +69,8 @@ def require_one_calibration(checkpoints: Sequence[Path]) -> None:
     from ..files.checkpoint_file import read_about
     from ..run.settings import CALIBRATED
 
-    first, *others = ({key: _calibration_of(read_about(path) or {}, key) for key in CALIBRATED} for path in checkpoints)
+    abouts = (read_about(path) or {} for path in checkpoints)  # each is read whole, once
+    first, *others = ({key: _calibration_of(about, key) for key in CALIBRATED} for about in abouts)
     for path, other in zip(checkpoints[1:], others, strict=True):
         if different := [key for key in CALIBRATED if other[key] != first[key]]:
             found = f"{path} has another {' and '.join(different)} than {checkpoints[0]}, and an ensemble has one"

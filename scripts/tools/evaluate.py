@@ -88,6 +88,8 @@ def evaluate(
 
 def _common_fold(checkpoints: list[Path]) -> tuple[str, ...]:
     """None for networks of several folds: together they are measured on a list that no fold holds."""
+    if len(checkpoints) == 1:
+        return FOLD
     from ..files.checkpoint_file import read_about
 
     abouts = [read_about(path) or {} for path in checkpoints]

@@ -9,12 +9,10 @@ import numpy as np
 import torch
 from monai.data import MetaTensor
 from monai.transforms import FillHoles, Transform
-from scipy.ndimage import find_objects, generate_binary_structure, label
+from scipy.ndimage import find_objects, label
 
 from ...basics.cleaning import FILL_HOLES, KEEP_LARGEST, REMOVE_SMALL, Cleaning, Steps, wrong_cleaning
-from ...basics.geometry import spacing_of
-
-TOUCHING = generate_binary_structure(3, 3)  # voxels that share a face, an edge or a corner, as in evaluation
+from ...basics.geometry import TOUCHING, spacing_of
 
 
 class CleanMaskd(Transform):

@@ -1,7 +1,6 @@
 """Folders of masks, references and images, of whatever tool -> which of them belong to one case."""
 
 import logging
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -11,10 +10,9 @@ from ..cases.case_error import CaseError
 from ..formats.open_image import is_image
 from ..onboarding.case_file import CaseFile, original_stem
 from ..onboarding.pair_files import pair_files
+from .map_names import MAP_FILE
 
 logger = logging.getLogger(__name__)
-
-MAP = re.compile("_(probability_.+|entropy|mutual_information)[.]nii[.]gz")  # of what `sam3d segment` writes beside masks
 
 
 class MaskPair(NamedTuple):
@@ -42,7 +40,7 @@ def pair_masks(masks: Path, references: Path, images: Path | None = None) -> Mas
     Raises:
         CaseError: where a folder holds no images.
     """
-    mask_files = [file for file in _files(masks) if not MAP.search(file.path.name)]
+    mask_files = [file for file in _files(masks) if not MAP_FILE.search(file.path.name)]
     reference_files = [file for file in _files(references) if file.path not in {mask.path for mask in mask_files}]
     pairs, alone = pair_files(mask_files, reference_files)
     of_case = {} if images is None else _images_of(mask_files, _files(images))

@@ -13,12 +13,12 @@ from ...basics.geometry import spacing_of
 from ...basics.voxel_sample import VoxelSample
 from ...files.atomic_write import atomic_write
 from ...files.own_file import refuse_foreign
+from ..segmentation_metrics import MILLILITRE
 from .expected_dice import expected_dice, expected_voxels, mean_confidence
 from .sampled_case import members
 from .structure_calibration import StructureCalibration, recalibrated
 from .temperature import probabilities
 
-MILLILITRE = 1000  # mm³
 COLUMNS = (
     *("case", "structure", "predicted_dice", "predicted_dice_low", "predicted_dice_high"),
     *("volume_ml", "volume_ml_low", "volume_ml_high", "mean_confidence", "flagged", "file", "mask"),

@@ -10,8 +10,8 @@ import numpy as np
 from scipy.ndimage import label
 
 from ...basics.cleaning import REMOVE_SMALL, STEPS, Cleaning
+from ...basics.geometry import TOUCHING
 from ..case_interval import case_interval
-from ..detection import TOUCHING
 from .sampled_case import SampledCase
 
 IGNORED = -1

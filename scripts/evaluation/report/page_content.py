@@ -16,6 +16,7 @@ from ...files.checkpoint_file import checkpoints_of
 from ..case_metrics import CaseMetrics
 from ..examples import choose_examples
 from ..ras_volume import OpenImage
+from ..segmentation_metrics import MILLILITRE
 from .montage import montage_of
 from .plots import box_and_swarm, curves_plot
 from .provenance import provenance, random_encoder, records_of
@@ -27,7 +28,6 @@ logger = logging.getLogger(__name__)
 
 SHOWN = 6  # cases in the viewer
 LARGEST_CASE = 900_000  # bytes of the sprites of one
-MILLILITRE = 1000  # mm³
 MEASURES = {
     "dice": "Dice",
     "nsd": "NSD",
