@@ -24,8 +24,8 @@ NARROW_TINY_VIT = {
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Peaks of memory are known where nothing ran before. The longest file comes next, lest all wait for it."""
-    first = ["test_peak_memory.py", "test_networks.py"]
+    """Peaks of memory are known where nothing ran before. The longest files come next, lest all wait for one at the end."""
+    first = ["test_peak_memory.py", "test_networks.py", "test_cached.py", "test_folds.py", "test_kill.py", "test_runs.py"]
     items.sort(key=lambda item: first.index(item.path.name) if item.path.name in first else len(first))
 
 

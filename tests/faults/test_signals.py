@@ -50,10 +50,11 @@ def test_sigterm_leaves_nothing_half_written_and_the_training_goes_on(
             -signal.SIGINT,
             "interrupted: what was written is whole; the same command goes on, a training run with --resume",
         ),
-        (
+        pytest.param(
             signal.SIGTERM,
             SIGTERM,
             "ended by SIGTERM: what was written is whole; the same command goes on, a training run with --resume",
+            marks=pytest.mark.slow,
         ),
     ],
     ids=["SIGINT", "SIGTERM"],

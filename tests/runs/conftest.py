@@ -2,9 +2,10 @@
 
 import os
 import re
+import socket
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +47,9 @@ def environment() -> dict[str, str]:
 def bundle_run(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Command:
     """Runs one command; with `fails=True` it must end with a non-zero exit code, else with 0. A Python warning fails the test.
 
-    In a process forked from one that has imported everything, which saves most of its time; `as_a_user=True` or a launcher
-    start Python anew. Both run `python -m monai.bundle` with the same arguments.
+    In a process forked from one that has imported everything, which saves most of its time, or in several `processes` that are
+    told what torchrun tells those that it starts; `as_a_user=True` or a launcher start Python anew. All run
+    `python -m monai.bundle` with the same arguments.
     """
 
     def run(
@@ -58,6 +60,7 @@ def bundle_run(environment: dict[str, str], tmp_path_factory: pytest.TempPathFac
         launcher: tuple[str, ...] = (),
         last: Sequence[Path] = (),
         as_a_user: bool = False,
+        processes: int = 1,
         **options: object,
     ) -> subprocess.CompletedProcess[str]:
         command = command_line(run_id, configs, options, last)
@@ -66,7 +69,7 @@ def bundle_run(environment: dict[str, str], tmp_path_factory: pytest.TempPathFac
             result = subprocess.run(words, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300)
         else:
             words = command[2:]  # after -m monai.bundle
-            result = run_forked(words, tmp_path_factory.mktemp("output"), folder=cwd)
+            result = run_forked(words, tmp_path_factory.mktemp("output"), processes, folder=cwd)
         assert (result.returncode != 0) == fails, result.stdout[-3000:] + result.stderr[-3000:]
         assert not warnings_in(result.stderr)
         return result
@@ -80,16 +83,32 @@ def warnings_in(stderr: str) -> list[str]:
     return [line for line in lines if "parsing config_file" not in line]
 
 
-def run_forked(words: Sequence[str], output: Path, **how: Any) -> subprocess.CompletedProcess[str]:
-    """output: a folder for what it prints. how: of `start_bundle`."""
+def run_forked(
+    words: Sequence[str], output: Path, count: int = 1, variables: Mapping[str, str] = {}, **how: Any
+) -> subprocess.CompletedProcess[str]:
+    """output: a folder for what it prints. variables, how: of `start_bundle`. Of several processes the worst exit code."""
     log, errors = output / "stdout", output / "stderr"
-    process = start_bundle(words, log, errors, **how)
-    process.join(300)
-    if process.is_alive():
-        process.kill()
+    environments = [{**variables, **one} for one in ranks(count)]
+    processes = [start_bundle(words, log, errors, variables=one, **how) for one in environments]
+    for process in processes:
+        process.join(300)
+    if any(process.is_alive() for process in processes):
+        for process in processes:
+            process.kill()
         pytest.fail(f"still running after 5 minutes: {log.read_text()[-3000:]}")
-    assert process.exitcode is not None
-    return subprocess.CompletedProcess(words, process.exitcode, log.read_text(), errors.read_text())
+    code = max((process.exitcode or 0 for process in processes), key=abs)
+    return subprocess.CompletedProcess(words, code, log.read_text(), errors.read_text())
+
+
+def ranks(count: int) -> list[dict[str, str]]:
+    """The variables by which each of several processes finds the others; none of one."""
+    if count == 1:
+        return [{}]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count)}
+    return [{**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(count)]
 
 
 @pytest.fixture(scope="session")

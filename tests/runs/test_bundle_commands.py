@@ -5,6 +5,7 @@ import subprocess
 import sys
 import urllib.error
 from pathlib import Path
+from typing import Any
 
 import monai.bundle
 import pytest
@@ -18,9 +19,14 @@ from scripts.networks import SAM3D
 from .conftest import NARROW_CONFIG, run_forked
 
 
-@pytest.fixture(scope="module", params=["bundle folder", "another folder"])
+@pytest.fixture(scope="module")
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return ROOT if request.param == "bundle folder" else tmp_path_factory.mktemp("elsewhere")
+
+
+def in_folders(*also: Any) -> pytest.MarkDecorator:
+    """also: marks of another folder, where Python starts anew."""
+    return pytest.mark.parametrize("folder", ["bundle folder", pytest.param("another folder", marks=also)], indirect=True)
 
 
 def bundle_command(environment: dict[str, str], folder: Path, output: Path, *words: object) -> str:
@@ -40,6 +46,7 @@ def narrow_network_def() -> SAM3D:
     return parser.get_parsed_content("network_def").eval()
 
 
+@in_folders()
 def test_verify_net_in_out(environment: dict[str, str], folder: Path, tmp_path: Path) -> None:
     output = bundle_command(
         environment,
@@ -56,6 +63,7 @@ def test_verify_net_in_out(environment: dict[str, str], folder: Path, tmp_path: 
     assert "verified with no error" in output
 
 
+@in_folders(pytest.mark.slow)
 def test_the_exported_torchscript_equals_the_network(
     environment: dict[str, str], folder: Path, trained: Path, tmp_path: Path
 ) -> None:

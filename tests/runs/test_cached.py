@@ -1,9 +1,7 @@
 """Training on cached embeddings, as a user runs it: filled once, shared, resumed, by several processes, never stale."""
 
 import re
-import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -11,8 +9,10 @@ import pytest
 import torch
 from conftest import ROOT
 
+from scripts.run.warm_bundle import start_bundle
+
 from .conftest import Command, command_line
-from .test_multi_gpu import TORCHRUN, curve
+from .test_multi_gpu import curve
 from .test_training import assert_identical, stop_after, weights
 
 CACHED = ["train.json", "overlays/cached.yaml"]
@@ -28,7 +28,7 @@ def test_embeddings_are_computed_once_for_all_training_runs_and_the_checkpoint_i
     bundle_run: Command, phantoms: Path, trained: Path, tmp_path: Path
 ) -> None:
     options = {"dataset_dir": phantoms, "cache_dir": tmp_path / "cache"}
-    result = bundle_run("caching", CACHED, as_a_user=True, output_dir=tmp_path / "unused", **options)
+    result = bundle_run("caching", CACHED, output_dir=tmp_path / "unused", **options)
     assert computed(result) == [ENTRIES]
     assert "encoding: 100%" in result.stderr
     result = bundle_run("training", CACHED, output_dir=tmp_path / "run", **options)
@@ -65,7 +65,7 @@ def test_a_resumed_cached_training_is_the_uninterrupted_one(
 ) -> None:
     stop = stop_after(2, tmp_path)
     folder = cache_dir if cache_dir == "memory" else tmp_path / cache_dir
-    options = {"dataset_dir": phantoms, "max_epochs": 4, "num_workers": num_workers, "cache_dir": folder}
+    options = {"dataset_dir": phantoms, "max_epochs": 3, "num_workers": num_workers, "cache_dir": folder}
     assert computed(bundle_run("training", CACHED, output_dir=tmp_path / "whole", **options)) == [ENTRIES]
     bundle_run("training", [*CACHED, stop], output_dir=tmp_path / "parts", **options)
     bundle_run("training", CACHED, output_dir=tmp_path / "parts", resume=True, **options)
@@ -82,24 +82,21 @@ def test_two_processes_share_the_work_and_follow_the_loss_curve_of_one(
     for order in (["overlays/multi_gpu.yaml", "overlays/cached.yaml"], ["overlays/cached.yaml", "overlays/multi_gpu.yaml"]):
         output_dir = tmp_path / Path(order[0]).stem
         configs = ["train.json", *order]
-        result = bundle_run("training", configs, launcher=TORCHRUN, output_dir=output_dir, batch_size=1, **options)
+        result = bundle_run("training", configs, processes=2, output_dir=output_dir, batch_size=1, **options)
         assert sum(computed(result)) == 4
         one, two = curve(tmp_path / "one", "train_loss"), curve(output_dir, "train_loss")
         assert len(one) == 3
         torch.testing.assert_close(torch.tensor(two), torch.tensor(one), rtol=0, atol=1e-3)
 
 
-def test_a_killed_filling_leaves_no_partial_entry_and_goes_on(
-    bundle_run: Command, phantoms: Path, tmp_path: Path, environment: dict[str, str]
-) -> None:
+def test_a_killed_filling_leaves_no_partial_entry_and_goes_on(bundle_run: Command, phantoms: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     options = {"dataset_dir": phantoms, "cache_dir": cache, "output_dir": tmp_path / "unused", "num_workers": 0}
-    command = command_line("caching", CACHED, options)
-    process = subprocess.Popen([sys.executable, *command], cwd=ROOT, env=environment, stderr=subprocess.DEVNULL)
-    while process.poll() is None and not (cache.is_dir() and any(cache.iterdir())):
+    process = start_bundle(command_line("caching", CACHED, options)[2:], tmp_path / "log.txt")
+    while process.is_alive() and not (cache.is_dir() and any(cache.iterdir())):
         time.sleep(0.001)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.kill()
+    process.join()
     whole = {path for path in cache.iterdir() if path.name[0] != "."}
     result = bundle_run("caching", CACHED, **options)
     assert computed(result) == [ENTRIES - len(whole)]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, SHARED
 
-from .conftest import Command, assert_lies_on_its_image
+from .conftest import Command, assert_lies_on_its_image, run_forked
 
 
 @pytest.mark.slow
@@ -21,11 +21,10 @@ def test_the_demo_segments_unseen_phantoms_with_the_full_encoder(tmp_path: Path)
     assert "RANDOM encoder" in result.stdout
 
 
-def test_the_demo_does_not_empty_a_folder_that_is_not_its_own(tmp_path: Path) -> None:
+def test_the_demo_does_not_empty_a_folder_that_is_not_its_own(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     (tmp_path / "phantoms").mkdir()
     (tmp_path / "thesis.txt").write_text("years of work")
-    command = [sys.executable, "-m", "scripts", "demo", "--output", str(tmp_path)]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    result = run_forked(["demo", "--output", str(tmp_path)], tmp_path_factory.mktemp("output"), module="scripts")
     assert result.returncode != 0
     assert "not empty" in result.stderr
     assert (tmp_path / "thesis.txt").read_text() == "years of work"

@@ -50,7 +50,7 @@ def test_with_fewer_validation_cases_than_processes_each_process_validates_all(
     options = {"dataset_dir": tmp_path / "data", "max_epochs": 1}
     bundle_run("training", ["train.json", "overlays/ema.yaml", overlay], output_dir=tmp_path / "one", batch_size=2, **options)
     configs = ["train.json", "overlays/ema.yaml", "overlays/multi_gpu.yaml", overlay]
-    bundle_run("training", configs, launcher=TORCHRUN, output_dir=tmp_path / "two", batch_size=1, **options)
+    bundle_run("training", configs, processes=2, output_dir=tmp_path / "two", batch_size=1, **options)
     one, two = (curve(tmp_path / name, "val_mean_dice") for name in ("one", "two"))
     assert len(one) == 1
     assert two == pytest.approx(one, abs=1e-3)

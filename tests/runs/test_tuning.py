@@ -11,7 +11,7 @@ from scripts.networks import SAMSliceEncoder
 from scripts.weights import load_sam_encoder
 
 from .conftest import Command
-from .test_multi_gpu import NO_AUGMENTATION, TORCHRUN, curve
+from .test_multi_gpu import NO_AUGMENTATION, curve
 from .test_training import assert_identical, stop_after, weights
 
 __all__ = ["shell"]
@@ -82,7 +82,7 @@ def test_two_gloo_processes_follow_the_loss_curve_of_one(
     configs, options = ["train.json", f"overlays/{overlay}.yaml"], {"dataset_dir": phantoms, "max_epochs": 4}
     bundle_run("training", [*configs, still], output_dir=tmp_path / "one", batch_size=2, **options)
     configs += ["overlays/multi_gpu.yaml", still]
-    bundle_run("training", configs, launcher=TORCHRUN, output_dir=tmp_path / "two", batch_size=1, **options)
+    bundle_run("training", configs, processes=2, output_dir=tmp_path / "two", batch_size=1, **options)
     one, two = (curve(tmp_path / name, "train_loss") for name in ("one", "two"))
     torch.testing.assert_close(torch.tensor(two), torch.tensor(one), rtol=0, atol=1e-3)
 

@@ -10,7 +10,7 @@ from scripts.networks import SAMSliceEncoder
 from scripts.weights import load_sam_encoder
 
 from .conftest import Command
-from .test_multi_gpu import NO_AUGMENTATION, TORCHRUN, curve
+from .test_multi_gpu import NO_AUGMENTATION, curve
 from .test_training import assert_identical, stop_after, weights
 
 TWO_STAGE = ["train.json", "overlays/two_stage.yaml"]
@@ -66,7 +66,7 @@ def test_two_gloo_processes_follow_the_loss_curve_of_one_through_both_stages(
     options = {"dataset_dir": phantoms, "max_epochs": 4, "first_stage_epochs": 2, "second_stage_rate": 1e-3}
     bundle_run("training", [*TWO_STAGE, overlay], output_dir=tmp_path / "one", batch_size=2, **options)
     configs = [*TWO_STAGE, "overlays/multi_gpu.yaml", overlay]
-    options |= {"batch_size": 1, "launcher": TORCHRUN, "network#find_unused_parameters": True}
+    options |= {"batch_size": 1, "processes": 2, "network#find_unused_parameters": True}
     bundle_run("training", configs, output_dir=tmp_path / "two", **options)
     folders = (tmp_path / "one", tmp_path / "two")
     one, two = (curve(folder, "train_loss") for folder in folders)

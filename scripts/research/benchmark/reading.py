@@ -19,7 +19,7 @@ from ...inferers import VolumeInferer, run_case_by_case
 from ..measure import markdown_section
 from .setting import QUICK, Setting
 
-CASES, DELAY, THREADS = 20, 0.2, (1, 2, 4)  # seconds that the disk takes for a file
+DELAY, THREADS = 0.2, (1, 2, 4)  # seconds that the disk takes for a file
 
 
 class SlowDisk(Transform):
@@ -30,12 +30,12 @@ class SlowDisk(Transform):
 
 def reading(setting: Setting) -> str:
     """From files to masks, by the parts that `run inference` is made of; a narrow network, so that neither part vanishes."""
-    repeats, setting = setting.repeats, replace(QUICK, device=setting.device)
+    repeats, cases, setting = setting.repeats, setting.reading_cases, replace(QUICK, device=setting.device)
     ways = {"fast": (1, []), **{str(threads): (threads, [SlowDisk()]) for threads in THREADS}}
     measured: dict[str, list[float]] = {way: [] for way in ways}
     with TemporaryDirectory() as name:
         folder = Path(name)
-        write_phantoms(folder / "data", {"test": CASES})
+        write_phantoms(folder / "data", {"test": cases})
         listed = find_images(folder / "data" / "images", folder)
         for turn in range(repeats):
             for way, (threads, first) in ways.items():
@@ -43,11 +43,11 @@ def reading(setting: Setting) -> str:
     seconds = {way: median(values) for way, values in measured.items()}
     rows = []
     for threads in THREADS:
-        slow, both = CASES * DELAY / threads, seconds[str(threads)]
+        slow, both = cases * DELAY / threads, seconds[str(threads)]
         rows.append([threads, slow, seconds["fast"], both, both / max(slow, seconds["fast"])])
     return markdown_section(
         "Reading while computing",
-        f"{CASES} phantoms from files to masks by a narrow network, each file {DELAY} s slower than the disk is. Computing: "
+        f"{cases} phantoms from files to masks by a narrow network, each file {DELAY} s slower than the disk is. Computing: "
         "the same files without that. At best a run takes as long as the longer of the two.",
         ["threads", "reading / threads, s", "computing, s", "both, s", "ratio to the longer one"],
         rows,

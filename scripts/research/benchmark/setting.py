@@ -38,6 +38,7 @@ class Setting:
     size_planes: tuple[int, ...] = (96, 128, 192, 256)
     size_plane_depth: int = 16
     size_depths: tuple[int, ...] = (32, 64, 128)
+    reading_cases: int = 20
     tuning_shape: tuple[int, int] = (128, 8)  # pixels on a side, slices
     peer_width: int = 1  # divides the peers' channels
 
@@ -107,6 +108,7 @@ QUICK = Setting(
     size_planes=(32, 64),
     size_plane_depth=2,
     size_depths=(4, 8),
+    reading_cases=4,
     tuning_shape=(32, 4),
     peer_width=2,
 )

@@ -37,7 +37,10 @@ def rising_and_falling() -> torch.Tensor:
     return block(10)
 
 
-@pytest.mark.parametrize(("run", "megabytes"), [(one_after_the_other, 30), (both_at_once, 60), (rising_and_falling, 80)])
+@pytest.mark.parametrize(
+    ("run", "megabytes"),
+    [(one_after_the_other, 30), pytest.param(both_at_once, 60, marks=pytest.mark.slow), (rising_and_falling, 80)],
+)
 def test_a_known_peak_is_measured_within_a_tenth(run, megabytes: int) -> None:
     assert peak(run) == pytest.approx(megabytes * MB, rel=0.1)
 
@@ -47,7 +50,7 @@ def test_what_is_held_before_does_not_count() -> None:
     assert peak(lambda: weights * 2) == pytest.approx(50 * MB, rel=0.1)
 
 
-@pytest.mark.parametrize("freed_before", [True, False])
+@pytest.mark.parametrize("freed_before", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_what_the_allocator_keeps_after_it_was_freed_does_not_count(freed_before: bool) -> None:
     """glibc serves blocks from its heap once one of that size was freed, and cannot return a hole in the heap."""
     block(25)

@@ -80,9 +80,11 @@ NARROW: dict[str, dict[str, object]] = {
     "unetr": {"network_def#network#hidden_size": 24, "network_def#network#mlp_dim": 24, "roi_depth": 16},
     "vnet": {f"{HOST}#vnet#spatial_dims": 2, "network_def#multiple": [16, 16], "network_def#minimum": [32, 32]},
 }
-ALIKE = {  # narrow, they show what others do, or take longer than others that are built alike: in `make test-all`
-    *("attention_macs", "attention_windowed", "double_unet+dca", "unet+skip_control"),
-    *("multires_unet", "unet_plus_plus", "unetr", "vnet"),
+ALIKE = {  # narrow, they show what others do that are built alike: in `make test-all`
+    *("attention_axial", "attention_macs", "attention_windowed", "original"),  # as attention: a decoder of their own
+    *("double_unet", "double_unet+dca", "multires_unet", "r2_unet", "resunet_plus_plus"),  # as unet: a host of skips
+    *("unet+dca", "unet+skip_control", "vnet"),
+    *("attention_unet", "swin_unetr", "unet_plus_plus", "unetr"),  # as segresnet: MONAI's
 }
 FULL: dict[str, object] = {"spatial_size": [64, 64], "roi_depth": 16}
 
