@@ -97,6 +97,7 @@ PATH = Range("a path, in quotes where it looks like a number", lambda value: isi
 
 RANGES: dict[str, Range] = {
     **dict.fromkeys(PATHS, PATH),
+    "models_dir": Range("the path of a folder, in quotes where it looks like a number", PATH.holds),
     "init_from": optional(PATH),
     "checkpoint": Range(
         "a path, in quotes where it looks like a number, or a list of paths",

@@ -6,7 +6,7 @@ from typing import Any
 
 PATHS = (
     *("input", "dataset_dir", "output_dir", "checkpoint", "init_from", "encoder_weights", "transformer_weights"),
-    *("cache_dir", "bundle_root"),
+    *("cache_dir", "bundle_root", "models_dir"),
 )
 SEVERAL = ("checkpoint",)  # of these, which may be a list: of an ensemble
 EVALUATED = ("$", "@", "%")  # MONAI runs, refers to, or copies what begins so

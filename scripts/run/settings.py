@@ -50,8 +50,10 @@ CLASSES: dict[str, Changes] = {
         ("merging", "finalize", "_meta_", "_needs_", "_chooses_"),
         Changes.NOTHING,
     ),
-    **dict.fromkeys(("bundle_root", "dataset_dir", "input", "output_dir", "checkpoint", "encoder_weights"), Changes.NOTHING),
-    **dict.fromkeys(("cache_dir", "cache_limit", "num_workers", "device", "resume", "skip_bad"), Changes.NOTHING),
+    **dict.fromkeys(("bundle_root", "models_dir", "dataset_dir", "input", "output_dir", "checkpoint"), Changes.NOTHING),
+    **dict.fromkeys(
+        ("encoder_weights", "cache_dir", "cache_limit", "num_workers", "device", "resume", "skip_bad"), Changes.NOTHING
+    ),
     **dict.fromkeys(("progress_bar", "epoch_log", "report", "report_page"), Changes.NOTHING),
     **dict.fromkeys(("records", "segmentation", "settings", "tensorboard", "trackers", "tracking_uri"), Changes.NOTHING),
     **dict.fromkeys(("probabilities", "uncertainty", "maps"), Changes.NOTHING),  # beside the mask, which stays the same

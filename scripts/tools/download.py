@@ -8,9 +8,11 @@ import typer
 
 from ..run.close_names import did_you_mean
 from ..run.config_files import BUNDLE_ROOT
+from ..run.models_folder import models_folder
 from . import options
 
 LIST = BUNDLE_ROOT / "large_files.yml"
+WEIGHTS = Path(models_folder(BUNDLE_ROOT)).parent
 
 
 def download(
@@ -20,8 +22,13 @@ def download(
     only: Annotated[str | None, typer.Option(metavar="NAME", help="One file of large_files.yml, without its folder.")] = None,
     output: Annotated[
         Path,
-        typer.Option(parser=options.path, metavar="FOLDER", help="Where models/ is made.", show_default="the bundle's folder"),
-    ] = BUNDLE_ROOT,
+        typer.Option(
+            parser=options.path,
+            metavar="FOLDER",
+            help="Where models/ is made.",
+            show_default="the bundle's folder; of a bundle that pip installed, the user's cache",
+        ),
+    ] = WEIGHTS,
 ) -> None:
     """Download the weights of encoders to where the runs look for them: without a name SAM's ViT-B (375 MB).
 

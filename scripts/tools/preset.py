@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from ..run.config_files import BUNDLE_ROOT
+from ..run.models_folder import models_folder
 from . import options
 from .run_bundle import say_next, shown
 
@@ -44,7 +45,7 @@ def preset(
 def proposed_network() -> tuple[str, str]:
     """With the reason."""
     detail = "it sees the pixels beside their embeddings, which beat embeddings alone wherever it was measured"
-    if any((BUNDLE_ROOT / "models").glob("sam_vit_*.pth")):
+    if any(Path(models_folder(BUNDLE_ROOT)).glob("sam_vit_*.pth")):
         return "detail", detail
     reason = "there are no SAM weights in models (sam3d download), and it needs none; random ones would help nothing"
     return "detail+no_encoder", reason

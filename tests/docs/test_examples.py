@@ -12,6 +12,7 @@ import pytest
 ROOMS = ("data", "evaluation", "handlers", "inferers", "losses", "networks", "weights")
 OF_RUN = [
     "run.check_config.check_config",
+    "run.models_folder.models_folder",
     "run.plain_errors.show_plain_errors",
     "run.settings.read_settings",
 ]  # for the configs

@@ -50,7 +50,7 @@ def test_where_things_lie_and_how_fast_they_go_is_no_setting(tmp_path: Path) -> 
     assert settings(tmp_path, here) == settings(tmp_path, here, **there) == here
 
 
-@pytest.mark.parametrize("weights", ["random", "$@bundle_root + '/models/mobile_sam.pt'"])
+@pytest.mark.parametrize("weights", ["random", "$@models_dir + '/mobile_sam.pt'"])
 def test_a_random_encoder_and_where_a_config_looks_for_its_file_are_kept(tmp_path: Path, weights: str) -> None:
     assert settings(tmp_path, {"encoder_weights": weights}) == {"encoder_weights": weights}
 

@@ -55,8 +55,9 @@ def test_all_files_or_one_of_them_are_downloaded(tmp_path: Path, typed: Typed) -
 
 def test_by_default_the_files_go_where_the_runs_look_for_them(typed: Typed) -> None:
     assert tool.LIST == ROOT / "large_files.yml"
-    assert "[default: (the bundle's folder)]" in " ".join(typed("download", "--help").split())
-    assert tool.BUNDLE_ROOT == ROOT
+    words = "[default: (the bundle's folder; of a bundle that pip installed, the user's cache)]"
+    assert words in " ".join(typed("download", "--help").split())
+    assert tool.WEIGHTS == ROOT
 
 
 @pytest.mark.usefixtures("listed")

@@ -299,7 +299,7 @@ def test_a_checkpoint_hands_on_what_its_network_and_its_measures_need(
 
 @pytest.mark.parametrize(
     ("expression", "kept"),
-    [("$@bundle_root + '/models/mobile_sam.pt'", True), ("$'/a/folder/of/mine/' + 'sam.pth'", False)],
+    [("$@models_dir + '/mobile_sam.pt'", True), ("$'/a/folder/of/mine/' + 'sam.pth'", False)],
 )
 def test_a_checkpoint_hands_on_where_an_overlay_of_the_bundle_looks_for_its_encoder(
     checkpoint: Path, phantoms: Path, typed: Typed, tmp_path: Path, expression: str, kept: bool

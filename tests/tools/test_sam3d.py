@@ -3,7 +3,6 @@
 import shutil
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -14,10 +13,6 @@ from scripts.__main__ import COMMANDS, find_command
 from .conftest import Shell, Typed
 
 HEAVY = "torch", "monai", "numpy", "nibabel", "matplotlib"
-
-
-def test_it_is_installed_with_the_bundle() -> None:
-    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"] == {"sam3d": "scripts.__main__:main"}
 
 
 @pytest.mark.parametrize("name", [name for name in COMMANDS if find_command(name)])
