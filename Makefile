@@ -24,8 +24,9 @@ test-all: $(VENV)/installed
 coverage: $(VENV)/installed
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow" --cov --cov-report=term
 
-# Without the variable, pyright's package asks PyPI for a newer version of itself.
+# Without the variable, pyright's package asks PyPI for a newer version of itself. hadolint is not there on Windows.
 lint: $(VENV)/installed
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(RUN) -m pyright --pythonpath $(RUN)
+	! test -x $(VENV)/bin/hadolint || $(VENV)/bin/hadolint Dockerfile

@@ -13,7 +13,7 @@ from runs.conftest import NARROW_CONFIG
 pytestmark = pytest.mark.slow
 
 FOLDERS = ("configs", "scripts", "tests", "docs")
-FILES = ("pyproject.toml", "requirements.txt", "requirements-dev.txt", "README.md", "LICENSE", "large_files.yml")
+FILES = ("pyproject.toml", "requirements.txt", "requirements-dev.txt", "README.md", "AGENTS.md", "LICENSE", "large_files.yml")
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def run(python: Path, cwd: Path, *words: object) -> str:
 
 
 def test_it_is_installed_and_knows_no_laboratory(product: Path, python: Path, tmp_path: Path) -> None:
-    origin = run(python, tmp_path, "-c", "import scripts; print(scripts.__file__)")
+    origin = run(python, tmp_path, "-c", "import sam3d_bundle.scripts as scripts; print(scripts.__file__)")
     assert Path(origin.strip()) == product / "scripts" / "__init__.py"
 
 

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -73,3 +75,23 @@ def test_the_templates_name_files_that_are_there() -> None:
     named = {name for text in texts for name in re.findall(r"[\w./]+\.(?:md|py|yml)\b", text)}
     assert {"SECURITY.md", "CHANGELOG.md", "docs/troubleshoot.md"} <= named
     assert not [name for name in named if not (ROOT / name).is_file()]
+
+
+def test_the_image_runs_as_a_user_without_rights_and_is_built_from_what_the_wheel_needs() -> None:
+    steps = re.findall(r"^([A-Z]+) (.+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert [value for step, value in steps if step == "USER"] == ["${USER_ID}"]
+    assert dict(steps)["ENTRYPOINT"] == '["sam3d"]'
+    assert {value.partition("=")[0] for step, value in steps if step == "ARG"} == {"TORCH_BUILD", "WEIGHTS", "USER_ID"}
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    assert lines[1] == "*"
+    package = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["sam3d_bundle"]
+    needed = {name if name.startswith("models/") else name.split("/")[0] for name in package}
+    assert {line[1:] for line in lines if line[0] == "!"} == needed | {"README.md", "pyproject.toml", "requirements.txt"}
+
+
+def test_hadolint_has_nothing_to_say_of_the_dockerfile() -> None:
+    linter = Path(sys.executable).parent / "hadolint"
+    if not linter.is_file():
+        pytest.skip("hadolint is not installed: pip install -r requirements-dev.txt, which has none for Windows")
+    result = subprocess.run([linter, ROOT / "Dockerfile"], capture_output=True, text=True)
+    assert (result.returncode, result.stdout) == (0, "")
