@@ -34,6 +34,8 @@ def checkpoint_configs(
 
     about = read_about(checkpoint) or {}
     settings = trained_settings(about, also)
+    if encoder_weights := _packed_encoder(checkpoint):
+        settings["encoder_weights"] = str(encoder_weights)
     foreign = foreign_code(settings)
     if settings and not foreign:
         if network is not None:
@@ -89,6 +91,15 @@ def doubt_reversed_slices(checkpoints: Sequence[Path], tta: str | None) -> None:
         if about and not re.search("Flip|flip_prob", json.dumps([about.get(key) for key in DRAWN])):
             found = f"in doubt: --tta {tta} shows slices in reverse order, and {path} was trained without them (no RandFlipd)"
             typer.echo(f"{found}; expect worse masks, or take --tta plane", err=True)
+
+
+def _packed_encoder(checkpoint: Path) -> Path | None:
+    """That lies beside the network of a package."""
+    from ..packages.package_files import encoder_of, files_of, package_of
+
+    folder = package_of(checkpoint)
+    name = encoder_of(files_of(folder)) if folder else None
+    return folder / name if folder and name else None
 
 
 @contextmanager
