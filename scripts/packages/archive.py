@@ -68,7 +68,8 @@ def _checked_names(archive: zipfile.ZipFile, path: Path) -> list[tuple[zipfile.Z
         name = full.partition("/")[2]
         require_package_file(name, path)
         names.append((entry, name))
-    # Entries may share their bytes: the sum counts.
-    if sum(entry.file_size for entry, _ in names) > DENSEST * path.stat().st_size:
+    sizes = [(entry.file_size, entry.compress_size) for entry, _ in names]
+    sizes.append((sum(size for size, _ in sizes), path.stat().st_size))  # entries may share their bytes
+    if any(size > DENSEST * packed for size, packed in sizes):
         raise ValueError(f"{path} would become more than {DENSEST} times as large, as no package does; {PACKED_AGAIN}")
     return names

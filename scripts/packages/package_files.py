@@ -71,7 +71,9 @@ def package_of(checkpoint: Path) -> Path | None:
 
 def _walk(folder: Path) -> Iterator[str]:
     """Names of files, and of folders in which there are none, with slashes. Links are not followed, but refused."""
-    for entry in os.scandir(folder):
+    with os.scandir(folder) as entries:
+        found = list(entries)
+    for entry in found:
         path = Path(entry.path)
         kind = entry.stat(follow_symlinks=False).st_mode
         if stat.S_ISDIR(kind):
