@@ -12,6 +12,7 @@ INFERENCE = (
     *("torch", "monai", "pytorch-ignite", "segment-anything", "nibabel", "numpy", "scipy", "matplotlib", "pillow", "jinja2"),
     *("markupsafe", "pyyaml", "fire", "tqdm", "psutil", "safetensors", "SimpleITK", "pydicom", "filelock"),
 )
+UNSAID = {"segment-anything": "Apache-2.0"}  # its metadata name no licence; its repository does
 PIN = re.compile(r"([A-Za-z0-9-]+)==([\w.]+)", re.ASCII)
 
 
@@ -96,6 +97,8 @@ def _component(package: Distribution) -> dict[str, Any]:
 def _licences(package: Distribution) -> dict[str, Any]:
     """As its publisher words them: an expression of SPDX, classifiers, or one line of text."""
     words = package.metadata
+    if package.name in UNSAID:
+        return {"licenses": [{"license": {"id": UNSAID[package.name]}}]}
     if "License-Expression" in words:
         return {"licenses": [{"expression": words["License-Expression"]}]}
     classifiers = [line.rpartition(" :: ")[2] for line in words.get_all("Classifier") or () if line.startswith("License ::")]

@@ -82,6 +82,8 @@ def checkpoints(text: str | Path) -> list[Path]:
             from ..packages.check_package import check_package
 
             return check_package(found).checkpoints
+        if found.suffix == ".zip" and found.is_file():
+            raise ValueError(f"{text} is packed; check and unpack it by: sam3d unpack {text}")
         return fold_checkpoints(found) if found.is_dir() else [file(text)]
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from conftest import ROOT
 from monai.bundle import ConfigParser
 
@@ -39,13 +38,17 @@ def training_settings(files: Sequence[str | Path]) -> dict[str, Any]:
     return json.loads(json.dumps(read_settings(words)))
 
 
-def write_run(folder: Path, network: str, seed: int = 0) -> Path:
-    """folder: gets a checkpoint of random weights, as after a training run of these settings, and figures."""
+def write_run(folder: Path, network: str, **settings: Any) -> Path:
+    """folder: gets a checkpoint of random weights, as after a training run of these settings, and figures.
+
+    settings: others in the checkpoint; None: that it does not have.
+    """
     files = [CONFIGS / "train.json", *network_configs(network), NARROW]
     parser = ConfigParser(ConfigParser.load_config_files([str(file) for file in files]))
-    torch.manual_seed(seed)
     state = parser.get_parsed_content("network_def").state_dict()
-    write_checkpoint(folder / "model.pt", state, training_settings(files))
+    about = {**training_settings(files), **settings}
+    kept = {key: value for key, value in about.items() if value is not None or key not in settings}
+    write_checkpoint(folder / "model.pt", state, kept)
     (folder / "evaluation").mkdir()
     (folder / "evaluation" / "metrics.json").write_text(json.dumps(METRICS))
     return folder
