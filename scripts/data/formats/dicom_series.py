@@ -45,16 +45,12 @@ def open_series(path: str) -> ImageFile:
     Sub-folders are not searched; what is no DICOM image is passed over. Columns, rows and slices, along the normal, become
     H, W and D. Raises CaseError unless the slices are one regular grid.
     """
-    slices, notes = _in_order(path)
+    slices, notes = slices_of(path)
     return _volume(path, slices, notes)
 
 
-def slices_of(path: str) -> list[Slice]:
-    """Those of `open_series`, in its order; raises CaseError as it does."""
-    return _in_order(path)[0]
-
-
-def _in_order(path: str) -> tuple[list[Slice], list[Note]]:
+def slices_of(path: str) -> tuple[list[Slice], list[Note]]:
+    """Those of `open_series` in its order, and what is odd about them; raises CaseError as it does."""
     source = Path(path)
     folder = source if source.is_dir() else source.parent
     chosen = None if folder == source else _chosen_by(source)

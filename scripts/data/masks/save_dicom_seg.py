@@ -20,6 +20,7 @@ from ..cases.label_values import label_values
 from ..cases.read_case import read_from
 from ..formats.dicom_series import slices_of
 from ..formats.dicom_slice import Slice, is_dicom
+from ..formats.image_file import Note
 
 MANUFACTURER = "SAM-3D"
 
@@ -59,10 +60,10 @@ class SaveDicomSegd(Transform):
                 "choose another output folder, or move that file",
             )
             raise CaseError(file, "a mask must not overwrite another file", found, remedy)
-        slices = slices_of(file)
+        slices, notes = slices_of(file)
         numbers, distance = self._numbered(pred), float(spacing_of(pred.affine.cpu().numpy())[2])
         try:
-            segmentation = self._segmentation(_sources(slices, distance), _as_in_file(slices, numbers))
+            segmentation = self._segmentation(_sources(slices, distance), _as_in_file(slices, numbers), _description(notes))
         except (AttributeError, KeyError, TypeError, ValueError) as error:  # highdicom's, for what it misses in the source
             found = f"it cannot be built ({type(error).__name__}: {' '.join(str(error).split())})"
             raise CaseError(file, "a DICOM segmentation must fit its series", found, "use the NIfTI mask") from error
@@ -78,7 +79,7 @@ class SaveDicomSegd(Transform):
             numbers[values == value] = number
         return numbers
 
-    def _segmentation(self, sources: Sequence[Dataset], numbers: np.ndarray) -> Segmentation:
+    def _segmentation(self, sources: Sequence[Dataset], numbers: np.ndarray, description: str) -> Segmentation:
         algorithm = AlgorithmIdentificationSequence("SAM-3D", codes.DCM.ArtificialIntelligence, self.version)
         return Segmentation(
             source_images=sources,
@@ -103,8 +104,14 @@ class SaveDicomSegd(Transform):
             manufacturer_model_name="SAM-3D",
             software_versions=self.version,
             device_serial_number="none",
-            series_description="SAM-3D segmentation",
+            series_description=description,
         )
+
+
+def _description(notes: Sequence[Note]) -> str:
+    """As a viewer lists it, whose user does not see the report; at most 64 characters."""
+    doubts = [note.rule for note in notes if not note.corrected]
+    return f"SAM-3D, in doubt: {doubts[0]}"[:64] if doubts else "SAM-3D segmentation"
 
 
 def _sources(slices: Sequence[Slice], distance: float) -> Sequence[Dataset]:
