@@ -63,7 +63,7 @@ class Inbox:
     """folder: emptied at the start. quiet: seconds without a new image after which a series is taken to be whole."""
 
     def __init__(self, folder: Path, aet: str, senders: Sequence[str], quiet: float) -> None:
-        self.arriving, self.taken = folder / "arriving", folder / "taken"
+        self.folder, self.arriving, self.taken = folder, folder / "arriving", folder / "taken"
         self.quiet = quiet
         self.deliveries: dict[str, Delivery] = {}
         self.refusing: set[Association] = set()  # those of which an image was not taken
@@ -82,7 +82,7 @@ class Inbox:
 
     @contextmanager
     def listening(self, host: str, port: int) -> Iterator[int]:
-        """Yields the port, of 0 the one that was free."""
+        """Yields the port, of 0 the one that was free. What has not been taken at the end is removed: patients' data."""
         handlers: list[EventHandlerType] = [
             (evt.EVT_CONN_OPEN, self._opened),
             (evt.EVT_REJECTED, self._rejected),
@@ -97,6 +97,7 @@ class Inbox:
             yield server.server_address[1]
         finally:
             server.shutdown()
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def take(self, ending: Callable[[], bool]) -> Delivery | None:
         """Waits for a series that is whole; its folder is the caller's, and what still comes begins another. None: ending."""
