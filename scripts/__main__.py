@@ -15,8 +15,8 @@ from scripts.tools.options import Command
 
 # In this order.
 COMMANDS = (
-    *("demo", "dataset", "preset", "train", "evaluate", "calibrate", "segment", "report"),
-    *("compare", "cache", "merge", "download", "info"),
+    *("demo", "dataset", "preset", "train", "evaluate", "calibrate", "segment", "serve-dicom", "report"),
+    *("package", "unpack", "compare", "cache", "merge", "download", "info"),
 )
 FOLDERS = ("tools", "research/tools")
 INTERRUPTION = 130  # what typer makes of a KeyboardInterrupt
@@ -44,6 +44,7 @@ def sam3d() -> None:
 
 def find_command(name: str) -> Callable[..., None] | None:
     """None where the laboratory is not there."""
+    name = name.replace("-", "_")
     for folder in FOLDERS:
         if (Path(__file__).parent / folder / f"{name}.py").is_file():
             return getattr(import_module(f"scripts.{folder.replace('/', '.')}.{name}"), name)

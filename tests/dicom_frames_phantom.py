@@ -87,3 +87,27 @@ def write_classic(
     edit(dataset)
     dataset.save_as(path)
     return path
+
+
+def write_in_two_files(path: Path) -> Path:
+    """One series, whose frames lie in `path` and beside it."""
+    first = dcmread(write_enhanced(path, order=(0, 2, 4)))
+
+    def of_that_series(dataset: Dataset) -> None:
+        for keyword in ("SeriesInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID"):
+            setattr(dataset, keyword, first[keyword].value)
+
+    write_enhanced(path.with_name("second.dcm"), order=(3, 1), edit=of_that_series)
+    return path
+
+
+def in_frames(sequence: str, keyword: str, values: Sequence[object]) -> Callable[[Dataset], object]:
+    """An edit that sets an element in a group of frame 0, 1, ..., to the values in turn."""
+
+    def edit(dataset: Dataset) -> None:
+        for k, frame in enumerate(dataset.PerFrameFunctionalGroupsSequence):
+            if sequence not in frame:
+                setattr(frame, sequence, Items([Dataset()]))
+            setattr(frame[sequence][0], keyword, values[k % len(values)])
+
+    return edit

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import platformdirs
-
 NAME = "sam3d-bundle"  # under which pip installs the bundle
 
 
@@ -22,6 +20,8 @@ def models_folder(bundle_root: str | Path) -> str:
         '/home/me/sam3d/models'
     """
     if is_installed(bundle_root):
+        import platformdirs  # what `sam3d package` makes does without it
+
         return str(platformdirs.user_cache_path(NAME, appauthor=False) / "models")
     return f"{bundle_root}/models"
 

@@ -9,11 +9,7 @@ from typing import Any
 
 import typer
 
-from ..run.config_files import config_files, read_config
-
-COMPONENT = "_target_ "
 EVALUATED = "evaluated_sha256"  # in `calibration`: of the checkpoint as it was evaluated, before it was written into it
-CHOSEN = ("encoder_weights", "encoder_seed", "inferer")  # with these the training run was validated
 DRAWN = ("augmentation", "draw_embeddings", "random_crop", "train", "cached_views")  # what makes a training run's crops
 
 
@@ -33,14 +29,14 @@ def checkpoint_configs(
     from ..files.atomic_write import write_json
     from ..files.checkpoint_file import read_about
     from ..files.own_file import refuse_foreign
-    from ..run.settings import CALIBRATED, CLASSES, network_settings
+    from ..run.foreign_code import foreign_code
+    from ..run.trained_settings import trained_settings
 
     about = read_about(checkpoint) or {}
-    ids = [*(key for key in network_settings(about) if key in CLASSES), *CHOSEN, *CALIBRATED, *also]
-    settings = _with_references({key: about[key] for key in ids if key in about}, about)
-    if _foreign_code({key: settings[key] for key in ("encoder_weights",) if key in settings}):
-        del settings["encoder_weights"]  # where a user's own config looked for the file
-    foreign = _foreign_code(settings)
+    settings = trained_settings(about, also)
+    if encoder_weights := _packed_encoder(checkpoint):
+        settings["encoder_weights"] = str(encoder_weights)
+    foreign = foreign_code(settings)
     if settings and not foreign:
         if network is not None:
             raise typer.BadParameter(f"{checkpoint} knows its network; leave --network out", param_hint="--network")
@@ -97,6 +93,15 @@ def doubt_reversed_slices(checkpoints: Sequence[Path], tta: str | None) -> None:
             typer.echo(f"{found}; expect worse masks, or take --tta plane", err=True)
 
 
+def _packed_encoder(checkpoint: Path) -> Path | None:
+    """That lies beside the network of a package."""
+    from ..packages.package_files import encoder_of, files_of, package_of
+
+    folder = package_of(checkpoint)
+    name = encoder_of(files_of(folder)) if folder else None
+    return folder / name if folder and name else None
+
+
 @contextmanager
 def _as_before_unless_changed(report: Path, path: Path) -> Iterator[None]:
     """Where an error leaves this context with the same report as before, `path` and its folders are put back."""
@@ -119,37 +124,3 @@ def _as_before_unless_changed(report: Path, path: Path) -> Iterator[None]:
 def _is_preset_of_a_checkpoint(path: Path) -> bool:
     """Has the whole network, which a preset that a person wrote leaves to train.json."""
     return "_target_" in json.loads(path.read_text(encoding="utf-8"))["network_def"]
-
-
-def _with_references(settings: dict[str, Any], about: Mapping[str, Any]) -> dict[str, Any]:
-    """Together with those that they refer to: TransUNet's to @transformer_weights, a user's own to ids that no config knows."""
-    while referred := set(re.findall(r"@(\w+)", json.dumps(settings))) & about.keys() - settings.keys():
-        settings = settings | {key: about[key] for key in referred}
-    return settings
-
-
-def _foreign_code(settings: Mapping[str, Any]) -> str | None:
-    """A checkpoint is data, perhaps somebody else's: components and expressions of the bundle's configs may stand in it, and
-    MONAI's transforms, but no other code."""
-    import monai.transforms
-
-    known = {text for path in config_files() for text in _strings(read_config(path))}
-    for text in _strings(settings):
-        component = text.removeprefix(COMPONENT)
-        is_transform = component != text and hasattr(monai.transforms, component)
-        if text not in known and not is_transform and (component != text or text.startswith(("$", "%"))):
-            return component
-    return None
-
-
-def _strings(node: Any, key: str = "") -> Iterator[str]:
-    """All of them, in MONAI's spelling of ids; of components behind a mark."""
-    if isinstance(node, str):
-        is_component = re.split("#|::", key)[-1] == "_target_"  # overlays write network_def#encoder#_target_
-        yield (COMPONENT if is_component else "") + node.replace("#", "::")
-    elif isinstance(node, Mapping):
-        for name, child in node.items():
-            yield from _strings(child, str(name))
-    elif isinstance(node, list):
-        for child in node:
-            yield from _strings(child)

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from ..packages.package_files import package_of
 from ..run.config_files import CONFIGS, OWN, network_configs
 from . import options
 from .checkpoint_config import checkpoint_configs, doubt_reversed_slices, require_one_calibration
@@ -54,6 +55,8 @@ def evaluate(
     """
     if output is None and len(checkpoint) > 1:
         raise typer.BadParameter("several checkpoints have no folder of their own; name one", param_hint="--output")
+    if output is None and package_of(checkpoint[0]):
+        raise typer.BadParameter("a package stays as it is; name a folder outside it", param_hint="--output")
     output = output or checkpoint[0].parent / "evaluation"
     require_one_calibration(checkpoint)
     doubt_reversed_slices(checkpoint, tta)

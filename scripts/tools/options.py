@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import typer
 from typer.core import TyperCommand
 
+from ..packages.package_files import is_package
 from ..run.bundle_command import read_setting
 from ..run.config_files import OWN, network_configs, networks, overlay_config, overlays, preset_config, presets
 from ..run.fold_folders import fold_checkpoints
@@ -74,9 +75,15 @@ def refusing(read: Callable[[str], Any]) -> Callable[[Any], Any]:
 
 
 def checkpoints(text: str | Path) -> list[Path]:
-    """One, or those of a folder of folds."""
+    """One, or those of a folder of folds, or of a package, which is checked."""
     found = path(text)
     try:
+        if is_package(found):
+            from ..packages.check_package import check_package
+
+            return check_package(found).checkpoints
+        if found.suffix == ".zip" and found.is_file():
+            raise ValueError(f"{text} is packed; check and unpack it by: sam3d unpack {text}")
         return fold_checkpoints(found) if found.is_dir() else [file(text)]
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
@@ -124,7 +131,8 @@ Checkpoints = Annotated[
         parser=checkpoints,
         callback=lambda given: [path for paths in given for path in paths],
         metavar="FILE|FOLDER",
-        help="model.pt of a training run; it knows its preset and network. Several are averaged, as is the folder of --folds.",
+        help="model.pt of a training run, or the folder of a package; it knows its preset and network. Several are averaged, "
+        "as is the folder of --folds.",
     ),
 ]
 Preset = Annotated[

@@ -4,12 +4,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from dicom_frames_phantom import write_classic, write_enhanced
+from dicom_frames_phantom import in_frames, write_classic, write_enhanced
 from dicom_phantom import OBLIQUE, POSITION, SHAPE, SPACING, VOXELS, write_series
 from pydicom.dataset import FileDataset
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import (
     JPEG2000Lossless,
+    JPEGLSLossless,
     MediaStorageDirectoryStorage,
     RTStructureSetStorage,
     SegmentationStorage,
@@ -93,6 +94,16 @@ def no_jpeg(dataset: FileDataset, k: int) -> None:
     dataset["PixelData"].is_undefined_length = True
 
 
+def jpeg(dataset: FileDataset, k: int) -> None:
+    dataset.compress(JPEGLSLossless, generate_instance_uid=False)
+
+
+def cut_jpeg(dataset: FileDataset, k: int) -> None:
+    if k == 2:
+        (stream,) = generate_frames(dataset.PixelData, number_of_frames=1)
+        dataset.PixelData = encapsulate([stream[: len(stream) // 2]])
+
+
 def bare(dataset: FileDataset, k: int) -> None:
     """As the oldest files are: no preamble."""
     dataset.preamble = None
@@ -157,6 +168,7 @@ HEALTHY = {
     "slope_alone": series(slope_alone),
     "intercept_alone": series(all_of(RescaleSlope=None)),
     "padded": series(padded),
+    "jpeg": series(jpeg),
     "frames_with_places": lambda folder: write_enhanced(folder / "frames.dcm"),
     "frames_oblique": lambda folder: write_enhanced(folder / "frames.dcm", across=OBLIQUE),
     "frames_beside_an_index": _then(
@@ -185,6 +197,8 @@ REFUSALS = {
     "pixels_missing": (series(of(2, PixelData=None)), "whole"),
     "pixels_of_another_size": (series(of(2, PixelData=bytes(10))), "whole"),
     "pixels_are_no_jpeg": (series(no_jpeg), "whole"),
+    "jpeg_is_cut": (series(jpeg, cut_jpeg), "whole"),
+    "jpeg_of_another_size": (series(jpeg, all_of(Columns=8)), "whole"),
     "place_missing": (series(of(1, ImagePositionPatient=None)), "where it lies"),
     "orientation_missing": (series(all_of(ImageOrientationPatient=None)), "where it lies"),
     "spacing_missing": (series(all_of(PixelSpacing=None)), "where it lies"),
@@ -201,6 +215,31 @@ REFUSALS = {
     "slope_of_two_numbers": (series(of(1, RescaleSlope=[1, 2])), "slope and an intercept"),
     "steps_that_add_up": (
         series(lambda d, k: of(k, ImagePositionPatient=[0, 0, round(2.5 * k + 0.011 * k * k, 3)])(d, k), voxels=LONG),
+        "evenly spaced",
+    ),
+    "frames_of_two_stacks": (
+        lambda folder: write_enhanced(folder / "frames.dcm", edit=in_frames("FrameContentSequence", "StackID", "12")),
+        "one stack, time, echo and phase",
+    ),
+    "frames_of_two_times": (
+        lambda folder: write_enhanced(
+            folder / "frames.dcm",
+            order=(0, 1, 2, 0, 1, 2),
+            edit=in_frames("FrameContentSequence", "TemporalPositionIndex", (1, 1, 1, 2, 2, 2)),
+        ),
+        "one stack, time, echo and phase",
+    ),
+    "frames_of_two_echoes": (
+        lambda folder: write_enhanced(
+            folder / "frames.dcm",
+            order=(0, 0, 1, 1),
+            edit=in_frames("MREchoSequence", "EffectiveEchoTime", (4.6, 9.2)),
+        ),
+        "one stack, time, echo and phase",
+    ),
+    "frames_at_one_place": (lambda folder: write_enhanced(folder / "frames.dcm", order=(0, 1, 1, 2)), "there once"),
+    "frames_of_which_one_is_missing": (
+        lambda folder: write_enhanced(folder / "frames.dcm", order=(0, 1, 3, 4)),
         "evenly spaced",
     ),
     "frames_without_their_headers": (

@@ -199,8 +199,12 @@ def watched(run: Run) -> list[tuple[str, str]]:
     return [(event.decode(), os.fsdecode(name)) for event, name in (entry.split(b"\0", 1) for entry in entries)]
 
 
-def test_no_program_is_started_and_nothing_connected_to(run: Run) -> None:
-    assert {event for event, _ in watched(run)} == {"open"}
+def test_no_program_is_started_but_the_decoder_and_nothing_connected_to(run: Run) -> None:
+    """It decodes compressed DICOM, and is one for each such series."""
+    assert {event for event, _ in watched(run)} == {"open", "subprocess.Popen"}
+    started = [program for event, program in watched(run) if event == "subprocess.Popen"]
+    assert set(started) == {sys.executable}
+    assert len(started) == len([case for case in IMAGES if "jpeg" in case.path])
 
 
 def test_no_file_is_opened_but_those_of_the_run(run: Run, trained: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-ROOMS = ("data", "evaluation", "handlers", "inferers", "losses", "networks", "weights")
+ROOMS = ("data", "evaluation", "handlers", "inferers", "losses", "networks", "packages", "weights")
 OF_RUN = [
     "run.check_config.check_config",
     "run.models_folder.models_folder",

@@ -2,5 +2,5 @@
 
 path -> open_image -> nifti_file (nifti_pair, nifti_placement) | itk_file (itk_header) | dicom_series -> ImageFile
 data_file finds the second file of an image in two.
-dicom_series = dicom_slice -> dicom_frames -> dicom_grid
+dicom_series = dicom_slice -> dicom_frames -> dicom_grid; dicom_pixels -> frame_decoder -> decode_frames, in a child process
 """

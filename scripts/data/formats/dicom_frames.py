@@ -8,7 +8,7 @@ from pydicom import Dataset
 from pydicom.tag import Tag
 
 from ..cases.case_error import CaseError
-from .dicom_slice import NUMBERS, Slice, numbers_of, open_header
+from .dicom_slice import NUMBERS, OF_A_VOLUME, Slice, numbers_of, open_header
 
 GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 OF_A_FRAME = (  # what may stand in a functional group
@@ -20,6 +20,7 @@ OF_A_FRAME = (  # what may stand in a functional group
     "PixelPaddingValue",
     "PixelPaddingRangeLimit",
     "TemporalPositionIdentifier",
+    *OF_A_VOLUME,
 )
 THROUGH_SPACE = ("SliceVector", "SliceLocationVector", "GridFrameOffsetVector")  # what frames follow each other by
 RULE, REMEDY = "every frame must say where it lies", "convert it to NIfTI, or export it as one file for each slice"

@@ -8,7 +8,7 @@ import numpy as np
 from pydicom.multival import MultiValue
 
 from ..cases.case_error import CaseError
-from .dicom_slice import Slice, check_slice, numbers_of
+from .dicom_slice import OF_A_VOLUME, Slice, check_slice, numbers_of
 from .image_file import Note
 
 EVEN, ONE = "slices must be evenly spaced", "a series should be one acquisition"
@@ -42,6 +42,7 @@ def regular_grid(path: str, slices: Sequence[Slice]) -> tuple[list[Slice], list[
     for image in slices:
         check_slice(image)
     _refuse_differences(path, slices)
+    _refuse_several(path, slices)
     normal = slices[0].axes[2]
     slices = sorted(slices, key=lambda image: float(normal @ image.position))
     if len(slices) == 1:
@@ -71,6 +72,18 @@ def _differ(a: Any, b: Any) -> bool:
     if isinstance(a, MultiValue) and isinstance(b, MultiValue):
         return not np.allclose(np.asarray(a, float), np.asarray(b, float), rtol=COSINE, atol=COSINE)
     return (a or None) != (b or None)
+
+
+def _refuse_several(path: str, slices: Sequence[Slice]) -> None:
+    """Frames of several volumes, which may even lie side by side. What differs in each frame, as a time may, tells nothing."""
+    for keyword, name in OF_A_VOLUME.items():
+        values = [str(image.header[keyword].value) for image in slices if keyword in image.header]
+        different = list(dict.fromkeys(values))
+        if 1 < len(different) < len(values):
+            some = ", ".join([*different[:4], *(["..."] if len(different) > 4 else [])])
+            found = f"{keyword} has {len(different)} values ({some})"
+            remedy = f"export each {name} as a series of its own, or convert it to NIfTI"
+            raise CaseError(path, "frames must be one stack, time, echo and phase", found, remedy)
 
 
 def _refuse_copies(path: str, slices: Sequence[Slice], along: np.ndarray) -> None:

@@ -13,7 +13,9 @@ import numpy as np
 from ..cases.case_error import CaseError
 from .dicom_frames import open_slices
 from .dicom_grid import regular_grid
-from .dicom_slice import Pixels, Slice, is_dicom, numbers_of, pixels_of, read_frames
+from .dicom_pixels import Pixels, pixels_of, read_frames
+from .dicom_slice import Slice, is_dicom, numbers_of
+from .frame_decoder import FrameDecoder
 from .image_file import ImageFile, Note
 
 
@@ -43,6 +45,12 @@ def open_series(path: str) -> ImageFile:
     Sub-folders are not searched; what is no DICOM image is passed over. Columns, rows and slices, along the normal, become
     H, W and D. Raises CaseError unless the slices are one regular grid.
     """
+    slices, notes = slices_of(path)
+    return _volume(path, slices, notes)
+
+
+def slices_of(path: str) -> tuple[list[Slice], list[Note]]:
+    """Those of `open_series` in its order, and what is odd about them; raises CaseError as it does."""
     source = Path(path)
     folder = source if source.is_dir() else source.parent
     chosen = None if folder == source else _chosen_by(source)
@@ -58,12 +66,13 @@ def open_series(path: str) -> ImageFile:
         remedy = "give one of these files as the image, or each series a folder"
         raise CaseError(path, "must hold one DICOM series", found, remedy)
     (slices,) = series.values()
-    return _volume(path, slices, _notes(folder, slices))
+    notes = _notes(folder, slices)
+    slices, odd = regular_grid(path, slices)
+    return slices, [*notes, *odd]
 
 
 def _volume(path: str, slices: list[Slice], notes: list[Note]) -> ImageFile:
-    slices, odd = regular_grid(path, slices)
-    notes, axes = [*notes, *odd], slices[0].axes
+    axes = slices[0].axes
     if len(slices) > 1:
         distance = float(axes[2] @ (slices[-1].position - slices[0].position)) / (len(slices) - 1)
     else:
@@ -96,21 +105,22 @@ def _voxels(pixels: Sequence[Pixels], shape: tuple[int, int]) -> np.ndarray:
     by_file: dict[str, list[int]] = defaultdict(list)
     for k, image in enumerate(pixels):
         by_file[image.file].append(k)
-    for file, wanted in by_file.items():
-        frames = read_frames(file)
-        for k in wanted:
-            image = pixels[k]
-            if not (image.frame < len(frames) and frames[image.frame].shape == shape):
-                found = f"it has {frames.shape} pixels now"
-                raise CaseError(file, "a file must stay as it is while it is read", found, "start again")
-            stored = frames[image.frame]
-            slices[k] = stored * image.slope + image.intercept
-            if image.padding is not None:
-                real = slices[k][(stored < image.padding[0]) | (stored > image.padding[1])]
-            else:
-                real = slices[k]
-            if real.size:
-                lowest, highest = min(lowest, real.min()), max(highest, real.max())
+    with FrameDecoder() as decoder:
+        for file, wanted in by_file.items():
+            frames = read_frames(file, decoder)
+            for k in wanted:
+                image = pixels[k]
+                if not (image.frame < len(frames) and frames[image.frame].shape == shape):
+                    found = f"it has {frames.shape} pixels now"
+                    raise CaseError(file, "a file must stay as it is while it is read", found, "start again")
+                stored = frames[image.frame]
+                slices[k] = stored * image.slope + image.intercept
+                if image.padding is not None:
+                    real = slices[k][(stored < image.padding[0]) | (stored > image.padding[1])]
+                else:
+                    real = slices[k]
+                if real.size:
+                    lowest, highest = min(lowest, real.min()), max(highest, real.max())
     if any(image.padding for image in pixels) and lowest < highest:
         slices.clip(lowest, highest, out=slices)
     return slices.transpose(2, 1, 0)[None]  # (1, columns, rows, slices)

@@ -1,33 +1,21 @@
-"""A DICOM file -> the header of a slice that can be placed and decoded, and its pixels, or an error that names the file."""
+"""A DICOM file -> the header of a slice that can be placed and decoded, or an error that names the file."""
 
 import logging
-import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
-import SimpleITK as sitk
-from pydicom import Dataset, dcmread, dcmwrite
-from pydicom.dataset import FileMetaDataset
-from pydicom.encaps import encapsulate, generate_frames
+from pydicom import Dataset, dcmread
 from pydicom.tag import Tag
-from pydicom.uid import (
-    UID,
-    ImplicitVRLittleEndian,
-    RLELossless,
-    SecondaryCaptureImageStorage,
-    generate_uid,
-)
+from pydicom.uid import UID
 
 from ..cases.case_error import CaseError
 
 logging.getLogger("pydicom").setLevel(logging.ERROR)  # it logs each of its warnings once more
-sitk.ProcessObject.GlobalWarningDisplayOff()  # what ITK warns of names no file
 
 SUFFIXES = (".dcm", ".ima")
 # Whatever is in a file of this name, it is not one slice of many; it need not even be readable.
@@ -45,6 +33,17 @@ NUMBERS = {  # what places and decodes a slice, and how many numbers it is
     "BitsAllocated": 1,
     "BitsStored": 1,
     "PixelRepresentation": 1,
+}
+OF_A_VOLUME = {  # what is one in all frames of a volume, and what it is called
+    "StackID": "stack",
+    "TemporalPositionIndex": "time",
+    "TemporalPositionTimeOffset": "time",
+    "EffectiveEchoTime": "echo",
+    "NominalPercentageOfCardiacPhase": "phase of the heart",
+    "NominalCardiacTriggerDelayTime": "phase of the heart",
+    "NominalPercentageOfRespiratoryPhase": "phase of breathing",
+    "DiffusionBValue": "b-value",
+    "ComplexImageComponent": "component of the signal",
 }
 MOSAIC = Tag(0x0019100A)  # Siemens' number of images in one
 TAGS = (
@@ -81,8 +80,6 @@ TAGS = (
     "ModalityLUTSequence",
     MOSAIC,
 )
-DECODED = (*NUMBERS, "SamplesPerPixel", "PhotometricInterpretation", "HighBit")  # what a decoder has to know
-JPEG_LS = rb"\xff\xd8.*?\xff\xf7...(..)(..)"  # its rows and columns
 EXPORT = "export it again from the scanner or archive"
 FILTERS = Lock()  # those of warnings are the process's, and cases are read in threads
 
@@ -113,19 +110,6 @@ class Slice(NamedTuple):
         return np.stack([row, np.cross(normal, row), normal])
 
 
-class Pixels(NamedTuple):
-    """Where the pixels of a slice are stored, and what makes values of them.
-
-    padding: the lowest and the highest number that stands for no value, where there is one.
-    """
-
-    file: str
-    frame: int
-    slope: float
-    intercept: float
-    padding: tuple[int, int] | None
-
-
 def is_dicom(file: Path) -> bool:
     """By its suffix or its first bytes; an index (DICOMDIR) is none. Raises OSError for a file that may not be read."""
     if file.name.upper() == "DICOMDIR" or file.name.lower().endswith(OTHERS):
@@ -140,7 +124,7 @@ def is_dicom(file: Path) -> bool:
 
 def open_header(file: Path) -> Dataset | None:
     """None: a DICOM object that is no image (segmentation, structure set, report, ...). `check_slice` says if it is usable."""
-    with _reading(file):
+    with reading(file):
         header = dcmread(file, force=True, stop_before_pixels=True, specific_tags=[Tag(tag) for tag in TAGS])
         kind = _class_of(header)
         list(header.iterall())  # converts every value, which pydicom would do later and with warnings
@@ -155,7 +139,7 @@ def open_header(file: Path) -> Dataset | None:
 
 def other_class(file: Path) -> str | None:
     """The class of a DICOM object that is no image (segmentation, report, index of a disc); None if it may be an image."""
-    with suppress(CaseError), _reading(file):
+    with suppress(CaseError), reading(file):
         tags = ["SOPClassUID", "SeriesInstanceUID"]
         header = dcmread(file, force=True, stop_before_pixels=True, specific_tags=tags)
         return UID(_class_of(header)).name if _is_no_image(header) else None
@@ -213,78 +197,8 @@ def numbers_of(header: Dataset, keyword: str, count: int) -> np.ndarray | None:
     return numbers if len(numbers) == count and np.isfinite(numbers).all() else None
 
 
-def pixels_of(image: Slice) -> Pixels:
-    """Raises CaseError for a slope or an intercept that is no number; of the one that is missing nothing comes."""
-    header, scale = image.header, {"RescaleSlope": 1.0, "RescaleIntercept": 0.0}
-    for keyword in scale:
-        if header.get(keyword) not in (None, ""):
-            if (numbers := numbers_of(header, keyword, 1)) is None:
-                rule, found = "a slope and an intercept must scale its pixels", f"{keyword} is {header[keyword].value}"
-                raise CaseError(str(image.file), rule, found, EXPORT)
-            scale[keyword] = float(numbers[0])
-    ends = [numbers_of(header, keyword, 1) for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
-    padding = None
-    if ends[0] is not None:  # in the type of the pixels: its own is often the other of signed and unsigned
-        numbers = [int(end[0]) for end in ends if end is not None]
-        stored = np.array(numbers).astype(f"{'i' if header.PixelRepresentation else 'u'}{header.BitsAllocated // 8}")
-        padding = int(stored.min()), int(stored.max())
-    return Pixels(str(image.file), image.frame, scale["RescaleSlope"], scale["RescaleIntercept"], padding)
-
-
-def read_frames(file: str) -> np.ndarray:
-    """(frames, rows, columns) as they are stored; raises CaseError when they are damaged or not as many as the header says.
-
-    pydicom decodes what it can by itself, since ITK replaces missing pixels by zeros; ITK decodes JPEG and its relatives, since
-    it catches the exceptions of GDCM, the library beneath, which end the process in the package that pydicom would use.
-    """
-    with _reading(Path(file)):
-        dataset = dcmread(file, force=True)
-        dataset.file_meta.setdefault("TransferSyntaxUID", ImplicitVRLittleEndian)  # the default of PS3.5 section 10.1
-        syntax, frames = dataset.file_meta.TransferSyntaxUID, int(dataset.get("NumberOfFrames") or 1)
-        shape = (frames, dataset.Rows, dataset.Columns)
-        if not syntax.is_compressed:
-            needed, held = int(np.prod(shape)) * dataset.BitsAllocated // 8, len(dataset.PixelData)
-            if held > needed + needed % 2:
-                found = f"there are {held} bytes, {frames} x {dataset.Rows} rows x {dataset.Columns} columns need {needed}"
-                raise CaseError(file, "pixel data must be as long as its header says", found, EXPORT)
-        elif syntax != RLELossless:
-            return _decoded_by_itk(dataset, shape)
-        return dataset.pixel_array.reshape(shape)
-
-
-def _decoded_by_itk(dataset: Dataset, shape: tuple[int, int, int]) -> np.ndarray:
-    """Each frame by itself and without a slope, which GDCM would take from another place in each kind of file."""
-    meta, frames = dataset.file_meta, np.empty(shape)
-    single = Dataset()
-    for keyword in DECODED:
-        if keyword in dataset:
-            single[keyword] = dataset[keyword]
-    single.SOPClassUID, single.SOPInstanceUID = SecondaryCaptureImageStorage, generate_uid()
-    single.file_meta = FileMetaDataset()
-    single.file_meta.TransferSyntaxUID = meta.TransferSyntaxUID
-    reader = sitk.ImageFileReader()
-    reader.SetImageIO("GDCMImageIO")
-    reader.SetOutputPixelType(sitk.sitkFloat64)
-    with TemporaryDirectory() as folder:
-        reader.SetFileName(f"{folder}/frame.dcm")
-        for k, stream in enumerate(generate_frames(dataset.PixelData, number_of_frames=shape[0])):
-            single.PixelData = encapsulate([stream])
-            single["PixelData"].is_undefined_length = True
-            dcmwrite(f"{folder}/frame.dcm", single, enforce_file_format=True)
-            try:
-                decoded = np.squeeze(sitk.GetArrayFromImage(reader.Execute()), 0)
-            except RuntimeError as error:  # its text tells of ITK only
-                raise ValueError(f"pixels in {meta.TransferSyntaxUID.name} cannot be decoded") from error
-            said = re.match(JPEG_LS, stream, re.DOTALL)  # GDCM cuts what is too large
-            size = tuple(map(int.from_bytes, said.groups())) if said else decoded.shape
-            if decoded.shape != shape[1:] or size != shape[1:]:
-                raise ValueError(f"{size} pixels are compressed, the header says {shape[1:]}")
-            frames[k] = decoded
-    return frames
-
-
 @contextmanager
-def _reading(file: Path) -> Iterator[None]:
+def reading(file: Path) -> Iterator[None]:
     """Whatever damaged bytes trigger becomes a CaseError."""
     try:
         with FILTERS, warnings.catch_warnings():

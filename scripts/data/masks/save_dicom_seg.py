@@ -1,6 +1,6 @@
 """A mask in the grid of its DICOM series -> a DICOM Segmentation object that viewers lay over that series."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +9,18 @@ from highdicom import AlgorithmIdentificationSequence
 from highdicom.seg import SegmentAlgorithmTypeValues, Segmentation, SegmentationTypeValues, SegmentDescription
 from monai.data import MetaTensor
 from monai.transforms import Transform
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
 from pydicom.sr.codedict import codes
 from pydicom.uid import generate_uid
 
+from ...basics.geometry import spacing_of
 from ...files.atomic_write import atomic_write
 from ..cases.case_error import CaseError
 from ..cases.label_values import label_values
 from ..cases.read_case import read_from
-from ..formats.dicom_series import open_series
-from ..formats.dicom_slice import is_dicom
+from ..formats.dicom_series import slices_of
+from ..formats.dicom_slice import Slice, is_dicom
+from ..formats.image_file import Note
 
 MANUFACTURER = "SAM-3D"
 
@@ -58,12 +60,10 @@ class SaveDicomSegd(Transform):
                 "choose another output folder, or move that file",
             )
             raise CaseError(file, "a mask must not overwrite another file", found, remedy)
-        series = open_series(file)
-        if len(series.files) != series.shape[2]:
-            found = "several slices share a file, in an order of their own"
-            raise CaseError(file, "a DICOM segmentation must fit its series", found, "use the NIfTI mask")
+        slices, notes = slices_of(file)
+        numbers, distance = self._numbered(pred), float(spacing_of(pred.affine.cpu().numpy())[2])
         try:
-            segmentation = self._segmentation(series.files, self._numbered(pred))
+            segmentation = self._segmentation(_sources(slices, distance), _as_in_file(slices, numbers), _description(notes))
         except (AttributeError, KeyError, TypeError, ValueError) as error:  # highdicom's, for what it misses in the source
             found = f"it cannot be built ({type(error).__name__}: {' '.join(str(error).split())})"
             raise CaseError(file, "a DICOM segmentation must fit its series", found, "use the NIfTI mask") from error
@@ -79,10 +79,10 @@ class SaveDicomSegd(Transform):
             numbers[values == value] = number
         return numbers
 
-    def _segmentation(self, files: tuple[str, ...], numbers: np.ndarray) -> Segmentation:
+    def _segmentation(self, sources: Sequence[Dataset], numbers: np.ndarray, description: str) -> Segmentation:
         algorithm = AlgorithmIdentificationSequence("SAM-3D", codes.DCM.ArtificialIntelligence, self.version)
         return Segmentation(
-            source_images=[dcmread(file, force=True, stop_before_pixels=True) for file in files],
+            source_images=sources,
             pixel_array=numbers,
             segmentation_type=SegmentationTypeValues.BINARY,
             segment_descriptions=[
@@ -104,8 +104,39 @@ class SaveDicomSegd(Transform):
             manufacturer_model_name="SAM-3D",
             software_versions=self.version,
             device_serial_number="none",
-            series_description="SAM-3D segmentation",
+            series_description=description,
         )
+
+
+def _description(notes: Sequence[Note]) -> str:
+    """As a viewer lists it, whose user does not see the report; at most 64 characters."""
+    doubts = [note.rule for note in notes if not note.corrected]
+    return f"SAM-3D, in doubt: {doubts[0]}"[:64] if doubts else "SAM-3D segmentation"
+
+
+def _sources(slices: Sequence[Slice], distance: float) -> Sequence[Dataset]:
+    """A header for each file, with the distance between slices (mm), which theirs may lack or have wrong."""
+    sources = [dcmread(file, force=True, stop_before_pixels=True) for file in dict.fromkeys(image.file for image in slices)]
+    for source in sources:
+        measured = source
+        if source.get("PerFrameFunctionalGroupsSequence"):
+            shared, first = source.SharedFunctionalGroupsSequence[0], source.PerFrameFunctionalGroupsSequence[0]
+            for keyword in ("PixelMeasuresSequence", "PlaneOrientationSequence"):  # highdicom looks for them there alone
+                if keyword not in shared:
+                    shared[keyword] = first[keyword]
+            measured = shared.PixelMeasuresSequence[0]
+        measured.SpacingBetweenSlices = f"{distance:.10g}"
+    return sources
+
+
+def _as_in_file(slices: Sequence[Slice], numbers: np.ndarray) -> np.ndarray:
+    """(D, W, H), in the order of the slices -> in that of the frames of their one file, where they are frames."""
+    files = {image.file for image in slices}
+    if len(files) == len(slices):
+        return numbers
+    if len(files) > 1:
+        raise ValueError("its frames lie in several files")
+    return numbers[np.argsort([image.frame for image in slices])]
 
 
 def _is_own(path: Path) -> bool:

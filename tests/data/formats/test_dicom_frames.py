@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from dicom_frames_phantom import write_classic, write_enhanced
+from dicom_frames_phantom import in_frames, write_classic, write_enhanced, write_in_two_files
 from dicom_phantom import OBLIQUE, VOXELS, write_series
 from pydicom import dcmread
 from pydicom.dataset import Dataset
@@ -72,13 +72,7 @@ def test_compressed_frames_hold_the_same_voxels(tmp_path: Path, syntax: str) -> 
 
 
 def test_two_files_with_frames_of_one_series_are_one_volume(tmp_path: Path) -> None:
-    uid = dcmread(write_enhanced(tmp_path / "a.dcm", order=(0, 2, 4))).copy()
-
-    def of_that_series(dataset: Dataset) -> None:
-        for keyword in ("SeriesInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID"):
-            setattr(dataset, keyword, uid[keyword].value)
-
-    write_enhanced(tmp_path / "b.dcm", order=(3, 1), edit=of_that_series)
+    write_in_two_files(tmp_path / "a.dcm")
     image = open_image(str(tmp_path))
     np.testing.assert_array_equal(image.read()[0], VOXELS - 1024.0)
     assert len(image.files) == 2
@@ -124,6 +118,43 @@ def test_frames_that_are_no_slices_are_refused_by_name(tmp_path: Path, write: Ca
     write(tmp_path / "a.dcm")
     with pytest.raises(CaseError, match=r"a\.dcm: every frame must say where it lies"):
         open_image(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("sequence", "keyword", "values", "name"),
+    [
+        ("FrameContentSequence", "StackID", ("1", "2"), "stack"),
+        ("FrameContentSequence", "TemporalPositionIndex", (1, 2, 3), "time"),
+        ("MREchoSequence", "EffectiveEchoTime", (4.6, 9.2), "echo"),
+        ("CardiacSynchronizationSequence", "NominalPercentageOfCardiacPhase", (0.0, 50.0), "phase of the heart"),
+        ("RespiratorySynchronizationSequence", "NominalPercentageOfRespiratoryPhase", (0.0, 50.0), "phase of breathing"),
+        ("MRDiffusionSequence", "DiffusionBValue", (0.0, 800.0), "b-value"),
+    ],
+)
+@pytest.mark.parametrize("order", [(0, 1, 2, 3, 4), (0, 0, 1, 1, 2, 2)], ids=["side by side", "at one place"])
+def test_frames_of_several_volumes_are_refused_by_what_differs(
+    tmp_path: Path, order: tuple[int, ...], sequence: str, keyword: str, values: tuple[object, ...], name: str
+) -> None:
+    write_enhanced(tmp_path / "a.dcm", order=order, edit=in_frames(sequence, keyword, values))
+    found = rf"one stack, time, echo and phase; {keyword} has {len(values)} values \({values[0]}, .*each {name} as a series"
+    with pytest.raises(CaseError, match=found):
+        open_image(str(tmp_path))
+
+
+def test_what_is_another_in_every_frame_divides_none(tmp_path: Path) -> None:
+    edit = in_frames("CardiacSynchronizationSequence", "NominalCardiacTriggerDelayTime", (10.0, 12.0, 14.0, 16.0, 18.0))
+    write_enhanced(tmp_path / "a.dcm", edit=edit)
+    np.testing.assert_array_equal(open_image(str(tmp_path)).read()[0], VOXELS - 1024.0)
+
+
+def test_compressed_frames_fewer_than_the_header_says_are_refused(tmp_path: Path) -> None:
+    file = write_enhanced(tmp_path / "a.dcm", LARGE)
+    dataset = dcmread(file)
+    dataset.compress(JPEGLSLossless, generate_instance_uid=False)
+    dataset.PixelData = encapsulate([*generate_frames(dataset.PixelData, number_of_frames=3)][:2])
+    dataset.save_as(file)
+    with pytest.raises(CaseError, match=r"a\.dcm: the file must be whole"):
+        open_image(str(tmp_path)).read()
 
 
 def test_frames_at_one_place_are_refused_as_times(tmp_path: Path) -> None:

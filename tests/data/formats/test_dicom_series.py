@@ -36,7 +36,7 @@ from pydicom.uid import (
 
 from scripts.basics.case import Case, Listed
 from scripts.data import CaseError, CaseReport, ReadCased, check_headers
-from scripts.data.formats import dicom_slice
+from scripts.data.formats import dicom_pixels, dicom_slice
 from scripts.data.formats.dicom_series import open_series, series_in
 from scripts.data.formats.image_file import ImageFile
 
@@ -481,7 +481,8 @@ def test_a_slice_is_read_once_for_its_header_and_once_for_its_pixels(tmp_path: P
         return dcmread(file, **options)
 
     files = [str(file) for file in write_series(tmp_path / "series")]
-    monkeypatch.setattr(dicom_slice, "dcmread", counting)
+    for module in (dicom_slice, dicom_pixels):
+        monkeypatch.setattr(module, "dcmread", counting)
     case: Case = {"image": str(tmp_path / "series"), "name": "series_seg"}
     (opened,) = check_headers(Listed([case], []), 1, CaseReport(tmp_path / "out"))
     assert sorted(read) == files

@@ -1,6 +1,7 @@
 """A DICOM segmentation says, voxel by voxel and in the place of each source slice, what the mask says."""
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,11 @@ import highdicom
 import numpy as np
 import pytest
 import torch
+from dicom_frames_phantom import write_classic, write_enhanced, write_in_two_files
 from dicom_phantom import OBLIQUE, SHAPE, VOXELS, write_series
 from monai.data import MetaTensor
 from pydicom import dcmread
-from pydicom.dataset import FileDataset
+from pydicom.dataset import Dataset, FileDataset
 
 from scripts.data.cases.case_error import CaseError
 from scripts.data.formats.dicom_series import open_series
@@ -70,6 +72,45 @@ def test_the_object_holds_the_mask_at_the_places_of_its_source(tmp_path: Path) -
     assert referenced.SeriesInstanceUID == source.SeriesInstanceUID
     instances = {item.ReferencedSOPInstanceUID for item in referenced.ReferencedInstanceSequence}
     assert instances == {dcmread(file).SOPInstanceUID for file in files}
+
+
+def per_frame(dataset: Dataset) -> None:
+    """As some scanners have it: what is common to all frames stands in each of them."""
+    (shared,) = dataset.SharedFunctionalGroupsSequence
+    for keyword in ("PixelMeasuresSequence", "PlaneOrientationSequence"):
+        for frame in dataset.PerFrameFunctionalGroupsSequence:
+            frame[keyword] = shared[keyword]
+        del shared[keyword]
+
+
+@pytest.mark.parametrize("edit", [lambda dataset: None, per_frame], ids=["shared", "per frame"])
+@pytest.mark.parametrize("order", [(0, 1, 2, 3, 4), (2, 0, 4, 1, 3)])
+def test_the_segments_of_frames_name_their_frames(
+    tmp_path: Path, order: tuple[int, ...], edit: Callable[[Dataset], object]
+) -> None:
+    (tmp_path / "series").mkdir()
+    file = write_enhanced(tmp_path / "series" / "a.dcm", across=OBLIQUE, order=order, edit=edit)
+    pred = mask()
+    segmentation = save(tmp_path, tmp_path / "series", pred)
+    source = dcmread(file)
+    found = np.zeros(SHAPE, int)
+    frames = segmentation.pixel_array.reshape(-1, SHAPE[1], SHAPE[0])
+    for pixels, groups in zip(frames, segmentation.PerFrameFunctionalGroupsSequence, strict=True):
+        (reference,) = groups.DerivationImageSequence[0].SourceImageSequence
+        assert reference.ReferencedSOPInstanceUID == source.SOPInstanceUID
+        place = source.PerFrameFunctionalGroupsSequence[reference.ReferencedFrameNumber - 1].PlanePositionSequence[0]
+        assert groups.PlanePositionSequence[0].ImagePositionPatient == place.ImagePositionPatient
+        number = groups.SegmentIdentificationSequence[0].ReferencedSegmentNumber
+        found[:, :, order[reference.ReferencedFrameNumber - 1]] += VALUES[number - 1] * pixels.T.astype(int)
+    np.testing.assert_array_equal(found, pred)
+
+
+@pytest.mark.parametrize("write", [write_classic, write_in_two_files], ids=["frames without a place", "frames in two files"])
+def test_other_frames_get_no_object(tmp_path: Path, write: Callable[[Path], object]) -> None:
+    (tmp_path / "series").mkdir()
+    write(tmp_path / "series" / "a.dcm")
+    with pytest.raises(CaseError, match="a DICOM segmentation must fit its series"):
+        save(tmp_path, tmp_path / "series", mask())
 
 
 def test_segments_are_the_labels_after_the_background(tmp_path: Path) -> None:
