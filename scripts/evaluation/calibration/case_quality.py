@@ -47,6 +47,7 @@ class CaseQuality:
         calibration: what `sam3d calibrate` writes into a checkpoint.
         spacing_known: False if the headers' spacing means nothing; volumes are then left blank.
         flag_below: a case of which a structure's predicted Dice is lower is flagged; None: none is.
+        temperature: by which the logits were divided, one or one for each channel.
 
     Example:
         >>> import tempfile
@@ -79,6 +80,7 @@ class CaseQuality:
         calibration: Mapping[str, Any] | None,
         spacing_known: bool = True,
         flag_below: float | None = None,
+        temperature: float | Sequence[float] = 1.0,
     ) -> None:
         self.path = Path(output_dir) / "quality.csv"
         self.values = torch.tensor([int(value) for value in labels])
@@ -88,6 +90,7 @@ class CaseQuality:
         self.told_by = (calibration or {}).get("told_by", [EXPECTED])  # as it was before others were known
         self.spacing_known = spacing_known
         self.flag_below = flag_below
+        self.temperature = np.array(temperature, float)
         self.rows: dict[str, list[dict[str, str]]] = {}
 
     def open(self) -> None:
@@ -138,7 +141,7 @@ class CaseQuality:
         likely = recalibrated(chances, [one.recalibration for one in self.calibrations or ()])
         inside = members(sampled, structures)
         apart = None if voxels.disagreement is None else _as_array(voxels.disagreement)
-        found = Judgement(chances, likely, logits, inside, weights, apart)
+        found = Judgement(likely, logits * self.temperature, inside, weights, apart)
         told, agreed = told_dice(self.told_by, found, structures, self.regions), members_of(found, structures, self.regions)
         volume, confidence = expected_voxels(likely, weights), mean_confidence(likely, inside, weights)
         ml = math.prod(spacing_of(output["pred"].affine)) / MILLILITRE if self.spacing_known else math.nan

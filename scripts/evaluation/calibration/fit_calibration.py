@@ -112,7 +112,7 @@ def _told(
     for case, found in zip(cases, chances, strict=True):
         likely = recalibrated(found, recalibrations)
         mask = members(case.mask, channels.structures)
-        judged = Judgement(found, likely, case.logits, mask, case.weights, case.disagreement)
+        judged = Judgement(likely, case.logits, mask, case.weights, case.disagreement)
         dice.append(told_dice(by, judged, channels.structures, channels.regions))
         voxels.append(expected_voxels(likely, case.weights))
     return np.stack(dice), np.stack(voxels)

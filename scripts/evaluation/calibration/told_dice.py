@@ -7,6 +7,7 @@ import numpy as np
 
 from .expected_dice import expected_dice
 from .member_dice import member_dice
+from .temperature import probabilities
 
 EXPECTED, UNDECIDED, MEMBERS = "expected", "undecided", "members"
 OF_NETWORK, OF_ENSEMBLE = (UNDECIDED,), (UNDECIDED, MEMBERS)
@@ -14,13 +15,13 @@ FROM, TO = 0.1, 0.9  # probabilities between which a voxel is undecided
 
 
 class Judgement(NamedTuple):
-    """N sampled voxels of a mask. chances: (N, S), after the temperature; `recalibrated`: after what it leaves over too.
+    """N sampled voxels of a mask. likely: (N, S), probabilities after temperature and recalibration. logits: (N, K), as the
+    network gave them, so that nothing that is fitted changes what is told by them.
 
-    logits: (N, K). mask: (N, S). weights: (N,). disagreement: (N,), None of one network.
+    mask: (N, S). weights: (N,). disagreement: (N,), None of one network.
     """
 
-    chances: np.ndarray
-    recalibrated: np.ndarray
+    likely: np.ndarray
     logits: np.ndarray
     mask: np.ndarray
     weights: np.ndarray
@@ -34,9 +35,9 @@ def told_dice(by: Sequence[str], found: Judgement, structures: Sequence[Sequence
     """
     signs = []
     if EXPECTED in by:
-        signs.append(expected_dice(found.recalibrated, found.mask, found.weights))
+        signs.append(expected_dice(found.likely, found.mask, found.weights))
     if UNDECIDED in by:
-        signs.append(decided_dice(found.chances, found.mask, found.weights))
+        signs.append(decided_dice(probabilities(found.logits, structures, regions), found.mask, found.weights))
     if MEMBERS in by:
         signs.append(members_of(found, structures, regions))
     return np.mean(signs, 0)

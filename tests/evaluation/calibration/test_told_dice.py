@@ -40,7 +40,7 @@ def test_an_empty_mask_tells_nothing_and_several_signs_are_averaged() -> None:
     assert decided[0] == 1 - 3 / 4
     assert np.isnan(decided[1])
     logits = np.log(np.c_[1 - chances.sum(1), chances] + 1e-9)
-    found = Judgement(chances, chances, logits, mask, weights, np.array([0.0, 0.0, 0.5, 0.0]))
+    found = Judgement(chances, logits, mask, weights, np.array([0.0, 0.0, 0.5, 0.0]))
     both = told_dice(["undecided", "members"], found, [[1], [2]], False)
     assert both[0] == (decided[0] + 1 - 1 / 4) / 2
     assert np.isnan(both[1])
