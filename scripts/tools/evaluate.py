@@ -67,6 +67,9 @@ def evaluate(
     require_one_calibration(checkpoint, abouts)
     require_calibration(flag_below, abouts[0], preset, overlay, settings)
     doubt_reversed_slices(checkpoint, abouts, tta)
+    if part == "training":
+        known = "in doubt: networks know the cases that they were trained on"
+        typer.echo(f"{known}; these figures say nothing of new cases", err=True)
     also = (*MEASURED_WITH, *_common_fold(abouts))
     with checkpoint_configs(checkpoint[0], output, preset, network, also, abouts[0]) as known:
         configs = [

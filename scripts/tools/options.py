@@ -11,7 +11,7 @@ from typer.core import TyperCommand
 
 from ..run.bundle_command import read_setting
 from ..run.config_files import OWN, network_configs, networks, overlay_config, overlays, preset_config, presets
-from ..run.fold_folders import fold_checkpoints
+from ..run.fold_folders import FOLDS_FILE, fold_checkpoints
 from ..run.paths import meant_path
 
 CHECKPOINT = "--checkpoint"
@@ -76,6 +76,11 @@ def refusing(read: Callable[[str], Any]) -> Callable[[Any], Any]:
 def checkpoints(text: str | Path) -> list[Path]:
     """One, or those of a folder of folds."""
     found = path(text)
+    if not found.exists() and (found.parent / FOLDS_FILE).is_file():
+        parent = Path(text).parent
+        raise typer.BadParameter(
+            f"no file {text}: {parent} holds folds; name {parent} for all, or {parent}/fold_0/{found.name}"
+        )
     try:
         return fold_checkpoints(found) if found.is_dir() else [file(text)]
     except ValueError as error:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import typer
 
 from ..run.bundle_command import shell_line
-from ..run.fold_folders import CHECKPOINT, FOLDS_FILE, fold_folder
+from ..run.fold_folders import CHECKPOINT, ENSEMBLE, FOLDS_FILE, fold_folder
 from .run_bundle import run_child, say_next, shown
 
 RUNNER = ("-m", "scripts.run.bundle_command")
@@ -208,5 +208,6 @@ def _say_next(data: Path, ensemble: Sequence[str | Path], output: Path) -> None:
     """ensemble: the options that name it."""
     commands: list[Sequence[str | Path]] = [("segment", data / "dataset.json", *ensemble, "--output", "masks")]
     if json.loads((data / "dataset.json").read_text(encoding="utf-8-sig")).get("validation"):  # which no fold holds
-        commands.insert(0, ("evaluate", data, *ensemble, "--output", output / "ensemble"))
+        commands.insert(0, ("calibrate", output / ENSEMBLE))
+        commands.insert(0, ("evaluate", data, *ensemble, "--output", output / ENSEMBLE))
     say_next(("calibrate", output), *commands)
