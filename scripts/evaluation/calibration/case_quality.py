@@ -135,7 +135,8 @@ class CaseQuality:
         voxels: VoxelSample = output["voxels"]
         mask = output["pred"].as_subclass(torch.Tensor).cpu()
         numbers = torch.searchsorted(self.values, mask.long()).numpy()  # label values, which rise -> class numbers
-        sampled, weights, logits = numbers.ravel()[voxels.places.numpy()], *map(_as_array, (voxels.weights, voxels.logits))
+        sampled = numbers.ravel()[voxels.places.numpy()]
+        weights, logits = map(_as_array, (voxels.weights, voxels.logits))
         structures = [*self.structures.values()]
         chances = probabilities(logits, structures, self.regions)
         likely = recalibrated(chances, [one.recalibration for one in self.calibrations or ()])
