@@ -10,8 +10,10 @@ class VoxelSample(NamedTuple):
 
     places: (N,) of int64, in the grid as one row. logits: (N, K), as the network's mask was made from.
     weights: (N,), how many voxels of the file each stands for; their sum is that of all voxels.
+    disagreement: (N,), of the networks of an ensemble, see `networks.Ensemble`; None of one network.
     """
 
     places: torch.Tensor
     logits: torch.Tensor
     weights: torch.Tensor
+    disagreement: torch.Tensor | None = None

@@ -27,8 +27,9 @@ from .masks.map_names import map_names
 from .masks.mask_records import MaskRecords
 from .masks.resampled_classes import ResampledClassesd
 from .masks.sample_voxels import SampleVoxelsd
-from .masks.save_maps import SaveMapsd, SplitMutualInformationd
+from .masks.save_maps import SaveMapsd
 from .masks.save_mask import SaveMaskd
+from .masks.split_output import SplitOutputd
 from .preprocessing.check_contrast import CheckContrastd
 from .preprocessing.check_memory import CheckMemoryd
 from .preprocessing.crop_labelled import RandCropLabelledd
@@ -60,7 +61,7 @@ __all__ = [
     "SaveMapsd",
     "SaveMaskd",
     "ShiftClassesd",
-    "SplitMutualInformationd",
+    "SplitOutputd",
     "TriedCases",
     "check_headers",
     "check_split",

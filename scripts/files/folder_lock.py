@@ -27,6 +27,18 @@ def lock_folder(folder: str | Path) -> None:
     path = Path(folder).resolve() / NAME
     if path in _held:
         return
+    _held[path] = _locked(folder)
+
+
+def require_unlocked(folder: str | Path) -> None:
+    """Raises RuntimeError when another process has locked the folder; before somebody else is started who will lock it."""
+    path = Path(folder).resolve() / NAME
+    if path.exists() and path not in _held:
+        _locked(folder).release()
+
+
+def _locked(folder: str | Path) -> FileLock:
+    path = Path(folder).resolve() / NAME
     lock = FileLock(path, blocking=False, fallback_to_soft=False)  # soft: a file that stays locked after a kill
     try:
         with disk_errors_in_words(path):
@@ -42,7 +54,7 @@ def lock_folder(folder: str | Path) -> None:
         if error.errno not in CANNOT_LOCK:
             raise
         logger.warning("%s: its file system has no locks; make sure that no other run writes there", folder)
-    _held[path] = lock
+    return lock
 
 
 def _holder(path: Path) -> str:

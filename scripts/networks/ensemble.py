@@ -1,7 +1,7 @@
 """Several trained networks -> one, whose probabilities are the mean of theirs."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from math import isfinite, log
+from collections.abc import Iterable, Iterator
+from math import log
 from typing import cast
 
 import torch
@@ -25,18 +25,18 @@ class Ensemble(nn.Module):
     Args:
         networks: that agree in classes and in what they see.
         regions: whether each channel is a region by itself.
-        temperature: by which each network's logits are divided before its softmax or sigmoid (Guo et al., "On calibration of
-            modern neural networks", 2017), or one for each channel.
         tta: test-time augmentation, an ensemble of views of the same network. `depth`: each network also sees the slices in
             reverse order (`FlippedDepth`). `plane`: turned and scaled views of the plane (`as_network`, `PlaneViews`). `full`:
             both.
         mutual_information: whether to give one more channel behind the K: the entropy of the mean less the mean of the members'
             entropies, from 0 where they agree to 1 (Depeweg et al., "Decomposition of uncertainty in Bayesian deep learning",
             2018; normalised as `basics.probabilities.entropy`). With `tta` each view is a member.
+        disagreement: whether to give one more behind these: the share of pairs of networks that call the voxel by different
+            classes, from 0 to 1; with regions the sum over them of the pairs of which one is inside. These are the networks on
+            the volume as it is, whatever `tta`; a single one has no such channel.
 
     Raises:
-        ValueError: for a temperature that is no number above 0, or for another count of them than of channels; for another tta,
-            and for one that a network's encoder rules out, see `FlippedDepth`.
+        ValueError: for another tta, and for one that a network's encoder rules out, see `FlippedDepth`.
 
     Example:
         >>> import torch
@@ -52,20 +52,18 @@ class Ensemble(nn.Module):
         self,
         networks: Iterable[nn.Module],
         regions: bool = False,
-        temperature: float | Sequence[float] = 1.0,
         tta: str = "none",
         mutual_information: bool = False,
+        disagreement: bool = False,
     ) -> None:
         super().__init__()
         self.networks = nn.ModuleList()
         self.regions = regions
-        self.temperature = [*temperature] if isinstance(temperature, Sequence) else [temperature]
-        if not self.temperature or not all(isfinite(one) and one > 0 for one in self.temperature):
-            raise ValueError(f"temperature must be a number above 0, or a list of one for each channel, got {temperature!r}")
         if tta not in TTA:
             raise ValueError(f"tta must be {', '.join(TTA[:-1])} or {TTA[-1]}, got {tta!r}")
         self.tta = tta
         self.mutual_information = mutual_information
+        self.disagreement = disagreement
         for network in networks:
             self.append(network)
 
@@ -75,11 +73,11 @@ class Ensemble(nn.Module):
             self.networks.append(self._flipped(network))
 
     def as_network(self) -> nn.Module:
-        """What is applied to volumes: the network itself where it is alone and its logits stay what they are; else the
-        ensemble, with `tta` plane or full in its views of the plane."""
+        """What is applied to volumes: the network itself where it is alone; with `tta` plane or full the ensemble in its views
+        of the plane."""
         if self.tta in ("plane", "full"):
             return self._turned()
-        return self.networks[0] if len(self.networks) == 1 and self.temperature == [1] else self
+        return self.networks[0] if len(self.networks) == 1 else self
 
     def forward(self, volume: torch.Tensor) -> torch.Tensor:
         return self._mean(network(volume) for network in self.networks)
@@ -88,30 +86,47 @@ class Ensemble(nn.Module):
         return Flipped(network)
 
     def _turned(self) -> nn.Module:
-        return PlaneViews(self, self.regions, self.mutual_information)
+        return PlaneViews(self, self.regions, self.mutual_information, self._compared)
+
+    @property
+    def _compared(self) -> bool:
+        return self.disagreement and len(self._upright) > 1
+
+    @property
+    def _upright(self) -> list[nn.Module]:
+        """The networks on the volume as it is."""
+        return [network for network in self.networks if not isinstance(network, Flipped)]
 
     def _mean(self, logits: Iterable[torch.Tensor]) -> torch.Tensor:
         """Of each network's logits, which need not lie in memory together."""
-        total, entropies = None, 0
-        for some in logits:
-            member = log_probabilities(some / self._temperature_of(some), self.regions)
+        total, entropies, votes = None, 0, 0
+        for network, some in zip(self.networks, logits, strict=True):
+            member = log_probabilities(some, self.regions)
             total = member if total is None else torch.logaddexp(total, member)
             if self.mutual_information:
                 entropies = entropies + entropy(member, self.regions)
+            if self._compared and not isinstance(network, Flipped):
+                votes = votes + self._vote(some)
         count = len(self.networks)
         mean = cast(torch.Tensor, total) - log(count)
-        if not self.mutual_information:
-            return logits_of(mean, self.regions)
-        information = entropy(mean, self.regions) - entropies / count
-        return torch.cat([logits_of(mean, self.regions), information.clamp_min(0)], 1)
+        channels = [logits_of(mean, self.regions)]
+        if self.mutual_information:
+            channels.append((entropy(mean, self.regions) - entropies / count).clamp_min(0))
+        if self._compared:
+            channels.append(self._apart(cast(torch.Tensor, votes)))
+        return torch.cat(channels, 1)
 
-    def _temperature_of(self, logits: torch.Tensor) -> torch.Tensor:
-        """(K or 1, 1, 1, 1)"""
-        if len(self.temperature) not in (1, logits.shape[1]):
-            raise ValueError(
-                f"temperature has {len(self.temperature)} numbers for {logits.shape[1]} channels; give one for each"
-            )
-        return torch.tensor(self.temperature, dtype=torch.float32, device=logits.device).view(-1, 1, 1, 1)
+    def _vote(self, logits: torch.Tensor) -> torch.Tensor:
+        """(B, K, ...), 1 for the class of the voxel, or for each region that it is in."""
+        if self.regions:
+            return (logits >= 0).byte()
+        return torch.zeros_like(logits, dtype=torch.uint8).scatter_(1, logits.argmax(1, keepdim=True), 1)
+
+    def _apart(self, votes: torch.Tensor) -> torch.Tensor:
+        """(B, K, ...), how many networks voted for each -> (B, 1, ...), the share of their pairs that did not agree."""
+        count, votes = len(self._upright), votes.float()
+        others = votes * (count - votes)  # pairs of which one is in it; a pair of different classes is so in both
+        return others.sum(1, keepdim=True) / (count * (count - 1) / 2) / (1 if self.regions else 2)
 
 
 class EmbeddingEnsemble(Ensemble):
@@ -120,9 +135,9 @@ class EmbeddingEnsemble(Ensemble):
     Args:
         networks: whose encoder becomes that of the first, so that it lies in memory once.
         regions: whether each channel is a region by itself.
-        temperature: as of an `Ensemble`.
         tta: as of an `Ensemble`.
         mutual_information: as of an `Ensemble`.
+        disagreement: as of an `Ensemble`.
 
     Raises:
         ValueError: for a network whose encoder has other parameters than the first's, or of which only one has detail; and as
@@ -157,7 +172,7 @@ class EmbeddingEnsemble(Ensemble):
         return FlippedDepth(network)
 
     def _turned(self) -> nn.Module:
-        return EmbeddingPlaneViews(self, self.regions, self.mutual_information)
+        return EmbeddingPlaneViews(self, self.regions, self.mutual_information, self._compared)
 
     @property
     def encoder(self) -> SliceEncoder:
@@ -193,18 +208,18 @@ class EmbeddingEnsemble(Ensemble):
 def ensemble_of(
     network: nn.Module,
     regions: bool = False,
-    temperature: float | Sequence[float] = 1.0,
     tta: str = "none",
     mutual_information: bool = False,
+    disagreement: bool = False,
 ) -> Ensemble:
     """An ensemble for the kind of network that this is.
 
     Args:
         network: the first.
         regions: whether each channel is a region by itself.
-        temperature: as of an `Ensemble`.
         tta: as of an `Ensemble`.
         mutual_information: as of an `Ensemble`.
+        disagreement: as of an `Ensemble`.
 
     Returns:
         An `EmbeddingEnsemble` where encoder and decoder may be run apart, else an `Ensemble`; others can be appended.
@@ -218,7 +233,7 @@ def ensemble_of(
         2
     """
     kind = EmbeddingEnsemble if isinstance(network, DecodesEmbeddings) else Ensemble
-    return kind([cast(nn.Module, network)], regions, temperature, tta, mutual_information)
+    return kind([cast(nn.Module, network)], regions, tta, mutual_information, disagreement)
 
 
 def _are_equal(one: SliceEncoder, other: SliceEncoder) -> bool:

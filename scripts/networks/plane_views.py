@@ -36,6 +36,8 @@ class PlaneViews(nn.Module):
         regions: whether each channel is a region by itself.
         mutual_information: whether the network gives mutual information in one more channel, see `Ensemble`; then so do its
             views, between all members on all views.
+        disagreement: whether the network gives disagreement in a last channel, see `Ensemble`; it stays that of the volume as
+            it is.
         views: beside the volume as it is.
 
     Example:
@@ -51,12 +53,14 @@ class PlaneViews(nn.Module):
         network: nn.Module,
         regions: bool = False,
         mutual_information: bool = False,
+        disagreement: bool = False,
         views: Sequence[PlaneView] = TURNED,
     ) -> None:
         super().__init__()
         self.network = network
         self.regions = regions
         self.mutual_information = mutual_information
+        self.disagreement = disagreement
         self.views = views
 
     def forward(self, volume: torch.Tensor) -> torch.Tensor:
@@ -71,7 +75,8 @@ class PlaneViews(nn.Module):
     def _mean(self, answers: Iterable[torch.Tensor]) -> torch.Tensor:
         """Of the answers to what was seen, which need not lie in memory together."""
         answers = iter(answers)
-        straight, members = self._read(next(answers))
+        first = next(answers)
+        straight, members = self._read(first)
         turned, votes = torch.zeros_like(straight), 1
         for view, answer in zip(self.views, answers, strict=True):
             back = torch.linalg.inv(matrix(view))
@@ -82,13 +87,17 @@ class PlaneViews(nn.Module):
             if self.mutual_information:
                 members = members + torch.where(frame, sampled(of_members, back), 0)
         mean = torch.logaddexp(straight, turned.log()) - torch.as_tensor(votes).log()
-        if not self.mutual_information:
-            return logits_of(mean, self.regions)
-        information = entropy(mean, self.regions) - members / votes
-        return torch.cat([logits_of(mean, self.regions), information.clamp_min(0)], 1)
+        channels = [logits_of(mean, self.regions)]
+        if self.mutual_information:
+            channels.append((entropy(mean, self.regions) - members / votes).clamp_min(0))
+        if self.disagreement:
+            channels.append(first[:, -1:])
+        return torch.cat(channels, 1)
 
     def _read(self, answer: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Log-probabilities, and the mean of the members' entropies (B, 1, H, W, D) where that is known."""
+        if self.disagreement:
+            answer = answer[:, :-1]
         if not self.mutual_information:
             return log_probabilities(answer, self.regions), torch.empty(0)
         read = log_probabilities(answer[:, :-1], self.regions)
@@ -102,6 +111,7 @@ class EmbeddingPlaneViews(PlaneViews):
         network: such as an `EmbeddingEnsemble`.
         regions: as of `PlaneViews`.
         mutual_information: as of `PlaneViews`.
+        disagreement: as of `PlaneViews`.
         views: as of `PlaneViews`.
 
     Example:

@@ -1,10 +1,15 @@
-"""Where the folds of a training run lie: OUTPUT/folds.json, OUTPUT/fold_0/model.pt, OUTPUT/fold_1/model.pt, ..."""
+"""Where the folds of a training run lie: OUTPUT/folds.json, OUTPUT/fold_0/model.pt, OUTPUT/fold_1/model.pt, ...
+
+An evaluation of all of them together lies in OUTPUT/ensemble.
+"""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 FOLDS_FILE = "folds.json"
 CHECKPOINT = "model.pt"
+ENSEMBLE = "ensemble"
 
 
 def fold_folder(output_dir: Path, fold: int) -> Path:
@@ -26,3 +31,12 @@ def fold_checkpoints(output_dir: Path) -> list[Path]:
             "or name those that are there one by one"
         )
     return found
+
+
+def run_of_folds(checkpoints: Sequence[Path]) -> Path | None:
+    """The folder of a run whose folds these are, all of them and in their order; None of others."""
+    folder = checkpoints[0].parent.parent
+    try:
+        return folder if len(checkpoints) > 1 and fold_checkpoints(folder) == [*checkpoints] else None
+    except ValueError:
+        return None

@@ -1,4 +1,4 @@
-"""A training run or its folds, evaluated -> checkpoints that know how far their masks can be trusted."""
+"""A training run, its folds or their ensemble, evaluated -> what says how far their masks can be trusted."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from ..run.fold_folders import CHECKPOINT, FOLDS_FILE, fold_checkpoints
+from ..run.fold_folders import CHECKPOINT, ENSEMBLE, FOLDS_FILE, fold_checkpoints
 from . import options
-from .checkpoint_config import EVALUATED
+from .ensemble_file import EVALUATED, NAME, is_ensemble_file, is_of, write_ensemble
 from .run_bundle import say_next, shown
 
 if TYPE_CHECKING:
@@ -21,12 +21,23 @@ FEW = 20  # cases
 
 
 class Member(NamedTuple):
-    """A network, its settings, and the cases that it was evaluated on."""
+    """A network, or an ensemble of several: their settings, and the cases that they were evaluated on.
 
-    checkpoint: Path
-    about: dict[str, Any]
-    evaluated: str
+    evaluated: the sha256 of each checkpoint as it was evaluated.
+    """
+
+    checkpoints: list[Path]
+    abouts: list[dict[str, Any]]
+    evaluated: list[str]
     cases: "list[SampledCase]"
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.checkpoints[0]
+
+    @property
+    def about(self) -> dict[str, Any]:
+        return self.abouts[0]
 
 
 def calibrate(
@@ -44,6 +55,13 @@ def calibrate(
 
     RUN holds model.pt with its evaluation, or folders fold_0, fold_1, ... that do. RUN/calibration.json holds all figures, each
     measured on cases that nothing was fitted to, RUN/calibration.png the picture. What was learnt becomes part of model.pt.
+
+    The ensemble of all folds is calibrated by cases that none of them knows; runs/mine/ensemble.json holds what was learnt:
+
+    \b
+        sam3d evaluate DATA --checkpoint runs/mine
+        sam3d calibrate runs/mine/ensemble
+        sam3d segment SCANS --checkpoint runs/mine --output masks --flag-below 0.8
     """
     from ..basics.classes import classes_of
     from ..data import open_image, open_label, structures
@@ -51,11 +69,15 @@ def calibrate(
     from ..evaluation.calibration.calibrate_cases import calibrate_cases
     from ..evaluation.calibration.choose_cleaning import choose_cleaning, cleaned
     from ..evaluation.calibration.draw_calibration import draw_calibration
+    from ..evaluation.calibration.fit_calibration import told_by
     from ..files.atomic_write import write_json
     from ..files.own_file import refuse_foreign
 
-    members = _members(run)
-    for folder in {run, *(member.checkpoint.parent for member in members)}:
+    is_ensemble = run.name == ENSEMBLE and (run.parent / FOLDS_FILE).is_file()
+    members = [_ensemble(run)] if is_ensemble else _members(run)
+    if is_ensemble:
+        refuse_foreign(run.parent / NAME, is_ensemble_file)
+    for folder in {run, *(member.checkpoint.parent for member in members if not is_ensemble)}:
         refuse_foreign(folder / REPORT, lambda path: {"by_case", "temperature"} <= _json(path).keys())
         refuse_foreign(folder / PICTURE, lambda path: path.with_name(REPORT).exists())
     report_file, picture = run / REPORT, run / PICTURE
@@ -85,10 +107,13 @@ def calibrate(
         "calibration": {
             "coverage": coverage,
             "cases": len(cases),
+            "told_by": [*told_by(cases)],
             "structures": [structure.as_dict() for structure in found.fitted.structures],
         },
     }
-    for member in members:
+    if is_ensemble:
+        write_ensemble(run.parent / NAME, members[0].checkpoints, members[0].abouts, stamp)
+    for member in members if not is_ensemble else ():
         _stamp(member, stamp)
         if member.checkpoint.parent != run:  # what was learnt of this fold alone is no longer in its checkpoint
             for name in (PICTURE, REPORT):
@@ -96,6 +121,9 @@ def calibrate(
     _say(report, [*of_structures])
     print(f"\nfigures: {shown(report_file)}\npicture: {shown(picture)}")
     named = [run] if (run / FOLDS_FILE).exists() else [member.checkpoint for member in members]
+    if is_ensemble:
+        print(f"for all folds together: {shown(run.parent / NAME)}")
+        named = [run.parent]
     checkpoints = [word for path in named for word in ("--checkpoint", path)]
     say_next(("segment", "SCANS", *checkpoints, "--output", "masks", "--flag-below", "0.8"))
 
@@ -132,36 +160,57 @@ def _members(run: Path) -> list[Member]:
 
 
 def _member(folder: Path) -> Member:
+    checkpoint = folder / CHECKPOINT
+    return _evaluated([checkpoint], folder / EVALUATION, f"run: sam3d evaluate DATA --checkpoint {shown(checkpoint)}")
+
+
+def _ensemble(evaluation: Path) -> Member:
+    """Raises BadParameter as `_member` does, and for an evaluation from before members were compared."""
+    run = evaluation.parent
+    try:
+        checkpoints = fold_checkpoints(run)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="RUN") from error
+    again = f"run: sam3d evaluate DATA --checkpoint {shown(run)}"
+    member = _evaluated(checkpoints, evaluation, again)
+    if any(case.disagreement is None for case in member.cases):
+        found = f"{shown(evaluation)} does not say where the networks disagree"
+        raise typer.BadParameter(f"{found}; {again}", param_hint="RUN")
+    return member
+
+
+def _evaluated(checkpoints: list[Path], evaluation: Path, again: str) -> Member:
+    """again: how to make what is missing."""
     from ..evaluation.calibration.sampled_case import read_sampled_cases
     from ..files.checkpoint_file import read_about
-    from ..files.file_digest import file_digest
 
-    checkpoint, evaluation = folder / CHECKPOINT, folder / EVALUATION
-    again = f"run: sam3d evaluate DATA --checkpoint {shown(checkpoint)}"
-    about = read_about(checkpoint)
-    if not about or "labels" not in about:
-        raise typer.BadParameter(f"{shown(checkpoint)} does not say what it was trained with", param_hint="RUN")
+    abouts = [read_about(path) or {} for path in checkpoints]
+    for path, about in zip(checkpoints, abouts, strict=True):
+        if "labels" not in about:
+            raise typer.BadParameter(f"{shown(path)} does not say what it was trained with", param_hint="RUN")
     cases = read_sampled_cases(evaluation)
     if not cases:
         raise typer.BadParameter(f"{shown(evaluation)} holds no cases of an evaluation; {again}", param_hint="RUN")
     if any(case.part == "training" for case in cases):
         found = f"{shown(evaluation)} is of the cases that the network was trained on, which say nothing of others"
         raise typer.BadParameter(f"{found}; {again}", param_hint="RUN")
-    now = file_digest(str(checkpoint))
     made_by = {_made_by(case) for case in cases}
-    if not made_by <= {now, (about.get("calibration") or {}).get(EVALUATED)} or len(made_by) > 1:
-        found = f"{shown(evaluation)} is of other weights than {shown(checkpoint)}, or its masks are gone"
+    evaluated = [*made_by.pop()]
+    if made_by or not is_of([[name] for name in evaluated], checkpoints, abouts):
+        named = ", ".join(map(shown, checkpoints))
+        found = f"{shown(evaluation)} is of other weights than {named}, or its masks are gone"
         raise typer.BadParameter(f"{found}; {again}", param_hint="RUN")
-    return Member(checkpoint, about, str(made_by.pop()), cases)
+    return Member(checkpoints, abouts, evaluated, cases)
 
 
-def _made_by(case: "SampledCase") -> str | None:
-    """The sha256 of the checkpoint, by the record beside the mask; None of an ensemble and where there is none."""
+def _made_by(case: "SampledCase") -> tuple[str, ...]:
+    """The sha256 of each checkpoint, by the record beside the mask; none where that is not there."""
     record = Path(case.files["mask"].removesuffix(".nii.gz") + ".json")
     try:
-        return _json(record)["checkpoint"]["sha256"]
+        files = _json(record)["checkpoint"]
+        return tuple(file["sha256"] for file in (files if isinstance(files, list) else [files]))
     except (OSError, ValueError, KeyError, TypeError):
-        return None
+        return ()
 
 
 def _json(path: Path) -> Any:
@@ -212,7 +261,7 @@ def _opened(
 def _stamp(member: Member, stamp: Mapping[str, Any]) -> None:
     from ..files.checkpoint_file import read_checkpoint, write_checkpoint
 
-    about = {**member.about, **stamp, "calibration": {**stamp["calibration"], EVALUATED: member.evaluated}}
+    about = {**member.about, **stamp, "calibration": {**stamp["calibration"], EVALUATED: member.evaluated[0]}}
     if about != member.about:
         write_checkpoint(member.checkpoint, read_checkpoint(member.checkpoint), about)
 

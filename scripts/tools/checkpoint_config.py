@@ -9,13 +9,19 @@ from typing import Any
 
 import typer
 
-EVALUATED = "evaluated_sha256"  # in `calibration`: of the checkpoint as it was evaluated, before it was written into it
+from .ensemble_file import EVALUATED, read_abouts
+
 DRAWN = ("augmentation", "draw_embeddings", "random_crop", "train", "cached_views")  # what makes a training run's crops
 
 
 @contextmanager
 def checkpoint_configs(
-    checkpoint: Path, folder: Path, preset: Path | None, network: str | None, also: Iterable[str] = ()
+    checkpoint: Path,
+    folder: Path,
+    preset: Path | None,
+    network: str | None,
+    also: Iterable[str] = (),
+    about: Mapping[str, Any] | None = None,
 ) -> Iterator[list[Path]]:
     """`folder`/preset.json for a run; none if the checkpoint says nothing, or more than data may say.
 
@@ -23,16 +29,15 @@ def checkpoint_configs(
 
     preset, network: what the user named. Without a preset of either, nobody knows what the network needs, and BadParameter is
         raised; so it is for a network beside the checkpoint's own.
-    also: further settings of the training run to take over.
+    also: further settings of the training run to take over. about: what the checkpoint says, where it was read before.
     """
     from ..data.masks.case_report import is_report
     from ..files.atomic_write import write_json
-    from ..files.checkpoint_file import read_about
     from ..files.own_file import refuse_foreign
     from ..run.foreign_code import foreign_code
     from ..run.trained_settings import trained_settings
 
-    about = read_about(checkpoint) or {}
+    about = read_abouts([checkpoint])[0] if about is None else about
     settings = trained_settings(about, also)
     if encoder_weights := _packed_encoder(checkpoint):
         settings["encoder_weights"] = str(encoder_weights)
@@ -58,14 +63,10 @@ def checkpoint_configs(
     yield []
 
 
-def require_one_calibration(checkpoints: Sequence[Path]) -> None:
+def require_one_calibration(checkpoints: Sequence[Path], abouts: Sequence[Mapping[str, Any]]) -> None:
     """Raises BadParameter for an ensemble of networks that were calibrated in different ways, or of which only some were."""
-    if len(checkpoints) < 2:
-        return
-    from ..files.checkpoint_file import read_about
     from ..run.settings import CALIBRATED
 
-    abouts = (read_about(path) or {} for path in checkpoints)  # each is read whole, once
     first, *others = ({key: _calibration_of(about, key) for key in CALIBRATED} for about in abouts)
     for path, other in zip(checkpoints[1:], others, strict=True):
         if different := [key for key in CALIBRATED if other[key] != first[key]]:
@@ -74,20 +75,25 @@ def require_one_calibration(checkpoints: Sequence[Path]) -> None:
             raise typer.BadParameter(f"{found}; {remedy}", param_hint="--checkpoint")
 
 
+def require_calibration(flag_below: float | None, about: Mapping[str, Any], *others: object) -> None:
+    """Raises BadParameter for --flag-below of a checkpoint that was not calibrated; others: files and settings that may be."""
+    if flag_below is not None and about.get("calibration") is None and not any(others):
+        found = "nobody knows how good the masks of a checkpoint are that was not calibrated"
+        remedy = "evaluate it and run: sam3d calibrate RUN, on the folder of its training run"
+        raise typer.BadParameter(f"{found}; {remedy}", param_hint="--flag-below")
+
+
 def _calibration_of(about: Mapping[str, Any], key: str) -> Any:
     """Without the file that it was learnt from."""
     value = about.get(key)
     return {name: part for name, part in value.items() if name != EVALUATED} if key == "calibration" and value else value
 
 
-def doubt_reversed_slices(checkpoints: Sequence[Path], tta: str | None) -> None:
+def doubt_reversed_slices(checkpoints: Sequence[Path], abouts: Sequence[Mapping[str, Any]], tta: str | None) -> None:
     """Says which networks would see what nothing in their training showed them: on hippocampus that cost 0.064 of the Dice."""
     if tta not in ("depth", "full"):
         return
-    from ..files.checkpoint_file import read_about
-
-    for path in checkpoints:
-        about = read_about(path)
+    for path, about in zip(checkpoints, abouts, strict=True):
         if about and not re.search("Flip|flip_prob", json.dumps([about.get(key) for key in DRAWN])):
             found = f"in doubt: --tta {tta} shows slices in reverse order, and {path} was trained without them (no RandFlipd)"
             typer.echo(f"{found}; expect worse masks, or take --tta plane", err=True)

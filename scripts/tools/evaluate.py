@@ -1,14 +1,17 @@
 """A dataset and a checkpoint -> metrics of its masks."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from ..packages.package_files import package_of
 from ..run.config_files import CONFIGS, OWN, network_configs
+from ..run.fold_folders import ENSEMBLE, run_of_folds
 from . import options
-from .checkpoint_config import checkpoint_configs, doubt_reversed_slices, require_one_calibration
+from .checkpoint_config import checkpoint_configs, doubt_reversed_slices, require_calibration, require_one_calibration
+from .ensemble_file import read_abouts
 from .run_bundle import run_bundle, shown
 
 MEASURED_WITH = (
@@ -29,7 +32,11 @@ def evaluate(
     part: Annotated[Literal["validation", "test", "training"], typer.Option(help="Which cases.")] = "validation",
     output: Annotated[
         Path | None,
-        typer.Option(parser=options.path, metavar="FOLDER", help="[default: evaluation, beside a single checkpoint]"),
+        typer.Option(
+            parser=options.path,
+            metavar="FOLDER",
+            help="[default: evaluation beside a checkpoint, ensemble in a folder of folds]",
+        ),
     ] = None,
     encoder_weights: options.EncoderWeights = None,
     preset: options.OtherPreset = None,
@@ -53,14 +60,21 @@ def evaluate(
     intervals, OUTPUT/confusion.csv what masks call each structure, OUTPUT/overlays.png a picture of some cases. What the
     checkpoint says of its preset and network is written to OUTPUT/preset.json.
     """
-    if output is None and len(checkpoint) > 1:
+    run = run_of_folds(checkpoint)
+    if output is None and run is None and len(checkpoint) > 1:
         raise typer.BadParameter("several checkpoints have no folder of their own; name one", param_hint="--output")
     if output is None and package_of(checkpoint[0]):
         raise typer.BadParameter("a package stays as it is; name a folder outside it", param_hint="--output")
-    output = output or checkpoint[0].parent / "evaluation"
-    require_one_calibration(checkpoint)
-    doubt_reversed_slices(checkpoint, tta)
-    with checkpoint_configs(checkpoint[0], output, preset, network, (*MEASURED_WITH, *_common_fold(checkpoint))) as known:
+    output = output or (run / ENSEMBLE if run else checkpoint[0].parent / "evaluation")
+    abouts = read_abouts(checkpoint)
+    require_one_calibration(checkpoint, abouts)
+    require_calibration(flag_below, abouts[0], preset, overlay, settings)
+    doubt_reversed_slices(checkpoint, abouts, tta)
+    if part == "training":
+        known = "in doubt: networks know the cases that they were trained on"
+        typer.echo(f"{known}; these figures say nothing of new cases", err=True)
+    also = (*MEASURED_WITH, *_common_fold(abouts))
+    with checkpoint_configs(checkpoint[0], output, preset, network, also, abouts[0]) as known:
         configs = [
             CONFIGS / "train.json",
             CONFIGS / "evaluate.json",
@@ -89,11 +103,6 @@ def evaluate(
                 print(f"how good each mask was likely to be: {shown(quality)}")
 
 
-def _common_fold(checkpoints: list[Path]) -> tuple[str, ...]:
+def _common_fold(abouts: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     """None for networks of several folds: together they are measured on a list that no fold holds."""
-    if len(checkpoints) == 1:
-        return FOLD
-    from ..files.checkpoint_file import read_about
-
-    abouts = [read_about(path) or {} for path in checkpoints]
     return FOLD if len({tuple(about.get(key) for key in FOLD) for about in abouts}) == 1 else ()

@@ -12,7 +12,7 @@ from typer.core import TyperCommand
 from ..packages.package_files import is_package
 from ..run.bundle_command import read_setting
 from ..run.config_files import OWN, network_configs, networks, overlay_config, overlays, preset_config, presets
-from ..run.fold_folders import fold_checkpoints
+from ..run.fold_folders import FOLDS_FILE, fold_checkpoints
 from ..run.paths import meant_path
 
 CHECKPOINT = "--checkpoint"
@@ -77,6 +77,11 @@ def refusing(read: Callable[[str], Any]) -> Callable[[Any], Any]:
 def checkpoints(text: str | Path) -> list[Path]:
     """One, or those of a folder of folds, or of a package, which is checked."""
     found = path(text)
+    if not found.exists() and (found.parent / FOLDS_FILE).is_file():
+        parent = Path(text).parent
+        raise typer.BadParameter(
+            f"no file {text}: {parent} holds folds; name {parent} for all, or {parent}/fold_0/{found.name}"
+        )
     try:
         if is_package(found):
             from ..packages.check_package import check_package

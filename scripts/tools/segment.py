@@ -7,7 +7,8 @@ import typer
 
 from ..run.config_files import CONFIGS, OWN, network_configs
 from . import options
-from .checkpoint_config import checkpoint_configs, doubt_reversed_slices, require_one_calibration
+from .checkpoint_config import checkpoint_configs, doubt_reversed_slices, require_calibration, require_one_calibration
+from .ensemble_file import read_abouts
 from .run_bundle import run_bundle, shown
 
 
@@ -49,9 +50,11 @@ def segment(
     again makes only the masks that are missing. Of a checkpoint that was calibrated (sam3d calibrate), OUTPUT/quality.csv says
     how good each is likely to be. What the checkpoint says of its preset and network is written to OUTPUT/preset.json.
     """
-    require_one_calibration(checkpoint)
-    doubt_reversed_slices(checkpoint, tta)
-    with checkpoint_configs(checkpoint[0], output, preset, network, ("spacing_known",)) as known:
+    abouts = read_abouts(checkpoint)
+    require_one_calibration(checkpoint, abouts)
+    require_calibration(flag_below, abouts[0], preset, overlay, settings)
+    doubt_reversed_slices(checkpoint, abouts, tta)
+    with checkpoint_configs(checkpoint[0], output, preset, network, ("spacing_known",), abouts[0]) as known:
         configs = [
             CONFIGS / "inference.json",
             *known,

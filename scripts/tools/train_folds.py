@@ -11,15 +11,16 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 import typer
 
 from ..run.bundle_command import shell_line
-from ..run.fold_folders import CHECKPOINT, FOLDS_FILE, fold_folder
+from ..run.fold_folders import CHECKPOINT, ENSEMBLE, FOLDS_FILE, fold_folder
 from .run_bundle import run_child, say_next, shown
 
 RUNNER = ("-m", "scripts.run.bundle_command")
+ERROR = 1  # exit code; another one is that of a signal
 Line = Callable[[Mapping[str, Any]], list[str]]
 
 
@@ -77,7 +78,7 @@ def train_folds(
     """Runs what is missing, of fold `only` if it is given, and joins the evaluations once all are there.
 
     weights: the option that names the encoder's, for all commands on the checkpoints; evaluating: further ones of
-    `sam3d evaluate`. Raises typer.Exit where a fold failed, after the others.
+    `sam3d evaluate`. Raises typer.Exit where a fold failed: after the others, or at once for a reason that they share.
     """
     everyone = [_fold_run(data, output, number, line, [*map(str, weights), *evaluating]) for number in range(count)]
     runs = everyone if only is None else [everyone[only]]
@@ -98,7 +99,10 @@ def train_folds(
         print(name + left, flush=True)
         start = time.monotonic()
         if failure := _run(run, skip_bad):
-            failures.append(failure)
+            failures.append(failure.said)
+            if failure.shared and run is not runs[-1]:
+                failures.append("the other folds were not tried: they have the same cases, network and options")
+                break
         took.append(time.monotonic() - start)
     if _join(output, everyone, sum(map(len, cases))):
         _say_next(data, ["--checkpoint", output, *weights], output)
@@ -147,18 +151,37 @@ def _require_free(runs: Sequence[FoldRun], resume: bool) -> None:
         )
 
 
-def _run(run: FoldRun, skip_bad: bool) -> str | None:
-    """Trains what is not trained, then evaluates. What failed, in words."""
+class Failure(NamedTuple):
+    """said: in words. shared: whether the other folds would fail in the same way."""
+
+    said: str
+    shared: bool = False
+
+
+def _run(run: FoldRun, skip_bad: bool) -> Failure | None:
+    """Trains what is not trained, then evaluates. What failed.
+
+    Up to the first epoch all folds do the same with the same files, but for what lies in a fold's folder.
+    """
+    from ..files.folder_lock import require_unlocked
+    from ..handlers.run_folder import check_run_folder
+
     trained = run.is_trained()
     if not trained:
         words = run.training(resume=trained is not None)
         print(shell_line(words), flush=True)
+        try:
+            check_run_folder(run.folder, resume=trained is not None)
+            require_unlocked(run.folder)
+        except (OSError, RuntimeError, ValueError) as error:
+            return Failure(f"fold_{run.number} failed: {error}")
         if code := run_child([*RUNNER, *words]):
-            return f"fold_{run.number} failed: its training run ended with exit code {code}, for the reason above"
+            said = f"fold_{run.number} failed: its training run ended with exit code {code}, for the reason above"
+            return Failure(said, shared=code == ERROR and run.is_trained() is None)
     print(f"sam3d {shlex.join(run.evaluating)}", flush=True)
     code = run_child(["-m", "scripts", *run.evaluating])
     if run.measured() is None or (code and not skip_bad):
-        return f"fold_{run.number} failed: its evaluation ended with exit code {code}, for the reason above"
+        return Failure(f"fold_{run.number} failed: its evaluation ended with exit code {code}, for the reason above")
     return None
 
 
@@ -185,5 +208,6 @@ def _say_next(data: Path, ensemble: Sequence[str | Path], output: Path) -> None:
     """ensemble: the options that name it."""
     commands: list[Sequence[str | Path]] = [("segment", data / "dataset.json", *ensemble, "--output", "masks")]
     if json.loads((data / "dataset.json").read_text(encoding="utf-8-sig")).get("validation"):  # which no fold holds
-        commands.insert(0, ("evaluate", data, *ensemble, "--output", output / "ensemble"))
+        commands.insert(0, ("calibrate", output / ENSEMBLE))
+        commands.insert(0, ("evaluate", data, *ensemble, "--output", output / ENSEMBLE))
     say_next(("calibrate", output), *commands)

@@ -120,9 +120,17 @@ def test_an_ensemble_of_regions_knows_so(checkpoint: Path, second: Path) -> None
 
 def test_temperature_and_views_reach_the_network(checkpoint: Path, second: Path) -> None:
     both = [str(checkpoint), str(second)]
-    views = parts("inference.json", temperature=1.5, tta="full", checkpoint=both, device="cpu")("network")
+    get = parts("inference.json", temperature=1.5, tta="full", checkpoint=both, device="cpu")
+    views, split = get("network"), get("postprocessing").transforms[0]
     assert (type(views), type(views.network)) == (EmbeddingPlaneViews, EmbeddingEnsemble)
-    assert (views.network.temperature, views.network.tta, len(views.network.networks)) == ([1.5], "full", 4)
+    assert (views.network.tta, len(views.network.networks), views.disagreement) == ("full", 4, False)
+    assert (split.temperature, split.beside) == ([1.5], ["disagreement"])
+
+
+def test_a_calibrated_ensemble_is_asked_where_its_networks_disagree(checkpoint: Path, second: Path) -> None:
+    calibration = {"structures": [{}] * 3, "told_by": ["members"]}
+    both = [str(checkpoint), str(second)]
+    assert parts("inference.json", calibration=calibration, checkpoint=both, device="cpu")("network").disagreement is True
 
 
 def test_maps_are_part_of_what_a_mask_needs_to_be_finished(start: Start, images: Path, checkpoint: Path, second: Path) -> None:

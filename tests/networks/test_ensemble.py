@@ -69,45 +69,11 @@ def test_an_ensemble_is_the_mean_of_probabilities(make: Callable[[int], SAM3D], 
     assert not torch.allclose(sum(logits).log_softmax(1) if not regions else sum(logits) / 3, expected.float(), atol=1e-2)
 
 
-@pytest.mark.parametrize("temperature", [2.5, [0.5, 1.0, 2.0, 4.0]])
-@pytest.mark.parametrize("regions", [False, True])
-@pytest.mark.parametrize("count", [1, 3])
-def test_each_network_is_divided_by_the_temperature_before_the_mean(
-    count: int, regions: bool, temperature: float | list[float]
-) -> None:
-    members = [member(seed) for seed in range(count)]
-    volume = torch.rand(1, 1, 40, 33, 5)
-    by = torch.tensor(temperature, dtype=torch.float64).view(-1, 1, 1, 1)
-    expected = mean_by_hand([network(volume).double() / by for network in members], regions)
-    result = EmbeddingEnsemble(members, regions, temperature)(volume)
-    torch.testing.assert_close(result.double(), expected, atol=1e-5, rtol=1e-5)
-
-
-@pytest.mark.parametrize("regions", [False, True])
-def test_one_temperature_leaves_the_mask_of_a_single_network_also_over_windows(regions: bool) -> None:
-    network, volume = member(1), torch.rand(1, 1, 32, 48, 9)
-    inferer = EmbeddingInferer(roi_depth=4)
-    alone, cooler = inferer(volume, network), inferer(volume, EmbeddingEnsemble([network], regions, 0.3))
-    assert torch.equal(cooler >= 0, alone >= 0) if regions else torch.equal(cooler.argmax(1), alone.argmax(1))
-    assert not torch.allclose(cooler, alone)
-
-
-@pytest.mark.parametrize("temperature", [0, -1, torch.inf, torch.nan, [], [1, 0]])
-def test_a_temperature_that_is_no_number_above_0_is_refused(temperature: float | list[float]) -> None:
-    with pytest.raises(ValueError, match="temperature must be a number above 0, or a list of one for each channel"):
-        EmbeddingEnsemble([member(1)], temperature=temperature)
-
-
-def test_temperatures_for_other_channels_are_refused() -> None:
-    with pytest.raises(ValueError, match=f"temperature has 3 numbers for {CLASSES} channels"):
-        EmbeddingEnsemble([member(1)], temperature=[1.0, 2.0, 3.0])(torch.rand(1, 1, 16, 16, 2))
-
-
 def test_a_network_that_stays_as_it_is_needs_no_ensemble() -> None:
     network = member(1)
-    assert ensemble_of(network).as_network() is ensemble_of(network, temperature=[1]).as_network() is network
-    for more in (ensemble_of(network, temperature=2), EmbeddingEnsemble([network, member(2)])):
-        assert more.as_network() is more
+    assert ensemble_of(network).as_network() is network
+    more = EmbeddingEnsemble([network, member(2)])
+    assert more.as_network() is more
 
 
 def entropy_by_hand(probabilities: np.ndarray, regions: bool) -> np.ndarray:
@@ -123,17 +89,17 @@ def test_mutual_information_is_the_entropy_of_the_mean_less_the_mean_of_entropie
     members = [with_detail(seed) for seed in range(2)]
     views = [view for network in members for view in ([network] if tta == "none" else [network, FlippedDepth(network)])]
     volume = torch.rand(2, 1, 32, 17, 5)
-    logits = [view(volume).double().numpy() / 0.2 for view in views]
+    logits = [view(volume).double().numpy() for view in views]
     probabilities = [expit(some) if regions else softmax(some, axis=1) for some in logits]
     expected = entropy_by_hand(np.mean(probabilities, axis=0), regions)
     expected -= np.mean([entropy_by_hand(some, regions) for some in probabilities], axis=0)
-    ensemble = EmbeddingEnsemble(members, regions, temperature=0.2, tta=tta, mutual_information=True)
+    ensemble = EmbeddingEnsemble(members, regions, tta=tta, mutual_information=True)
     result = ensemble(volume)
     assert result.shape == (2, CLASSES + 1, 32, 17, 5)
     np.testing.assert_allclose(result[:, -1].numpy(), expected, atol=1e-4)
     assert expected.max() > 0.01
     assert 0 <= result[:, -1].min() <= result[:, -1].max() <= 1
-    torch.testing.assert_close(result[:, :-1], EmbeddingEnsemble(members, regions, 0.2, tta)(volume), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(result[:, :-1], EmbeddingEnsemble(members, regions, tta)(volume), atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("regions", [False, True])
@@ -155,6 +121,33 @@ def test_views_of_the_plane_disagree_where_the_network_does() -> None:
     both = ensemble.as_network()(volume)
     expected = Ensemble([constant, other], mutual_information=True)(volume)
     torch.testing.assert_close(both, expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("regions", [False, True])
+@pytest.mark.parametrize("tta", ["none", "depth", "plane", "full"])
+def test_disagreement_is_the_share_of_pairs_of_networks_that_differ_whatever_the_views(tta: str, regions: bool) -> None:
+    members, volume = [with_detail(seed) for seed in range(3)], torch.rand(2, 1, 32, 17, 5)
+    ensemble = ensemble_of(members[0], regions, tta, mutual_information=True, disagreement=True)
+    for network in members[1:]:
+        ensemble.append(network)
+    result = ensemble.as_network()(volume)
+    logits = [network(volume) for network in members]
+    pairs = [(logits[i], logits[j]) for i, j in ((0, 1), (0, 2), (1, 2))]
+    apart = [((a >= 0) != (b >= 0)).sum(1) if regions else a.argmax(1) != b.argmax(1) for a, b in pairs]
+    expected = sum(one.float() for one in apart) / 3
+    assert result.shape == (2, CLASSES + 2, 32, 17, 5)
+    torch.testing.assert_close(result[:, -1], expected)
+    assert expected.max() > 0.5
+    plain = ensemble_of(members[0], regions, tta, mutual_information=True)
+    for network in members[1:]:
+        plain.append(network)
+    torch.testing.assert_close(result[:, :-1], plain.as_network()(volume))
+
+
+@pytest.mark.parametrize("tta", ["none", "depth", "plane"])
+def test_a_single_network_disagrees_with_nobody(tta: str) -> None:
+    network = ensemble_of(with_detail(1), tta=tta, disagreement=True).as_network()
+    assert network(torch.rand(1, 1, 16, 16, 3)).shape[1] == CLASSES
 
 
 @pytest.mark.parametrize("regions", [False, True])

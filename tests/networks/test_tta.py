@@ -112,7 +112,7 @@ def test_depth_is_the_ensemble_of_a_network_and_its_flip() -> None:
 @pytest.mark.parametrize("make", [on_tokens, on_levels_and_pixels])
 def test_streaming_gives_the_same(make: Make, mode: str, tta: str) -> None:
     regions = mode == "whole"
-    ensemble = ensemble_of(make(0), regions, temperature=1.5, tta=tta, mutual_information=True)
+    ensemble = ensemble_of(make(0), regions, tta=tta, mutual_information=True)
     ensemble.append(make(1))
     network, volume = ensemble.as_network(), torch.rand(1, 1, 32, 17, 11)
     at_once = EmbeddingInferer(roi_depth=6, mode=mode, memory=1)(volume, network)

@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 from runs.conftest import NARROW_CONFIG
+from typer.main import get_command
 
+from scripts.__main__ import app
 from scripts.data.phantoms import write_phantoms
 from scripts.files.checkpoint_file import read_about, write_checkpoint
 
@@ -71,8 +73,9 @@ def test_each_case_is_held_out_once_and_measured_by_the_network_that_has_not_see
     means = json.loads((folder / "metrics.json").read_text())
     assert means["cases"] == 5
     assert [fold["cases"] for fold in means["folds"]] == [len(names) for names in held_out(folder)]
-    assert run.stdout.splitlines()[-2:] == [
+    assert run.stdout.splitlines()[-3:] == [
         "    sam3d evaluate data --checkpoint run --output run/ensemble",
+        "    sam3d calibrate run/ensemble",
         "    sam3d segment data/dataset.json --checkpoint run --output masks",
     ]
     assert re.search(r"^fold_1 \(2 of 2\), about 0:\d\d:\d\d left$", run.stdout, re.MULTILINE)
@@ -109,6 +112,29 @@ def test_a_slip_is_said_once_and_leaves_nothing(own_folder: Path, warm: Shell) -
     assert not (own_folder / "slip").exists()
     failed = warm(f"sam3d train data {OPTIONS} --output slip --resume", cwd=own_folder, code=1)
     assert f"nothing to resume: no {own_folder}/slip/folds.json" in failed.stderr
+
+
+def test_what_fails_before_the_first_epoch_stops_the_other_folds(
+    own_folder: Path, typed: Typed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They have the same cases, network and options; what lies in a fold's own folder costs that fold alone."""
+    monkeypatch.chdir(own_folder)
+    tried: list[str] = []
+    monkeypatch.setattr("scripts.tools.train_folds.run_child", lambda words: tried.append(words[-1]) or 1)
+    words = ["train", "data", *OPTIONS.split(), "--output", "shared"]
+    with pytest.raises(SystemExit) as ended:
+        get_command(app)(words, prog_name="sam3d")
+    assert ended.value.code == 1
+    assert len(tried) == 1
+    said = capsys.readouterr().out
+    assert "fold_0 failed: its training run ended with exit code 1" in said
+    assert "the other folds were not tried" in said
+    (own_folder / "shared" / "fold_0" / "report.json").mkdir(parents=True)
+    tried.clear()
+    with pytest.raises(SystemExit):
+        get_command(app)(words, prog_name="sam3d")
+    assert len(tried) == 1  # fold_1
+    assert "fold_0/report.json must be a file" in capsys.readouterr().out
 
 
 def test_a_dry_run_prints_each_line(own_folder: Path, typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,6 +189,8 @@ def test_checkpoints_are_named_as_a_shell_expands_them_or_by_the_folder_of_their
     line("evaluate", data, "--checkpoint", paths[1])
     alone = json.loads((tmp_path / "out" / "preset.json").read_text())
     assert (alone["folds"], alone["fold"]) == (2, 1)
+    said = typed("segment", data, "--checkpoint", "run/model.pt", fails=True)
+    assert "run holds folds; name run for all" in " ".join(said.replace("│", " ").split())
     said = typed("segment", data, "--checkpoint", "run/fold_0", fails=True)
     assert "no folds were trained in it; name its model.pt" in " ".join(said.split())
 

@@ -9,9 +9,8 @@ from pathlib import Path
 
 from ..formats.dicom_slice import is_dicom, other_class
 from ..formats.open_image import SUFFIXES, data_files, is_image
-from ..masks.map_names import MAP_FILE
 from ..masks.mask_records import has_own_record
-from ..masks.save_mask import says_that_it_is_ours
+from ..masks.save_mask import is_own_map
 from .case_error import CaseError, printable
 from .label_maps import label_maps
 
@@ -75,7 +74,7 @@ def _sort(place: Path, files: list[Path], folder: Path, labels: Set[str], search
                 search.omitted["labels"].append(str(file))
             elif file.name.endswith("_seg.nii.gz") and has_own_record(file):
                 search.omitted["masks of this bundle"].append(str(file))
-            elif MAP_FILE.search(file.name) and says_that_it_is_ours(file):
+            elif is_own_map(file):
                 search.omitted["maps of this bundle"].append(str(file))
             elif os.path.realpath(file).startswith(inside):
                 search.images.append(file)

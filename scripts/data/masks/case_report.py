@@ -74,8 +74,9 @@ class CaseReport:
         self._add(file=file_of(case), status=status, rule=rule, reason=reason, mask=mask)
 
     def doubted(self, rule: str, found: str, file: str | None = None) -> None:
-        """What is odd about all cases that were not refused, taken together, or about the one of a file."""
-        logger.warning("%s%s; %s", "" if file is None else f"{printable(file)}: ", rule, found)
+        """What is odd about all cases that were not refused, taken together, or about the one of a file: `finish` logs that."""
+        if file is None:
+            logger.warning("%s; %s", rule, found)
         for entry in self.entries:
             if entry["status"] != "refused" and file in (None, entry["file"]):
                 entry |= {

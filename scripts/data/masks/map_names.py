@@ -3,14 +3,11 @@
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
+from ...basics.map_files import ENTROPY, MUTUAL_INFORMATION, PROBABILITY
 from ...files.checkpoint_file import checkpoints_of
 
 LONGEST = 60  # bytes of a class's name in that of a file
-ENTROPY, MUTUAL_INFORMATION, PROBABILITY = "entropy", "mutual_information", "probability_"
-# NAME_probability_CLASS.nii.gz and its like, beside NAME_seg.nii.gz.
-MAP_FILE = re.compile(rf"_({PROBABILITY}.+|{ENTROPY}|{MUTUAL_INFORMATION})\.nii\.gz$")
 
 
 def map_names(
@@ -51,11 +48,6 @@ def map_names(
         averaged = tta != "none" or len(checkpoints_of(checkpoint)) > 1
         names += [ENTROPY, MUTUAL_INFORMATION] if averaged else [ENTROPY]
     return names
-
-
-def map_file(mask_name: Any, map_name: str) -> str:
-    """`sub/a_seg`, entropy -> `sub/a_entropy.nii.gz`"""
-    return f"{str(mask_name).removesuffix('_seg')}_{map_name}.nii.gz"
 
 
 def _plain(name: str) -> str:

@@ -14,6 +14,7 @@ import torch
 
 from ...basics.case import NamedCase, file_of
 from ...basics.contracts import is_on_embeddings
+from ...basics.map_files import MAP_FILE, map_file
 from ...files.atomic_write import write_json
 from ...files.checkpoint_file import checkpoints_of
 from ...files.file_digest import digest, file_digest
@@ -21,7 +22,6 @@ from ...run.settings import Changes, chosen
 from ..cases.case_error import CaseError, printable
 from ..cases.open_case import headers_of
 from ..formats.image_file import ImageFile
-from .map_names import MAP_FILE, map_file
 from .save_mask import says_that_it_is_ours
 
 logger = logging.getLogger(__name__)

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...basics.case import NamedCase, Refused
+from ...basics.map_files import MAP_FILE
 from ..cases.case_error import CaseError
 from ..formats.open_image import is_image
 from ..onboarding.case_file import CaseFile, original_stem
 from ..onboarding.pair_files import pair_files
-from .map_names import MAP_FILE
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from monai.transforms import Invertd, Transform
 from ...basics.voxel_sample import VoxelSample
 
 LEVELS = (0.001, 0.1)  # probabilities from which on a second class is possible, and likely
-INDEX = "index"
+INDEX, DISAGREEMENT = "index", "disagreement"
 
 
 class SampleVoxelsd(Transform):
@@ -59,8 +59,11 @@ class SampleVoxelsd(Transform):
         places = drawn.nonzero()[:, 0]
         of_drawn = strata[places]
         weights = (sizes / torch.bincount(of_drawn, minlength=len(sizes)))[of_drawn]
-        rows = logits.flatten(1)[:, index[places.to(index.device)]].T.cpu()
-        return {**data, "voxels": VoxelSample(places, rows, weights)}
+        chosen = index[places.to(index.device)]
+        rows = logits.flatten(1)[:, chosen].T.cpu()
+        apart = data.get(DISAGREEMENT)
+        apart = None if apart is None else apart.as_subclass(torch.Tensor).flatten()[chosen].float().cpu()
+        return {**data, "voxels": VoxelSample(places, rows, weights, apart)}
 
     def _index(self, data: Mapping[Hashable, Any], logits: torch.Tensor) -> torch.Tensor:
         """Plane and slice by themselves: MONAI inverts in single precision, which ends at 16.8 million whole numbers."""

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from monai.transforms import Transform
 
+from ...basics.map_files import ENTROPY, MUTUAL_INFORMATION, PROBABILITY, map_file
 from ...basics.probabilities import entropy, log_probabilities
 from . import probability_maps
 from .logits_to_classes import require_finite
-from .map_names import ENTROPY, MUTUAL_INFORMATION, PROBABILITY, map_file
 from .probability_maps import on_own_grid, probabilities, slice_by_slice
 from .save_mask import write_on_image
 
@@ -82,27 +82,3 @@ class SaveMapsd(Transform):
             yield slice_by_slice(lambda part: entropy(log_probabilities(part, self.regions, 0), self.regions, 0), logits)
         if MUTUAL_INFORMATION in self.names:
             yield data[MUTUAL_INFORMATION].float()
-
-
-class SplitMutualInformationd(Transform):
-    """`pred` (K + 1, H, W, D) of an ensemble -> its K logits, and `mutual_information` (1, H, W, D); other logits stay.
-
-    Args:
-        out_channels: K.
-
-    Example:
-        >>> import torch
-        >>> from scripts.data import SplitMutualInformationd
-        >>> split = SplitMutualInformationd(out_channels=2)({"pred": torch.rand(3, 8, 8, 4)})
-        >>> tuple(split["pred"].shape), tuple(split["mutual_information"].shape)
-        ((2, 8, 8, 4), (1, 8, 8, 4))
-    """
-
-    def __init__(self, out_channels: int) -> None:
-        self.out_channels = out_channels
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        pred = data["pred"]
-        if len(pred) == self.out_channels:
-            return dict(data)
-        return {**data, "pred": pred[: self.out_channels], MUTUAL_INFORMATION: pred[self.out_channels :]}

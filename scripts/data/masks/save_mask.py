@@ -12,6 +12,7 @@ from monai.transforms import Transform
 from nibabel.arrayproxy import ArrayProxy
 
 from ...basics.geometry import exactly_there
+from ...basics.map_files import MAP_FILE
 from ...files.atomic_write import atomic_write
 from ..cases.case_error import CaseError
 from ..cases.read_case import read_from
@@ -132,6 +133,11 @@ def says_that_it_is_ours(file: Path) -> bool:
         return load_nifti(file).header["descrip"].item() == DESCRIPTION
     except Exception:  # whatever lies there, it is no mask
         return False
+
+
+def is_own_map(file: Path) -> bool:
+    """Of probability or uncertainty, beside a mask."""
+    return MAP_FILE.search(file.name) is not None and says_that_it_is_ours(file)
 
 
 def _on_nifti(file: str, voxels: np.ndarray, slope: float) -> nib.Nifti1Image:

@@ -14,6 +14,7 @@ from pathlib import Path
 from ..cases.case_error import CaseError
 from ..formats.dicom_series import find_series, series_in
 from ..formats.open_image import is_image
+from ..masks.save_mask import is_own_map
 from .case_file import CaseFile, folded, original_stem
 from .file_content import are_structures, header_of, looks_like_labels, may_be_on_one_grid
 from .match_patterns import channel_names, match_patterns
@@ -126,7 +127,7 @@ def files_in(folder: Path, root: Path, found: FoundCases) -> Iterator[CaseFile]:
             elif os.fsencode(path) != str(path).encode(errors="replace"):
                 found.refuse(path, "a name must be UTF-8, as dataset.json is", "this one is not", "rename it")
             elif not path.is_dir():
-                paths.append(path)
+                (found.left_out if is_own_map(path) else paths).append(path)
             elif not path.is_symlink() or path.resolve() not in map(Path.resolve, (Path(place), *Path(place).parents)):
                 folders.append(path.name)
     for place in find_series(folder):

@@ -17,6 +17,7 @@ from .sampled_case import SampledCase, members
 from .temperature import fit_temperature, near_structures, negative_log_likelihood, probabilities
 
 DIGITS = 6
+DRAWS, SEED = 1000, 0  # of the bootstrap
 FLAGGED_BELOW = (0.7, 0.8, 0.9)
 
 
@@ -137,14 +138,15 @@ def _measured(cases: Sequence[SampledCase], judged: Judged, number: int) -> dict
     """Of a structure, over the cases that have it."""
     dice = np.array([case.dice[number] for case in cases])
     reference = np.array([case.voxels_reference[number] for case in cases])
-    predicted, low, high, volume_low, volume_high = (values[:, number] for values in judged)
+    told, predicted, low, high, volume_low, volume_high = (values[:, number] for values in judged)
     both, there = np.isfinite(dice) & np.isfinite(predicted), reference > 0
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = volume_high[there] / volume_low[there]
     return {
         "dice": {
             "cases": int(both.sum()),
-            "spearman": _spearman(predicted[both], dice[both]),
+            "spearman": _spearman(told[both], dice[both]),
+            "spearman_interval": _spearman_interval(told[both], dice[both]),
             "mean_absolute_error": _mean(np.abs(predicted - dice)[both]),
             "mean_width": _mean((high - low)[both]),
             "coverage": _mean(((low <= dice) & (dice <= high))[both]),
@@ -162,10 +164,14 @@ def _of_cases(judged: Judged, dice: np.ndarray) -> dict[str, Any]:
     """Of the mean over structures of each case that has any."""
     measured = np.isfinite(dice) & np.isfinite(judged.predicted)
     known = measured.any(1)
-    predicted, true = (np.nanmean(np.where(measured, values, np.nan)[known], 1) for values in (judged.predicted, dice))
+    told, true = (np.nanmean(np.where(measured, values, np.nan)[known], 1) for values in (judged.told, dice))
     return {
-        "mean_dice": {"cases": int(known.sum()), "spearman": _spearman(predicted, true)},
-        "risk_coverage": risk_coverage(predicted, true) if known.any() else None,
+        "mean_dice": {
+            "cases": int(known.sum()),
+            "spearman": _spearman(told, true),
+            "spearman_interval": _spearman_interval(told, true),
+        },
+        "risk_coverage": risk_coverage(told, true) if known.any() else None,
         "flagged": [flagged(judged.predicted, dice, below) for below in FLAGGED_BELOW],
     }
 
@@ -174,6 +180,15 @@ def _spearman(predicted: np.ndarray, dice: np.ndarray) -> float | None:
     if len(dice) < 3 or np.ptp(predicted) == 0 or np.ptp(dice) == 0:
         return None
     return _rounded(float(spearmanr(predicted, dice)[0]))  # pyright: ignore[reportArgumentType]
+
+
+def _spearman_interval(told: np.ndarray, dice: np.ndarray) -> list[float] | None:
+    """95 %, by the bootstrap over cases (percentiles)."""
+    if _spearman(told, dice) is None:
+        return None
+    draws = np.random.default_rng(SEED).integers(0, len(dice), (DRAWS, len(dice)))
+    found = [_spearman(told[drawn], dice[drawn]) for drawn in draws]
+    return [round(float(end), DIGITS) for end in np.percentile([one for one in found if one is not None], [2.5, 97.5])]
 
 
 def _mean(values: np.ndarray) -> float | None:

@@ -14,15 +14,18 @@ from ...basics.voxel_sample import VoxelSample
 from ...files.atomic_write import atomic_write
 from ...files.own_file import refuse_foreign
 from ..segmentation_metrics import MILLILITRE
-from .expected_dice import expected_dice, expected_voxels, mean_confidence
+from .expected_dice import expected_voxels, mean_confidence
 from .sampled_case import members
 from .structure_calibration import StructureCalibration, recalibrated
 from .temperature import probabilities
+from .told_dice import EXPECTED, Judgement, members_of, told_dice
 
 COLUMNS = (
     *("case", "structure", "predicted_dice", "predicted_dice_low", "predicted_dice_high"),
-    *("volume_ml", "volume_ml_low", "volume_ml_high", "mean_confidence", "flagged", "file", "mask"),
+    *("volume_ml", "volume_ml_low", "volume_ml_high", "mean_confidence", "member_dice", "flagged", "file", "mask"),
 )
+NUMBERS = COLUMNS[2:10]
+BEGINNING = ",".join(COLUMNS[:2])  # of a table by any version of the bundle
 ENCODING: Any = {"encoding": "utf-8", "errors": "surrogateescape"}  # names of files may be any bytes
 RULE = "a mask should be as good as --flag-below says"
 
@@ -44,6 +47,7 @@ class CaseQuality:
         calibration: what `sam3d calibrate` writes into a checkpoint.
         spacing_known: False if the headers' spacing means nothing; volumes are then left blank.
         flag_below: a case of which a structure's predicted Dice is lower is flagged; None: none is.
+        temperature: by which the logits were divided, one or one for each channel.
 
     Example:
         >>> import tempfile
@@ -76,23 +80,26 @@ class CaseQuality:
         calibration: Mapping[str, Any] | None,
         spacing_known: bool = True,
         flag_below: float | None = None,
+        temperature: float | Sequence[float] = 1.0,
     ) -> None:
         self.path = Path(output_dir) / "quality.csv"
         self.values = torch.tensor([int(value) for value in labels])
         self.structures = structures
         self.regions = regions
         self.calibrations = None if calibration is None else [*map(StructureCalibration.of, calibration["structures"])]
+        self.told_by = (calibration or {}).get("told_by", [EXPECTED])  # as it was before others were known
         self.spacing_known = spacing_known
         self.flag_below = flag_below
+        self.temperature = np.array(temperature, float)
         self.rows: dict[str, list[dict[str, str]]] = {}
 
     def open(self) -> None:
         """Reads the rows of earlier runs. Raises FileExistsError for a quality.csv that this bundle did not write."""
-        refuse_foreign(self.path, lambda path: path.read_text(encoding="utf-8").startswith(",".join(COLUMNS)))
+        refuse_foreign(self.path, lambda path: path.read_text(encoding="utf-8").startswith(BEGINNING))
         if self.path.exists():
             with self.path.open(newline="", **ENCODING) as file:
                 for row in csv.DictReader(file):
-                    self.rows.setdefault(row["case"], []).append(row)
+                    self.rows.setdefault(row["case"], []).append({name: row.get(name) or "" for name in COLUMNS})
 
     def add(self, output: Mapping[str, Any]) -> None:
         """Judges one mask, whose rows are written before anything counts it as done.
@@ -128,21 +135,25 @@ class CaseQuality:
         voxels: VoxelSample = output["voxels"]
         mask = output["pred"].as_subclass(torch.Tensor).cpu()
         numbers = torch.searchsorted(self.values, mask.long()).numpy()  # label values, which rise -> class numbers
-        sampled, weights = numbers.ravel()[voxels.places.numpy()], voxels.weights.double().numpy()
-        chances = probabilities(voxels.logits.double().numpy(), [*self.structures.values()], self.regions)
-        chances = recalibrated(chances, [one.recalibration for one in self.calibrations or ()])
-        inside = members(sampled, self.structures.values())
-        expected = expected_dice(chances, inside, weights)
-        volume, confidence = expected_voxels(chances, weights), mean_confidence(chances, inside, weights)
+        sampled = numbers.ravel()[voxels.places.numpy()]
+        weights, logits = map(_as_array, (voxels.weights, voxels.logits))
+        structures = [*self.structures.values()]
+        chances = probabilities(logits, structures, self.regions)
+        likely = recalibrated(chances, [one.recalibration for one in self.calibrations or ()])
+        inside = members(sampled, structures)
+        apart = None if voxels.disagreement is None else _as_array(voxels.disagreement)
+        found = Judgement(likely, logits * self.temperature, inside, weights, apart)
+        told, agreed = told_dice(self.told_by, found, structures, self.regions), members_of(found, structures, self.regions)
+        volume, confidence = expected_voxels(likely, weights), mean_confidence(likely, inside, weights)
         ml = math.prod(spacing_of(output["pred"].affine)) / MILLILITRE if self.spacing_known else math.nan
         files = {"file": str(output["image"].meta["filename_or_obj"]), "mask": str(output["mask"])}
         rows = []
-        for of_structure, calibration, dice, size, sure in zip(
-            self.structures.items(), self.calibrations or (), expected, volume * ml, confidence, strict=True
+        for of_structure, calibration, dice, size, sure, same in zip(
+            self.structures.items(), self.calibrations or (), told, volume * ml, confidence, agreed, strict=True
         ):
             voxels_of_mask = int(np.isin(numbers, list(of_structure[1])).sum())
-            numbers_shown = [*calibration.judged(dice), voxels_of_mask * ml, *calibration.volume.interval(size), sure]
-            shown = dict(zip(COLUMNS[2:9], map(_shown, numbers_shown), strict=True))
+            numbers_shown = [*calibration.judged(dice), voxels_of_mask * ml, *calibration.volume.interval(size), sure, same]
+            shown = dict(zip(NUMBERS, map(_shown, numbers_shown), strict=True))
             rows.append({"case": name, "structure": of_structure[0], **shown, "flagged": "", **files})
         return rows
 
@@ -151,6 +162,10 @@ class CaseQuality:
             writer = csv.DictWriter(file, fieldnames=COLUMNS)
             writer.writeheader()
             writer.writerows(row for rows in self.rows.values() for row in rows)
+
+
+def _as_array(values: torch.Tensor) -> np.ndarray:
+    return values.double().numpy()
 
 
 def _shown(value: float) -> str:

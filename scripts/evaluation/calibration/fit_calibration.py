@@ -5,12 +5,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .expected_dice import expected_dice, expected_voxels
+from .expected_dice import expected_voxels
 from .predicted_dice import fit_dice_prediction
 from .recalibration import Recalibration, fit_recalibration
 from .sampled_case import SampledCase, members
 from .structure_calibration import StructureCalibration, recalibrated
 from .temperature import fit_temperature, probabilities
+from .told_dice import OF_ENSEMBLE, OF_NETWORK, Judgement, told_dice
 from .volume_interval import fit_volume_interval
 
 
@@ -33,8 +34,9 @@ class Fitted(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """(n, S) each."""
+    """(n, S) each. told: the Dice that `predicted` rises with, the same for every fit where nothing was fitted to tell it."""
 
+    told: np.ndarray
     predicted: np.ndarray
     low: np.ndarray
     high: np.ndarray
@@ -43,14 +45,14 @@ class Judged(NamedTuple):
 
 
 def fit_calibration(cases: Sequence[SampledCase], channels: Channels, coverage: float) -> Fitted:
-    """In order: the temperature, what it leaves over of each structure, then Dice and volume by what is then expected."""
+    """In order: the temperature, what it leaves over of each structure, then Dice and volume by what these tell."""
     temperature = [round(one, 6) for one in fit_temperature(cases, *channels)]
     chances = [_chances(case, channels, temperature) for case in cases]
     sizes = np.stack([case.voxels_reference for case in cases])
     recalibrations = [
         _recalibration(cases, chances, channels, number, ~np.isnan(sizes[:, number])) for number in range(sizes.shape[1])
     ]
-    dice, volume = _expected(cases, chances, recalibrations, channels)
+    dice, volume = _told(cases, chances, recalibrations, channels)
     true = np.stack([case.dice for case in cases])
     structures = []
     for number, recalibration in enumerate(recalibrations):
@@ -68,13 +70,13 @@ def fit_calibration(cases: Sequence[SampledCase], channels: Channels, coverage: 
 
 
 def judge(fitted: Fitted, cases: Sequence[SampledCase], channels: Channels) -> np.ndarray:
-    """(n, S, 5), in the order of `Judged`."""
+    """(n, S, 6), in the order of `Judged`."""
     chances = [_chances(case, channels, fitted.temperature) for case in cases]
     recalibrations = [structure.recalibration for structure in fitted.structures]
-    expected = zip(*(values.T for values in _expected(cases, chances, recalibrations, channels)), strict=True)
+    told = zip(*(values.T for values in _told(cases, chances, recalibrations, channels)), strict=True)
     columns = [
-        np.concatenate([[structure.judged(one) for one in dice], structure.volume.interval(volume)], -1)
-        for structure, (dice, volume) in zip(fitted.structures, expected, strict=True)
+        np.concatenate([[(structure.told(one), *structure.judged(one)) for one in dice], structure.volume.interval(volume)], -1)
+        for structure, (dice, volume) in zip(fitted.structures, told, strict=True)
     ]
     return np.stack(columns, 1)
 
@@ -97,13 +99,20 @@ def _recalibration(
     )
 
 
-def _expected(
+def told_by(cases: Sequence[SampledCase]) -> tuple[str, ...]:
+    """The signs by which their Dice is told."""
+    return OF_NETWORK if any(case.disagreement is None for case in cases) else OF_ENSEMBLE
+
+
+def _told(
     cases: Sequence[SampledCase], chances: Sequence[np.ndarray], recalibrations: Sequence[Recalibration], channels: Channels
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(n, S): Dice, and voxels."""
-    dice, voxels = [], []
+    """(n, S): the Dice that is told without a reference, and the voxels to expect."""
+    dice, voxels, by = [], [], told_by(cases)
     for case, found in zip(cases, chances, strict=True):
         likely = recalibrated(found, recalibrations)
-        dice.append(expected_dice(likely, members(case.mask, channels.structures), case.weights))
+        mask = members(case.mask, channels.structures)
+        judged = Judgement(likely, case.logits, mask, case.weights, case.disagreement)
+        dice.append(told_dice(by, judged, channels.structures, channels.regions))
         voxels.append(expected_voxels(likely, case.weights))
     return np.stack(dice), np.stack(voxels)

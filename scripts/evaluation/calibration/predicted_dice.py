@@ -1,4 +1,4 @@
-"""The expected Dice of a mask -> the Dice to predict, and an interval that holds the true one."""
+"""The Dice that is told of a mask -> the Dice to predict, and an interval that holds the true one."""
 
 import math
 from dataclasses import asdict, dataclass

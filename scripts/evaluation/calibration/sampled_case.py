@@ -21,6 +21,7 @@ from ..class_dice import class_dice
 FOLDER = "calibration"  # of an evaluation
 LARGEST = 65504.0  # of half precision
 ARRAYS = ("places", "logits", "weights", "mask", "reference", "dice", "voxels", "voxels_reference")
+OF_ENSEMBLES = "disagreement"  # one more
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class SampledCase:
     mask, reference: (N,), class numbers.
     dice: (S,), of all voxels, NaN where neither side has the structure and where nobody annotated it.
     voxels, voxels_reference: (S,), in all; those of the reference NaN where nobody annotated it.
+    disagreement: (N,), of the networks of an ensemble, see `networks.Ensemble`; None of one network.
     """
 
     name: str
@@ -49,6 +51,7 @@ class SampledCase:
     dice: np.ndarray
     voxels: np.ndarray
     voxels_reference: np.ndarray
+    disagreement: np.ndarray | None = None
 
 
 class SampledCases:
@@ -136,6 +139,9 @@ class SampledCases:
         spacing = spacing_of(output["reference"].affine).tolist() if self.spacing_known else None
         files = {key: str(output[key].meta["filename_or_obj"]) for key in ("image", "reference")}
         files["mask"] = str(output["mask"])
+        apart: dict[str, Any] = {}
+        if voxels.disagreement is not None:
+            apart[OF_ENSEMBLES] = voxels.disagreement[counted].half().numpy()
         about = {**self.about, "name": name, "files": files, "spacing": spacing, "annotated": not any(unknown)}
         with atomic_write(self.folder / f"{name}.npz") as temporary:
             np.savez_compressed(
@@ -149,6 +155,7 @@ class SampledCases:
                 dice=dice.numpy(),
                 voxels=found.flatten(1).sum(-1).double().numpy(),
                 voxels_reference=size.double().numpy(),
+                **apart,
             )
 
     def _numbers(self, values: torch.Tensor) -> torch.Tensor:
@@ -171,7 +178,8 @@ def _read(path: Path) -> SampledCase:
     try:
         arrays = _arrays(path)
         about = json.loads(str(arrays.pop("about")))
-        arrays["logits"] = arrays["logits"].astype(np.float64)
+        for name in {"logits", OF_ENSEMBLES} & arrays.keys():
+            arrays[name] = arrays[name].astype(np.float64)
         values: dict[str, Any] = {**about, **arrays}
         return SampledCase(**values)
     except Exception as error:  # of zipfile, numpy and json, whatever the bytes trigger
@@ -180,7 +188,7 @@ def _read(path: Path) -> SampledCase:
 
 def _arrays(path: Path) -> dict[str, Any]:
     with path.open("rb") as stream, np.load(stream) as file:  # numpy leaves a damaged file open that it opens itself
-        return {name: file[name] for name in ("about", *ARRAYS)}
+        return {name: file[name] for name in ("about", *ARRAYS, *({OF_ENSEMBLES} & {*file.files}))}
 
 
 def members(numbers: np.ndarray, structures: Collection[Sequence[int]]) -> np.ndarray:

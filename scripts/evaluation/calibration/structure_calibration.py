@@ -14,7 +14,7 @@ from .volume_interval import VolumeInterval
 
 @dataclass(frozen=True)
 class StructureCalibration:
-    """recalibration: of its probabilities after the temperature.
+    """recalibration: of its probabilities after the temperature. dice: of what `told_dice` tells.
 
     always_there: whether every reference that it was fitted to shows the structure.
     """
@@ -33,15 +33,19 @@ class StructureCalibration:
         parts = {"dice": self.dice.as_dict(), "volume": self.volume.as_dict(), "always_there": self.always_there}
         return {"recalibration": asdict(self.recalibration), **parts}
 
-    def judged(self, expected: float) -> tuple[float, float, float]:
-        """Expected Dice -> predicted one and its interval.
+    def told(self, told: float) -> float:
+        """0 of an empty mask of a structure that is always there."""
+        return 0.0 if math.isnan(told) and self.always_there else told
+
+    def judged(self, told: float) -> tuple[float, float, float]:
+        """The Dice that is told without a reference -> the predicted one and its interval.
 
         An empty mask (NaN) of a structure that is always there is wrong: 0. Of another one nothing is known: NaN.
         """
-        if math.isnan(expected):
+        if math.isnan(told):
             return (0.0, 0.0, 0.0) if self.always_there else (math.nan, math.nan, math.nan)
-        low, high = self.dice.interval(expected)
-        return float(self.dice.predict(expected)), float(low), float(high)
+        low, high = self.dice.interval(told)
+        return float(self.dice.predict(told)), float(low), float(high)
 
 
 def recalibrated(chances: np.ndarray, recalibrations: Iterable[Recalibration]) -> np.ndarray:

@@ -1,12 +1,12 @@
 """The files of a case -> small volumes of 8 bits on one grid, in which a page can show it."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from ...basics.map_files import MAP_FILE, PROBABILITY
 from ..ras_volume import OpenImage, RasVolume, read_ras
 
 MOST_VOXELS = 2_000_000  # of a volume on the page: a browser decodes them in a fraction of a second
@@ -14,8 +14,7 @@ PERCENTILES = 0.5, 99.5  # of the intensities that are shown, from black to whit
 LEAST_MARGIN = 8  # voxels, around what is labelled
 FLATTEST = 0.3  # height of a plane over its width
 LABELS, HEAT = "labels", "heat"  # kinds of layers
-MAP = re.compile("(probability_.+|entropy|mutual_information)[.]nii[.]gz")  # NAME_entropy.nii.gz, beside NAME_seg.nii.gz
-BACKGROUND = "probability_background"  # is left out: the others tell it
+BACKGROUND = f"{PROBABILITY}background"  # is left out: the others tell it
 
 
 @dataclass(frozen=True)
@@ -108,9 +107,9 @@ def maps_beside(mask: str) -> dict[str, Path]:
     name = path.name.removesuffix(".nii.gz").removesuffix("_seg")
     found = {}
     for file in sorted(path.parent.iterdir()):  # a name may hold what glob takes for a pattern
-        map_name = MAP.fullmatch(file.name.removeprefix(f"{name}_")) if file.name.startswith(f"{name}_") else None
-        if map_name and map_name[1] != BACKGROUND:
-            found[map_name[1].replace("_", " ")] = file
+        named = MAP_FILE.match(file.name, len(name)) if file.name.startswith(name) else None
+        if named and named[1] != BACKGROUND:
+            found[named[1].replace("_", " ")] = file
     return found
 
 

@@ -15,9 +15,9 @@ from monai.transforms import Invertd
 from scipy.special import expit, softmax
 from scipy.stats import entropy
 
+from scripts.basics.map_files import map_file
 from scripts.data import CaseError, LogitsToClassesd, ResampledClassesd, SaveMapsd, find_images, map_names
 from scripts.data.masks import probability_maps
-from scripts.data.masks.map_names import map_file
 from scripts.data.phantoms import oblique_affine, phantom, reorient
 
 SHAPE = (29, 23, 9)  # voxels along R, A and S
