@@ -13,7 +13,8 @@ NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 PATH = re.compile(r"(?<![\w/.])(?:configs|scripts|tests|docs)/[\w./*-]*[\w*]")
 SOURCES = (".py", ".yaml", ".json")
-EXAMPLES = ("few_convolutions", "mine.yaml")  # files that a reader is to write
+# Files that a reader is to write, and those that packages have.
+EXAMPLES = ("few_convolutions", "mine.yaml", "docs/report.html", "docs/metrics.json")
 
 
 def is_elsewhere(path: str) -> bool:

@@ -659,8 +659,12 @@ def test_outside_of_a_run_there_is_nothing_to_check() -> None:
 
 @pytest.mark.parametrize("name", ["train.json", "inference.json"])
 def test_every_run_begins_with_the_check(name: str) -> None:
-    """After errors have been made plain, and before anything is built or written. evaluate.json lies over train.json."""
+    """After errors were made plain and damage was looked for, before anything is built. evaluate.json lies over train.json."""
     steps = ConfigParser.load_config_file(str(CONFIGS / name))["initialize"]
-    targets = [step.get("_target_") if isinstance(step, dict) else step for step in steps[:2]]
-    assert targets == ["scripts.run.plain_errors.show_plain_errors", "scripts.run.check_config.check_config"]
+    targets = [step.get("_target_") if isinstance(step, dict) else step for step in steps[:3]]
+    assert targets == [
+        "scripts.run.plain_errors.show_plain_errors",
+        "scripts.packages.require_undamaged",
+        "scripts.run.check_config.check_config",
+    ]
     assert "initialize" not in ConfigParser.load_config_file(str(CONFIGS / "evaluate.json"))

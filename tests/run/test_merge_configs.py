@@ -28,7 +28,7 @@ FILES = {  # what is wrong with a file, and how it is said
     "seed: $1 +": "FILE: seed is no expression of Python, $1 + (invalid syntax)",
     "my_steps: ['$print(']": "FILE: my_steps#0 is no expression of Python, $print(",
     "seed: '@batch_size'\nbatch_size: '@seed'": "'seed' refers to itself: seed to batch_size to seed",
-    "+initialize: ['$@nothing']": "FILE: initialize#4 refers to @nothing, which is no id of the configs",
+    "+initialize: ['$@nothing']": "FILE: initialize#5 refers to @nothing, which is no id of the configs",
 }
 
 

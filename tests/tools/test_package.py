@@ -9,9 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import monai.bundle
+import nibabel as nib
+import numpy as np
 import pytest
 import torch
 from conftest import ROOT
+from monai.bundle import ConfigParser
+from monai.transforms import SaveImaged
 from packages.conftest import packed, untrained, write_run
 from runs.conftest import environment
 
@@ -218,3 +222,23 @@ def test_a_package_that_was_changed_cannot_be_used(packed: Path, untrained: Path
         file.write(b"?")
     error = typed("segment", tmp_path, "--checkpoint", copy, fails=True)
     assert "models/model.pt is not what SHA256SUMS says" in re.sub(r"[\s│]+", " ", error)
+
+
+def test_a_program_that_applies_the_parts_by_itself_gets_the_same_mask(
+    packed: Path, untrained: Path, image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, warm: Shell
+) -> None:
+    """As MONAI Label does: all of postprocessing but what saves, which it knows by its class."""
+    warm(f"sam3d segment {image} --checkpoint {untrained}/model.pt --output {tmp_path}", cwd=tmp_path)
+    monkeypatch.chdir(packed)
+    parser = ConfigParser(ConfigParser.load_config_file("configs/inference.json"))
+    network = parser.get_parsed_content("network_def").eval()
+    network.load_state_dict(torch.load("models/model.pt", weights_only=True))
+    data = parser.get_parsed_content("preprocessing")({"image": str(image)})
+    with torch.no_grad():
+        data["pred"] = parser.get_parsed_content("inferer")(data["image"][None], network)[0]
+    for transform in parser.get_parsed_content("postprocessing").transforms:
+        if not isinstance(transform, SaveImaged):
+            data = transform(data)
+    mask = nib.load(next(tmp_path.glob("*.nii.gz")))
+    np.testing.assert_array_equal(np.asarray(mask.dataobj), data["pred"][0].numpy())
+    np.testing.assert_allclose(mask.affine, data["pred"].affine)

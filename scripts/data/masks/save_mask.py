@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 import torch
 from monai.data import MetaTensor
-from monai.transforms import Transform
+from monai.transforms import SaveImaged
 from nibabel.arrayproxy import ArrayProxy
 
 from ...basics.geometry import exactly_there
@@ -26,13 +26,14 @@ ON_IT, BUG = "a mask must lie exactly on its image", "report this file as a bug"
 DESCRIPTION = b"SAM-3D segmentation"
 
 
-class SaveMaskd(Transform):
+class SaveMaskd(SaveImaged):
     """Writes `pred` (1, H, W, D) of label values to `output_dir`/`name`.nii.gz and adds its path as `mask`.
 
     `pred` must already be back in the grid of the file that `image` was read from. The header of a NIfTI image is used, so that
     mask and image agree to the last bit; else the place that the file has by its own reader. uint8, uint16 above 255.
     The file has its final name only when it is complete and was read back: its voxels by nibabel, its place by the programs in
-    which people open image and mask.
+    which people open image and mask. Programs that write masks themselves, such as MONAI Label, know by its class that it saves,
+    and leave it out.
 
     Args:
         output_dir: made if it is not there.
@@ -55,6 +56,7 @@ class SaveMaskd(Transform):
     """
 
     def __init__(self, output_dir: str | Path) -> None:
+        super().__init__("pred", output_dir=output_dir)
         self.output_dir = Path(output_dir)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
