@@ -21,11 +21,11 @@ from runs.conftest import NARROW_CONFIG
 from scripts.files.checkpoint_file import write_checkpoint
 from scripts.run.settings import network_settings
 from scripts.tools.dicom_inbox import Inbox
-from scripts.tools.dicom_node import DicomNode, Peer, send
+from scripts.tools.dicom_node import DicomNode, send
+from scripts.tools.dicom_peer import Peer
 
+from .conftest import Typed
 from .orthanc import MISSING, Orthanc, free_ports, running_orthanc
-
-pytestmark = pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
 
 SHAPE = (24, 20, 10)  # columns, rows, slices; by SPACING of the phantom anisotropic
 VOXELS = np.random.default_rng(3).integers(-200, 300, SHAPE).astype(np.int16)
@@ -70,6 +70,8 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
+    if MISSING:
+        pytest.skip(MISSING)
     with running_orthanc(tmp_path_factory.mktemp("orthanc")) as running:
         yield running
 
@@ -209,3 +211,35 @@ def test_the_command_serves_until_it_is_stopped_and_a_bad_series_does_not_stop_i
     for header, count in ((bad, 0), (good, 1)):
         assert len(orthanc.get(f"dicom-web/studies/{header.StudyInstanceUID}/instances?Modality=SEG").json()) == count
     assert not (tmp_path / "masks" / ".sam3d_incoming").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--to", "ORTHANC", "must be AET@HOST:PORT"),
+        ("--to", "ORTHANC@127.0.0.1:70000", "must be AET@HOST:PORT"),
+        ("--to", "A_TITLE_THAT_IS_TOO_LONG@127.0.0.1:4242", "an AE title has 1 to 16 characters"),
+        ("--from", "A\\B", "an AE title has 1 to 16 characters"),
+        ("--aet", " ", "an AE title has 1 to 16 characters"),
+        ("--port", "70000", "less than or equal to 65535"),
+    ],
+)
+def test_a_wrong_word_is_refused_before_anything_is_written(
+    typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str, value: str, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model.pt").touch()
+    given = {"--checkpoint": "model.pt", "--from": "ORTHANC", "--to": "ORTHANC@127.0.0.1:4242", option: value}
+    words = [word for pair in given.items() for word in pair]
+    assert said in " ".join(typed("serve-dicom", *words, fails=True).split())
+    assert [path.name for path in tmp_path.iterdir()] == ["model.pt"]
+
+
+def test_without_its_package_the_command_says_how_to_install_it(
+    typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "model.pt").touch()
+    monkeypatch.setattr("scripts.tools.serve_dicom.find_spec", lambda name: None)
+    words = ["--checkpoint", tmp_path / "model.pt", "--from", "ORTHANC", "--to", "ORTHANC@127.0.0.1:4242"]
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'sam3d-bundle\[dicom\]'"):
+        typed("serve-dicom", *words)
