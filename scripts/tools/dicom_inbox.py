@@ -91,7 +91,10 @@ class Inbox:
             (evt.EVT_ABORTED, lambda event: self._ended(event.assoc, False)),
             (evt.EVT_CONN_CLOSE, lambda event: self._ended(event.assoc, False)),
         ]
-        server = self.ae.start_server((host, port), block=False, evt_handlers=handlers)
+        try:
+            server = self.ae.start_server((host, port), block=False, evt_handlers=handlers)
+        except OSError as error:
+            raise ValueError(f"cannot listen at {host}:{port} ({error.strerror}); choose another --host or --port") from error
         assert server is not None
         try:
             yield server.server_address[1]

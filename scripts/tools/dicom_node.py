@@ -6,28 +6,17 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Event
-from typing import NamedTuple
 
 from pydicom import dcmread
 from pynetdicom import AE
 
 from ..run.warm_bundle import start_bundle
 from .dicom_inbox import SILENCE, Delivery, Inbox
+from .dicom_peer import Peer
 
 logger = logging.getLogger(__name__)
 
 LONGEST = 3600  # seconds, for one series
-
-
-class Peer(NamedTuple):
-    """Another node: its AE title, and where it listens."""
-
-    aet: str
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"{self.aet}@{self.host}:{self.port}"
 
 
 class DicomNode:

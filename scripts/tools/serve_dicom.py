@@ -1,34 +1,15 @@
 """A DICOM node: an archive sends a series, and gets its mask back."""
 
-import re
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
 from . import options
-
-if TYPE_CHECKING:
-    from .dicom_node import Peer
+from .dicom_peer import Peer, title
 
 INCOMING = ".sam3d_incoming"  # below the output, emptied at the start and at the end of each series
-TITLE = r"[!-\[\]-~](?:[ -\[\]-~]{0,14}[!-\[\]-~])?"  # DICOM PS3.5: up to 16 characters, no backslash
-
-
-def title(text: str) -> str:
-    if not re.fullmatch(TITLE, text):
-        raise ValueError(f"an AE title has 1 to 16 characters of ASCII, got {text!r}")
-    return text
-
-
-def peer(text: str) -> "Peer":
-    from .dicom_node import Peer
-
-    found = re.fullmatch(r"(.+)@([^@\s]+):(\d{1,5})", text)
-    if not found or not 0 < int(found[3]) < 1 << 16:
-        raise ValueError(f"must be AET@HOST:PORT, such as ORTHANC@127.0.0.1:4242, got {text!r}")
-    return Peer(title(found[1]), found[2], int(found[3]))
 
 
 def serve_dicom(
@@ -38,7 +19,13 @@ def serve_dicom(
         typer.Option("--from", parser=options.refusing(title), metavar="AET", help="Who may send; may be repeated."),
     ],
     to: Annotated[
-        str, typer.Option("--to", metavar="AET@HOST:PORT", help="Who gets the masks, such as ORTHANC@127.0.0.1:4242.")
+        Any,
+        typer.Option(
+            "--to",
+            parser=options.refusing(Peer.read),
+            metavar="AET@HOST:PORT",
+            help="Who gets the masks, such as ORTHANC@127.0.0.1:4242.",
+        ),
     ],
     output: Annotated[
         Path, typer.Option(parser=options.path, metavar="FOLDER", help="Of the masks, a folder for each series.")
@@ -68,7 +55,6 @@ def serve_dicom(
         raise ModuleNotFoundError(
             "a DICOM node needs the package pynetdicom, which is not installed; pip install 'sam3d-bundle[dicom]'"
         )
-    options.refusing(peer)(to)
     import logging
     import sys
 
@@ -83,7 +69,7 @@ def serve_dicom(
     words += [word for file in overlay or () for word in ("--overlay", str(file))]
     words += ["--tta", tta] if tta else []
     words += [word for setting in settings or () for word in ("--set", setting)]
-    node = DicomNode(Inbox(output / INCOMING, aet, senders, quiet), words, output, aet, peer(to))
+    node = DicomNode(Inbox(output / INCOMING, aet, senders, quiet), words, output, aet, to)
     node.segment(output, output / INCOMING, "--dry-run")  # what is wrong with a word is said before the first series
     with node.inbox.listening(host, port) as found:
         logging.info("%s listens at %s:%d for %s, and sends masks to %s", aet, host, found, ", ".join(senders), node.to)

@@ -227,3 +227,12 @@ def test_a_new_inbox_forgets_what_an_earlier_one_left(inbox: Inbox, tmp_path: Pa
     left.write_bytes(b"")
     Inbox(tmp_path / "incoming", "SAM3D", ["PACS"], quiet=0)
     assert not left.exists()
+
+
+def test_an_address_that_is_taken_is_said(inbox: Inbox, tmp_path: Path) -> None:
+    other = Inbox(tmp_path / "other", "SAM3D", ["PACS"], quiet=0)
+    with (
+        inbox.listening("127.0.0.1", 0) as port,
+        pytest.raises(ValueError, match=rf"cannot listen at 127\.0\.0\.1:{port} \(Addr"),
+    ):
+        other.listening("127.0.0.1", port).__enter__()

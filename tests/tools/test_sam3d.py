@@ -40,7 +40,7 @@ def test_the_shell_completes_commands_options_and_names(shell: Shell, tmp_path: 
 
     (tmp_path / "mine.yaml").write_text("modalities: 1\n")
     bundled = sorted(path.stem for path in (ROOT / "configs" / "datasets").glob("*.yaml"))
-    assert completed("sam3d se") == ["segment"]
+    assert completed("sam3d seg") == ["segment"]
     assert completed("sam3d train DATA --max") == ["--max-epochs"]
     assert completed("sam3d train DATA --preset ") == [*bundled, "mine"]
     assert "two_stage" in completed("sam3d train DATA --overlay t")

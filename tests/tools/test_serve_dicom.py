@@ -1,6 +1,5 @@
 """A PACS sends a series and gets back a segmentation with the voxels of the mask, in their place: on a real Orthanc."""
 
-import json
 import re
 import subprocess
 import sys
@@ -22,11 +21,11 @@ from runs.conftest import NARROW_CONFIG
 from scripts.files.checkpoint_file import write_checkpoint
 from scripts.run.settings import network_settings
 from scripts.tools.dicom_inbox import Inbox
-from scripts.tools.dicom_node import DicomNode, Peer, send
+from scripts.tools.dicom_node import DicomNode, send
+from scripts.tools.dicom_peer import Peer
 
+from .conftest import Typed
 from .orthanc import MISSING, Orthanc, free_ports, running_orthanc
-
-pytestmark = pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
 
 SHAPE = (24, 20, 10)  # columns, rows, slices; by SPACING of the phantom anisotropic
 VOXELS = np.random.default_rng(3).integers(-200, 300, SHAPE).astype(np.int16)
@@ -41,7 +40,8 @@ def write_flipped(folder: Path) -> None:
 
 
 def write_oblique(folder: Path) -> None:
-    write_series(folder, VOXELS, OBLIQUE)
+    """Flipped too."""
+    write_series(folder, VOXELS, OBLIQUE * [[1], [-1]])
 
 
 def write_coronal_frames(folder: Path) -> None:
@@ -53,8 +53,7 @@ def write_with_a_gap(folder: Path) -> None:
     write_series(folder, VOXELS)[4].unlink()
 
 
-SERIES = {"flipped": write_flipped, "oblique": write_oblique, "coronal frames": write_coronal_frames}
-IN_ORDER = {"gap": write_with_a_gap, **SERIES}
+SERIES = [write_oblique, write_coronal_frames, pytest.param(write_flipped, marks=pytest.mark.slow)]
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +70,8 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
+    if MISSING:
+        pytest.skip(MISSING)
     with running_orthanc(tmp_path_factory.mktemp("orthanc")) as running:
         yield running
 
@@ -92,27 +93,24 @@ class Sent:
     output: Path
 
 
-@pytest.fixture(scope="module")
-def sent(orthanc: Orthanc, checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Sent]:
-    """Each of SERIES by C-STORE from the PACS to the node, which has sent its segmentation back."""
+@pytest.fixture(scope="module", params=SERIES)
+def sent(request: pytest.FixtureRequest, orthanc: Orthanc, checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Sent:
+    """By C-STORE from the PACS to the node, which has sent the segmentation back."""
     folder = tmp_path_factory.mktemp("node")
+    request.param(folder / "series")
     inbox = Inbox(folder / "incoming", "SAM3D", ["ORTHANC"], quiet=0)
     words = ["--checkpoint", str(checkpoint), "--encoder-weights", "random"]
     node = DicomNode(inbox, words, folder / "masks", "SAM3D", Peer("ORTHANC", "127.0.0.1", orthanc.dicom))
-    found = {}
     with inbox.listening("127.0.0.1", 0) as port:
         orthanc.knows("SAM3D", port)
-        for name, write in IN_ORDER.items():
-            write(folder / name)
-            header = store(orthanc, folder / name, "SAM3D")
-            delivery = inbox.take(lambda: False)
-            assert delivery is not None
-            assert delivery.uid == header.SeriesInstanceUID
-            assert len(list(delivery.folder.iterdir())) == len(list((folder / name).iterdir()))
-            node.serve(delivery)
-            found[name] = Sent(header.StudyInstanceUID, header.SeriesInstanceUID, folder / "masks" / delivery.folder.name)
+        header = store(orthanc, folder / "series", "SAM3D")
+        delivery = inbox.take(lambda: False)
+        assert delivery is not None
+        assert delivery.uid == header.SeriesInstanceUID
+        assert len(list(delivery.folder.iterdir())) == len(list((folder / "series").iterdir()))
+        node.serve(delivery)
         assert list(folder.glob("incoming/*/*")) == []  # no patient's data stay behind
-    return found
+    return Sent(header.StudyInstanceUID, header.SeriesInstanceUID, folder / "masks" / delivery.folder.name)
 
 
 def segmentation_in(orthanc: Orthanc, sent: Sent, folder: Path) -> Path:
@@ -130,13 +128,10 @@ def mask_of(sent: Sent) -> nib.Nifti1Image:
     return nib.load(path)
 
 
-@pytest.mark.parametrize("name", SERIES)
-def test_what_comes_back_has_the_voxels_of_the_mask_at_their_place(
-    sent: dict[str, Sent], orthanc: Orthanc, name: str, tmp_path: Path
-) -> None:
+def test_what_comes_back_has_the_voxels_of_the_mask_at_their_place(sent: Sent, orthanc: Orthanc, tmp_path: Path) -> None:
     """Read by dcmqi, which knows nothing of the library that wrote it."""
-    file = segmentation_in(orthanc, sent[name], tmp_path)
-    mask = mask_of(sent[name])
+    file = segmentation_in(orthanc, sent, tmp_path)
+    mask = mask_of(sent)
     values = np.asanyarray(mask.dataobj)
     present = sorted(set(np.unique(values)) - {0})
     assert len(present) > 1, "a mask of one class shows little"
@@ -151,11 +146,10 @@ def test_what_comes_back_has_the_voxels_of_the_mask_at_their_place(
         assert set(map(tuple, np.rint(indices).astype(int))) == set(map(tuple, np.argwhere(values == number)))
 
 
-@pytest.mark.parametrize("name", SERIES)
-def test_plain_pydicom_finds_them_there_too(sent: dict[str, Sent], orthanc: Orthanc, name: str, tmp_path: Path) -> None:
+def test_plain_pydicom_finds_them_there_too(sent: Sent, orthanc: Orthanc, tmp_path: Path) -> None:
     """From the bits and the place of each frame, by the equation of the standard (PS3.3 C.7.6.2.1-1)."""
-    dataset = dcmread(segmentation_in(orthanc, sent[name], tmp_path))
-    mask = mask_of(sent[name])
+    dataset = dcmread(segmentation_in(orthanc, sent, tmp_path))
+    mask = mask_of(sent)
     values, found = np.asanyarray(mask.dataobj), np.zeros(mask.shape, int)
     shape = (dataset.NumberOfFrames, dataset.Rows, dataset.Columns)
     bits = np.unpackbits(np.frombuffer(dataset.PixelData, np.uint8), bitorder="little")[: np.prod(shape)].reshape(shape)
@@ -173,34 +167,30 @@ def test_plain_pydicom_finds_them_there_too(sent: dict[str, Sent], orthanc: Orth
     np.testing.assert_array_equal(found, values)
 
 
-def test_it_refers_to_the_images_of_its_series(sent: dict[str, Sent], orthanc: Orthanc, tmp_path: Path) -> None:
-    for one in (sent[name] for name in SERIES):
-        dataset = dcmread(segmentation_in(orthanc, one, tmp_path), stop_before_pixels=True)
-        (referenced,) = dataset.ReferencedSeriesSequence
-        assert referenced.SeriesInstanceUID == one.series
-        images = orthanc.get(f"dicom-web/studies/{one.study}/series/{one.series}/instances").json()
-        there = {image["00080018"]["Value"][0] for image in images}
-        assert {item.ReferencedSOPInstanceUID for item in referenced.ReferencedInstanceSequence} == there
-
-
-def test_a_bad_series_is_refused_and_the_next_ones_are_not(sent: dict[str, Sent], orthanc: Orthanc) -> None:
-    (entry,) = json.loads((sent["gap"].output / "report.json").read_text())
-    assert (entry["status"], entry["rule"]) == ("refused", "slices must be evenly spaced")
-    assert orthanc.get(f"dicom-web/studies/{sent['gap'].study}/instances?Modality=SEG").json() == []
+def test_it_refers_to_the_images_of_its_series(sent: Sent, orthanc: Orthanc, tmp_path: Path) -> None:
+    dataset = dcmread(segmentation_in(orthanc, sent, tmp_path), stop_before_pixels=True)
+    (referenced,) = dataset.ReferencedSeriesSequence
+    assert referenced.SeriesInstanceUID == sent.series
+    images = orthanc.get(f"dicom-web/studies/{sent.study}/series/{sent.series}/instances").json()
+    there = {image["00080018"]["Value"][0] for image in images}
+    assert {item.ReferencedSOPInstanceUID for item in referenced.ReferencedInstanceSequence} == there
 
 
 @pytest.mark.parametrize(
     ("aet", "why"), [("ORTHANC", "does not answer"), ("ANOTHER", "does not know SAM3D, or is not called so")]
 )
-def test_why_an_object_is_not_sent_is_said(sent: dict[str, Sent], orthanc: Orthanc, aet: str, why: str) -> None:
-    (file,) = sent["oblique"].output.glob("*.dcm")
+def test_why_an_object_is_not_sent_is_said(sent: Sent, orthanc: Orthanc, aet: str, why: str) -> None:
+    (file,) = sent.output.glob("*.dcm")
     port = free_ports(1)[0] if aet == "ORTHANC" else orthanc.dicom
     with pytest.raises(ConnectionError, match=rf"{aet}@127\.0\.0\.1:{port} {why}"):
         send(file, "SAM3D", Peer(aet, "127.0.0.1", port))
 
 
 @pytest.mark.slow
-def test_the_command_serves_until_it_is_stopped(orthanc: Orthanc, checkpoint: Path, tmp_path: Path) -> None:
+def test_the_command_serves_until_it_is_stopped_and_a_bad_series_does_not_stop_it(
+    orthanc: Orthanc, checkpoint: Path, tmp_path: Path
+) -> None:
+    write_with_a_gap(tmp_path / "gap")
     write_oblique(tmp_path / "series")
     words = ["--checkpoint", checkpoint, "--encoder-weights", "random", "--quiet", "0", "--port", "0", "--aet", "NODE"]
     words += ["--from", "ORTHANC", "--to", f"ORTHANC@127.0.0.1:{orthanc.dicom}", "--output", tmp_path / "masks"]
@@ -212,10 +202,44 @@ def test_the_command_serves_until_it_is_stopped(orthanc: Orthanc, checkpoint: Pa
             said.append(line)
             if found := re.search(r"NODE listens at 127\.0\.0\.1:(\d+) for ORTHANC, and sends masks to ORTHANC@", line):
                 orthanc.knows("NODE", int(found[1]))
-                header = store(orthanc, tmp_path / "series", "NODE")
-            if "was sent to" in line or " ERROR " in line:
+                bad, good = (store(orthanc, tmp_path / name, "NODE") for name in ("gap", "series"))
+            if "was sent to" in line:
                 process.terminate()
     assert process.returncode == 143, said
-    assert any(f"series {header.SeriesInstanceUID}: {tmp_path}/masks/" in line for line in said), said
-    assert len(orthanc.get(f"dicom-web/studies/{header.StudyInstanceUID}/instances?Modality=SEG").json()) == 1
+    assert any(f"ERROR series {bad.SeriesInstanceUID}: refused: slices must be evenly spaced; " in line for line in said), said
+    assert any(f"series {good.SeriesInstanceUID}: {tmp_path}/masks/" in line for line in said), said
+    for header, count in ((bad, 0), (good, 1)):
+        assert len(orthanc.get(f"dicom-web/studies/{header.StudyInstanceUID}/instances?Modality=SEG").json()) == count
     assert not (tmp_path / "masks" / ".sam3d_incoming").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--to", "ORTHANC", "must be AET@HOST:PORT"),
+        ("--to", "ORTHANC@127.0.0.1:70000", "must be AET@HOST:PORT"),
+        ("--to", "A_TITLE_THAT_IS_TOO_LONG@127.0.0.1:4242", "an AE title has 1 to 16 characters"),
+        ("--from", "A\\B", "an AE title has 1 to 16 characters"),
+        ("--aet", " ", "an AE title has 1 to 16 characters"),
+        ("--port", "70000", "less than or equal to 65535"),
+    ],
+)
+def test_a_wrong_word_is_refused_before_anything_is_written(
+    typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str, value: str, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model.pt").touch()
+    given = {"--checkpoint": "model.pt", "--from": "ORTHANC", "--to": "ORTHANC@127.0.0.1:4242", option: value}
+    words = [word for pair in given.items() for word in pair]
+    assert said in " ".join(typed("serve-dicom", *words, fails=True).split())
+    assert [path.name for path in tmp_path.iterdir()] == ["model.pt"]
+
+
+def test_without_its_package_the_command_says_how_to_install_it(
+    typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "model.pt").touch()
+    monkeypatch.setattr("scripts.tools.serve_dicom.find_spec", lambda name: None)
+    words = ["--checkpoint", tmp_path / "model.pt", "--from", "ORTHANC", "--to", "ORTHANC@127.0.0.1:4242"]
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'sam3d-bundle\[dicom\]'"):
+        typed("serve-dicom", *words)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from dicom_frames_phantom import write_classic, write_enhanced, write_in_two_files
-from dicom_phantom import OBLIQUE, SHAPE, VOXELS, write_series
+from dicom_phantom import OBLIQUE, SHAPE, SPACING, VOXELS, write_series
 from monai.data import MetaTensor
 from pydicom import dcmread
 from pydicom.dataset import Dataset, FileDataset
@@ -154,6 +154,25 @@ def test_other_images_are_left_as_they_are(tmp_path: Path) -> None:
     data = {"image": image, "pred": image, "name": "scan_seg"}
     assert SaveDicomSegd(tmp_path / "masks", LABELS)(data) == data
     assert not (tmp_path / "masks").exists()
+
+
+def test_the_description_says_what_is_in_doubt(tmp_path: Path) -> None:
+    def dark(dataset: FileDataset, k: int) -> None:
+        dataset.PhotometricInterpretation = "MONOCHROME1"
+
+    for name, edit in {"sound": lambda dataset, k: None, "doubtful": dark}.items():
+        write_series(tmp_path / name / "series", edit=edit)
+    described = [save(tmp_path / name, tmp_path / name / "series", mask()).SeriesDescription for name in ("sound", "doubtful")]
+    assert described == ["SAM-3D segmentation", "SAM-3D, in doubt: large values should be bright"]
+
+
+def test_the_distance_between_slices_is_that_of_their_places(tmp_path: Path) -> None:
+    def wrong(dataset: FileDataset, k: int) -> None:
+        dataset.SpacingBetweenSlices = 7
+
+    write_series(tmp_path / "series", edit=wrong)
+    shared = save(tmp_path, tmp_path / "series", mask()).SharedFunctionalGroupsSequence[0]
+    assert float(shared.PixelMeasuresSequence[0].SpacingBetweenSlices) == pytest.approx(SPACING[2])
 
 
 def test_a_mask_of_another_shape_is_refused(tmp_path: Path) -> None:
