@@ -15,7 +15,7 @@ from scripts.tools.options import Command
 
 # In this order.
 COMMANDS = (
-    *("demo", "dataset", "preset", "train", "evaluate", "calibrate", "segment", "report"),
+    *("demo", "dataset", "preset", "train", "evaluate", "calibrate", "segment", "report", "export"),
     *("compare", "cache", "merge", "download"),
 )
 FOLDERS = ("tools", "research/tools")
