@@ -31,9 +31,8 @@ def logit_error(function: Function, exported: Function, inputs: Iterable[torch.T
             found = exported(given)
         except RuntimeError as error:  # of torch, of TorchScript and of onnxruntime
             reason = str(error).strip().splitlines()[-1]
-            raise ValueError(
-                f"the exported network must take any depth, and fails at one of {given.shape[4]} ({reason})"
-            ) from error
+            failed = f"fails at one of {given.shape[4]} ({reason})"
+            raise ValueError(f"the exported network must take any depth, and {failed}; take --format pt2 or onnx") from error
         if found.shape != expected.shape:
             raise ValueError(f"the exported network gave {tuple(found.shape)} and the network {tuple(expected.shape)}")
         error = float((found - expected).abs().max() / expected.abs().max())

@@ -8,7 +8,7 @@ TYPES = {1: "TYPE_FP32", 10: "TYPE_FP16"}  # of onnx.TensorProto
 
 
 def write_triton(folder: Path, path: Path) -> None:
-    """`folder`/config.pbtxt for `folder`/1/model.onnx, `path`. The depth is free, -1; there is no batch: one volume at a time."""
+    """`folder`/config.pbtxt for `folder`/1/model.onnx, `path`. The depth is free, -1; one volume at a time, no batching."""
     import onnx
 
     graph = onnx.load(path, load_external_data=False).graph

@@ -74,7 +74,7 @@ def export(
         chosen = {
             "input": check,
             "checkpoint": options.one_or_all(checkpoint),
-            "output_dir": output.parent,
+            "output_dir": None if check is None else output.parent,
             "encoder_weights": encoder_weights,
             "spatial_size": None if plane is None else [*plane],
             "export#path": output,
