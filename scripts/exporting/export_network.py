@@ -2,7 +2,7 @@
 
 import logging
 import platform
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
@@ -33,13 +33,17 @@ Phantom = Callable[[np.random.Generator, Sequence[int]], tuple[np.ndarray, np.nd
 class Windows(Protocol):
     """The settings of an inferer that an exported network must be applied with."""
 
-    roi_depth: int
-    mode: str
-    overlap: float
+    @property
+    def roi_depth(self) -> int: ...
+    @property
+    def mode(self) -> str: ...
+    @property
+    def overlap(self) -> float: ...
 
 
 class VolumeInferer(Protocol):
-    on_embeddings: Windows
+    @property
+    def on_embeddings(self) -> Windows: ...
 
     def __call__(self, inputs: torch.Tensor, network: nn.Module) -> torch.Tensor: ...
 
@@ -57,7 +61,8 @@ def export_network(
     format: str = "onnx",
     part: str = "network",
     precision: str = "float32",
-    cases: Iterable[Mapping[str, Any]] = (),
+    cases: Sequence[Mapping[str, Any]] = (),
+    plane: Sequence[int] | None = None,
     triton: bool = False,
 ) -> Path:
     """Writes a network, or its encoder or decoder apart, for one plane and any depth, and checks the file before it is named.
@@ -80,6 +85,7 @@ def export_network(
         part: network, encoder or decoder.
         precision: float32, or of ONNX float16 or int8.
         cases: preprocessed, on which masks are compared too.
+        plane: H x W of the slices, which are fixed; None: `spatial_size` of the settings, which the network was trained on.
         triton: whether `path` becomes a model of a Triton repository, with config.pbtxt and the file in the folder 1.
 
     Returns:
@@ -112,13 +118,23 @@ def export_network(
         raise ValueError(f"a file of --format {format} must end in {chosen.suffix}, got {path.name}; give another --output")
     if path.exists():
         raise FileExistsError(f"{path} is there already; give another --output, or move the file")
-    plane = settings["spatial_size"]
+    trained = [*settings["spatial_size"]]
+    plane = trained if plane is None else [*plane]
+    if min(plane) < 1 or (plane != trained and len(cases)):
+        raise ValueError(f"plane must be two positive numbers, and {trained} to compare masks of images, got {plane}")
+    if plane != trained:
+        logger.warning(
+            "in doubt: the network was trained on slices of %d x %d pixels and is exported for %d x %d; sam3d segment, which "
+            "keeps to the former, gives other masks",
+            *(*trained, *plane),
+        )
     exported = part_of(network.eval().requires_grad_(False), part, plane)
     windows = inferer.on_embeddings
     about = {
         "format": format,
         "part": part,
         "precision": precision,
+        "plane": plane,
         **{name: settings[name] for name in PRESET if name in settings},
         "roi_depth": windows.roi_depth,
         "inferer": {"mode": windows.mode, "overlap": windows.overlap},
@@ -131,7 +147,7 @@ def export_network(
     }
     modalities = int(settings["modalities"])
     shape = (*plane, windows.roi_depth + max(windows.roi_depth // 2, 1))
-    others = ((f"case {number}", case["image"][None]) for number, case in enumerate(cases, 1))
+    others = ((f"image {number}", cases[number - 1]["image"][None]) for number in range(1, len(cases) + 1))
     volumes = chain([("a phantom", _phantom(phantom, modalities, shape))], others)
     with atomic_write(path) as temporary, torch.no_grad():
         examples = [_phantom(phantom, modalities, (*plane, depth)) for depth in _depths(windows.roi_depth)]

@@ -29,7 +29,7 @@ def logit_error(function: Function, exported: Function, inputs: Iterable[torch.T
         expected = function(given)
         try:
             found = exported(given)
-        except RuntimeError as error:  # of torch, of TorchScript and of onnxruntime
+        except (RuntimeError, torch.jit.Error) as error:  # of torch and onnxruntime, and of TorchScript
             reason = str(error).strip().splitlines()[-1]
             failed = f"fails at one of {given.shape[4]} ({reason})"
             raise ValueError(f"the exported network must take any depth, and {failed}; take --format pt2 or onnx") from error

@@ -55,7 +55,7 @@ def export(
     \b
         sam3d export runs/mine/model.pt --output mine.onnx
         sam3d export runs/mine/model.pt --format pt2 --output mine.pt2 --check SCANS
-        sam3d export runs/mine --part encoder --plane 224 224 --output encoder.onnx
+        sam3d export runs/mine --part encoder --output encoder.onnx
 
     The plane is fixed, the number of slices is free. The file holds what is needed to prepare its input: axes, spacing,
     intensities, labels. Before it gets its name, its logits are compared with the network's at five depths, and its masks on a
@@ -76,7 +76,7 @@ def export(
             "checkpoint": options.one_or_all(checkpoint),
             "output_dir": None if check is None else output.parent,
             "encoder_weights": encoder_weights,
-            "spatial_size": None if plane is None else [*plane],
+            "export#plane": None if plane is None else [*plane],
             "export#path": output,
             "export#format": format,
             "export#part": part,

@@ -24,12 +24,13 @@ from ...weights.sam_checkpoint import fill_at_random
 ENCODERS = {"narrow": {"embed_dim": 32, "depth": 3, "num_heads": 2, "global_attn_indexes": (1,)}, "vit_b": "vit_b"}
 PLANE, ROI_DEPTH, SLICES = 128, 8, 16
 REPEATS = 5
+NETWORKS = ["sam3d", "detail", "ensemble"]
 LABELS = {"0": "background", "1": "liver", "2": "kidney", "3": "vessel"}
 HEAD = "| network | format | export, s | file, MB | largest error | time against PyTorch |\n|---|---|---|---|---|---|"
 
 
 def networks(encoder: str) -> Iterator[tuple[str, nn.Module]]:
-    """SAM-3D, with detail, and an ensemble of two, with random weights."""
+    """SAM-3D, the same with detail, and an ensemble of two, with random weights."""
     torch.manual_seed(0)
     slices = SAMSliceEncoder(ENCODERS[encoder])
     fill_at_random(slices, seed=0)
@@ -42,7 +43,7 @@ def networks(encoder: str) -> Iterator[tuple[str, nn.Module]]:
     first, second = (SAM3D(slices, ResidualDecoder(256, len(LABELS))).eval() for _ in range(2))
     ensemble = ensemble_of(first)
     ensemble.append(second)
-    yield "ensemble of 2", ensemble.as_network()
+    yield "ensemble", ensemble.as_network()
 
 
 def measure(name: str, network: nn.Module, kind: str, folder: Path) -> str:
@@ -77,6 +78,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--encoder", choices=[*ENCODERS], default="vit_b")
     parser.add_argument("--formats", nargs="+", choices=[*FORMATS], default=[*FORMATS])
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=NETWORKS)
     parser.add_argument("--output", type=Path, required=True)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO)
@@ -84,6 +86,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for kind in arguments.formats:
             for name, network in networks(arguments.encoder):
+                if name not in arguments.networks:
+                    continue
                 rows.append(measure(name, network, kind, Path(folder)))
                 arguments.output.write_text("\n".join(rows) + "\n")
 
