@@ -11,6 +11,9 @@ from .checkpoint_config import checkpoint_configs, require_one_calibration
 from .run_bundle import run_bundle, shown
 
 
+CHECKED = "$monai.data.Dataset(@cases.cases, @preprocessing)"  # those of --input
+
+
 def export(
     checkpoint: Annotated[
         list[Path],
@@ -81,7 +84,7 @@ def export(
             "export#format": format,
             "export#part": part,
             "export#precision": precision,
-            "export#cases": None if check is None else "@checked_cases",
+            "export#cases": None if check is None else CHECKED,
             "export#triton": triton or None,
         }
         if run_bundle("exporting", configs, chosen, settings, dry_run):

@@ -13,6 +13,7 @@ from conftest import ROOT
 from scripts.data.phantoms import write_phantoms
 from scripts.exporting.formats import FORMATS
 from scripts.files.file_digest import file_digest
+from scripts.tools.export import CHECKED
 
 from .conftest import Command
 
@@ -74,7 +75,7 @@ def test_the_example_resizes_and_pads_as_the_bundle_does(bundle_run: Command, tm
 
 
 def test_masks_of_images_are_compared_too(bundle_run: Command, trained: Path, phantoms: Path, tmp_path: Path) -> None:
-    options = {"export#path": tmp_path / "model.ts", "export#format": "torchscript", "export#cases": "@checked_cases"}
+    options = {"export#path": tmp_path / "model.ts", "export#format": "torchscript", "export#cases": CHECKED}
     options |= {"input": phantoms / "images" / "phantom_000.nii.gz", "output_dir": tmp_path}
     output = bundle_run("exporting", EXPORT, checkpoint=trained / "model.pt", **options)
     assert "mask of image 1: identical" in output.stdout + output.stderr

@@ -13,7 +13,7 @@ def test_options_of_exporting_reach_the_run_by_their_ids(phantoms: Path, typed: 
     line = typed(*words, "--plane", "64", "96", "--check", phantoms, "--dry-run")
     assert "run exporting" in line and "overlays/export.yaml" in line
     assert f"--input {phantoms}" in line and f"export#path' {tmp_path / 'a.pt2'}" in line
-    for option in ("format' pt2", "part' encoder", "precision' float32", "plane' '[64, 96]'", "cases' @checked_cases"):
+    for option in ("format' pt2", "part' encoder", "precision' float32", "plane' '[64, 96]'", "cases' '$monai.data.Dataset"):
         assert f"'--export#{option}" in line
 
 
