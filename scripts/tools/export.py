@@ -10,7 +10,6 @@ from . import options
 from .checkpoint_config import checkpoint_configs, require_one_calibration
 from .run_bundle import run_bundle, shown
 
-
 CHECKED = "$monai.data.Dataset(@cases.cases, @preprocessing)"  # those of --input
 
 
