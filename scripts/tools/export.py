@@ -80,7 +80,7 @@ def export(
         chosen = {
             "input": check,
             "checkpoint": options.one_or_all(checkpoint),
-            "output_dir": beside,
+            "output_dir": None if check is None else beside,
             "encoder_weights": encoder_weights,
             "export#plane": None if plane is None else [*plane],
             "export#path": output,
