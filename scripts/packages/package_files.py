@@ -22,7 +22,9 @@ FOLD = re.compile(r"models/fold_(\d+)\.pt", re.ASCII)
 WEIGHTS = re.compile(r"models/\w[\w.-]*\.(pt|pth|safetensors)", re.ASCII)
 # Left beside a package by Hugging Face's hub, by a download from it, and by MONAI's push_to_hf_hub; nothing reads them.
 LEFT_BY_HUB = re.compile(
-    r"README\.md|\.gitattributes|\.cache/huggingface/(\.gitignore|CACHEDIR\.TAG|download/[\w./-]+\.(metadata|lock))", re.ASCII
+    r"README\.md|\.gitattributes"
+    r"|\.cache/huggingface/(\.gitignore|CACHEDIR\.TAG|trees/[0-9a-f]{40}\.json|download/[\w./-]+\.(metadata|lock))",
+    re.ASCII,
 )
 CODE = re.compile(r"scripts/([a-z]\w*/)*\w+\.(py|html|css|js|md)", re.ASCII)
 PACKED_AGAIN = "ask its sender for it again"

@@ -92,7 +92,7 @@ class HuggingFace:
     def __init__(self, repo: str) -> None:
         self.repo = repo
         self.address = ""  # of the server
-        self.files: dict[str, bytes] = {}
+        self.files = {".gitattributes": b"*.pt filter=lfs diff=lfs merge=lfs -text\n"}  # as the real one adds
         self.tags: list[str] = []
 
     def __call__(self, method: str, path: str, body: bytes) -> Answer:
@@ -107,7 +107,6 @@ class HuggingFace:
         if path == f"{api}/commit/main":
             lines = [json.loads(line) for line in body.splitlines()]
             files = [line["value"] for line in lines if line["key"] == "file"]
-            self.files = {".gitattributes": b"*.pt filter=lfs diff=lfs merge=lfs -text\n"}  # as the real one adds
             self.files |= {file["path"]: base64.b64decode(file["content"]) for file in files}
             return {"commitUrl": f"{self.address}/{self.repo}/commit/{COMMIT}", "commitOid": COMMIT, "success": True}
         if path.startswith(f"{api}/tag/"):

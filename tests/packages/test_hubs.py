@@ -66,6 +66,7 @@ LEFT = {  # by push_to_hf_hub, by the hub itself, and by a download from it
     ".gitattributes": "*.pt filter=lfs\n",
     ".cache/huggingface/.gitignore": "*",
     ".cache/huggingface/CACHEDIR.TAG": "Signature: 8a477f597d28d172789f06886806bc55\n",
+    f".cache/huggingface/trees/{40 * 'c'}.json": "{}",
     ".cache/huggingface/download/models/model.pt.metadata": "c0ffee\n",
     ".cache/huggingface/download/models/model.pt.lock": "",
 }
