@@ -5,7 +5,6 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,9 +16,10 @@ import pytest
 import requests
 from conftest import ROOT, SHARED
 
+from .conftest import NAME, sam3d
+
 APP = ROOT / "docs" / "examples" / "monai_label"
 HIPPOCAMPUS = SHARED / "hippocampus"
-NAME = "hippocampus_bundle"
 PYTHON = os.environ.get("MONAI_LABEL_PYTHON", "")
 SCANS = ("hippocampus_001", "hippocampus_003", "hippocampus_004")
 LABELLED = ("hippocampus_003", "hippocampus_004", "hippocampus_006")
@@ -49,13 +49,11 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("monai_label")
-    run, studies, app = folder / "run", folder / "studies", folder / "app"
-    run.mkdir()
-    shutil.copy(ROOT / "models" / "hippocampus.pt", run / "model.pt")
+    studies, app = folder / "studies", folder / "app"
     shutil.copytree(APP, app)
-    sam3d("package", run, "--output", app / "model" / NAME)
+    shutil.copytree(package, app / "model" / NAME)
     (studies / "labels" / "final").mkdir(parents=True)
     for name in {*SCANS, *LABELLED}:
         shutil.copy(HIPPOCAMPUS / "imagesTr" / f"{name}.nii.gz", studies)
@@ -87,11 +85,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     finally:
         child.terminate()
         child.wait(timeout=30)
-
-
-def sam3d(*words: str | Path) -> None:
-    result = subprocess.run([sys.executable, "-m", "scripts", *map(str, words)], cwd=ROOT, capture_output=True, text=True)
-    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
 
 
 def assert_same(mask: nib.Nifti1Image, scan: str, checkpoint: Path, folder: Path) -> None:
