@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from ..run.ensemble_file import NAME, is_ensemble_file, write_ensemble
 from ..run.fold_folders import CHECKPOINT, ENSEMBLE, FOLDS_FILE, fold_checkpoints
 from . import options
-from .ensemble_file import EVALUATED, NAME, is_ensemble_file, is_of, write_ensemble
 from .run_bundle import say_next, shown
 
 if TYPE_CHECKING:
@@ -21,23 +21,15 @@ FEW = 20  # cases
 
 
 class Member(NamedTuple):
-    """A network, or an ensemble of several: their settings, and the cases that they were evaluated on.
-
-    evaluated: the sha256 of each checkpoint as it was evaluated.
-    """
+    """A network, or an ensemble of several: the settings of the first, and the cases that they were evaluated on."""
 
     checkpoints: list[Path]
-    abouts: list[dict[str, Any]]
-    evaluated: list[str]
+    about: dict[str, Any]
     cases: "list[SampledCase]"
 
     @property
     def checkpoint(self) -> Path:
         return self.checkpoints[0]
-
-    @property
-    def about(self) -> dict[str, Any]:
-        return self.abouts[0]
 
 
 def calibrate(
@@ -112,7 +104,7 @@ def calibrate(
         },
     }
     if is_ensemble:
-        write_ensemble(run.parent / NAME, members[0].checkpoints, members[0].abouts, stamp)
+        write_ensemble(run.parent / NAME, members[0].checkpoints, stamp)
     for member in members if not is_ensemble else ():
         _stamp(member, stamp)
         if member.checkpoint.parent != run:  # what was learnt of this fold alone is no longer in its checkpoint
@@ -182,7 +174,7 @@ def _ensemble(evaluation: Path) -> Member:
 def _evaluated(checkpoints: list[Path], evaluation: Path, again: str) -> Member:
     """again: how to make what is missing."""
     from ..evaluation.calibration.sampled_case import read_sampled_cases
-    from ..files.checkpoint_file import read_about
+    from ..files.checkpoint_file import read_about, weights_digest
 
     abouts = [read_about(path) or {} for path in checkpoints]
     for path, about in zip(checkpoints, abouts, strict=True):
@@ -195,20 +187,19 @@ def _evaluated(checkpoints: list[Path], evaluation: Path, again: str) -> Member:
         found = f"{shown(evaluation)} is of the cases that the network was trained on, which say nothing of others"
         raise typer.BadParameter(f"{found}; {again}", param_hint="RUN")
     made_by = {_made_by(case) for case in cases}
-    evaluated = [*made_by.pop()]
-    if made_by or not is_of([[name] for name in evaluated], checkpoints, abouts):
+    if made_by != {tuple(map(weights_digest, checkpoints))}:
         named = ", ".join(map(shown, checkpoints))
         found = f"{shown(evaluation)} is of other weights than {named}, or its masks are gone"
         raise typer.BadParameter(f"{found}; {again}", param_hint="RUN")
-    return Member(checkpoints, abouts, evaluated, cases)
+    return Member(checkpoints, abouts[0], cases)
 
 
 def _made_by(case: "SampledCase") -> tuple[str, ...]:
-    """The sha256 of each checkpoint, by the record beside the mask; none where that is not there."""
+    """The sha256 of the weights of each checkpoint, by the record beside the mask; none where that is not there."""
     record = Path(case.files["mask"].removesuffix(".nii.gz") + ".json")
     try:
         files = _json(record)["checkpoint"]
-        return tuple(file["sha256"] for file in (files if isinstance(files, list) else [files]))
+        return tuple(file["weights_sha256"] for file in (files if isinstance(files, list) else [files]))
     except (OSError, ValueError, KeyError, TypeError):
         return ()
 
@@ -261,7 +252,7 @@ def _opened(
 def _stamp(member: Member, stamp: Mapping[str, Any]) -> None:
     from ..files.checkpoint_file import read_checkpoint, write_checkpoint
 
-    about = {**member.about, **stamp, "calibration": {**stamp["calibration"], EVALUATED: member.evaluated[0]}}
+    about = {**member.about, **stamp}
     if about != member.about:
         write_checkpoint(member.checkpoint, read_checkpoint(member.checkpoint), about)
 
