@@ -32,8 +32,8 @@ class SaveMaskd(SaveImaged):
     `pred` must already be back in the grid of the file that `image` was read from. The header of a NIfTI image is used, so that
     mask and image agree to the last bit; else the place that the file has by its own reader. uint8, uint16 above 255.
     The file has its final name only when it is complete and was read back: its voxels by nibabel, its place by the programs in
-    which people open image and mask. Programs that write masks themselves, such as MONAI Label, know by its class that it saves,
-    and leave it out.
+    which people open image and mask. Programs that write masks themselves, such as MONAI Label, leave it out: they know by its
+    class that it saves.
 
     Args:
         output_dir: made if it is not there.
