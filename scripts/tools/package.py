@@ -12,6 +12,7 @@ from ..run.config_files import BUNDLE_ROOT
 from ..run.fold_folders import CHECKPOINT, fold_checkpoints
 from ..run.models_folder import models_folder
 from . import options
+from .checkpoint_config import read_abouts, require_one_calibration
 from .run_bundle import say_next, shown
 
 NAME = re.compile(r"[A-Za-z]\w*", re.ASCII)
@@ -71,6 +72,7 @@ def package(
     from ..packages.write_package import network_of, write_package
 
     checkpoints = [run / CHECKPOINT] if (run / CHECKPOINT).is_file() else fold_checkpoints(run)
+    require_one_calibration(checkpoints, read_abouts(checkpoints))
     known, file, listed = _encoder(network_of(checkpoints[0]), encoder, encoder_weights)
     evaluation = run / "evaluation" if (run / CHECKPOINT).is_file() else run
     metrics, report = (_if_there(evaluation / name) for name in ("metrics.json", "report.html"))
