@@ -79,7 +79,7 @@ def _weights_digest(path: Path, size: int, modified: int) -> str:
     digest = hashlib.sha256()
     for name, tensor in sorted(_tensors(read_checkpoint(path)), key=lambda named: named[0]):
         digest.update(f"{json.dumps(name)} {tensor.dtype} {[*tensor.shape]}\n".encode())
-        digest.update(tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy())
+        digest.update(tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 

@@ -9,6 +9,7 @@ import typer
 from ..run.ensemble_file import NAME, is_ensemble_file, write_ensemble
 from ..run.fold_folders import CHECKPOINT, ENSEMBLE, FOLDS_FILE, fold_checkpoints
 from . import options
+from .evaluated_cases import evaluated_cases
 from .run_bundle import say_next, shown
 
 if TYPE_CHECKING:
@@ -173,35 +174,13 @@ def _ensemble(evaluation: Path) -> Member:
 
 def _evaluated(checkpoints: list[Path], evaluation: Path, again: str) -> Member:
     """again: how to make what is missing."""
-    from ..evaluation.calibration.sampled_case import read_sampled_cases
-    from ..files.checkpoint_file import read_about, weights_digest
+    from ..files.checkpoint_file import read_about
 
     abouts = [read_about(path) or {} for path in checkpoints]
     for path, about in zip(checkpoints, abouts, strict=True):
         if "labels" not in about:
             raise typer.BadParameter(f"{shown(path)} does not say what it was trained with", param_hint="RUN")
-    cases = read_sampled_cases(evaluation)
-    if not cases:
-        raise typer.BadParameter(f"{shown(evaluation)} holds no cases of an evaluation; {again}", param_hint="RUN")
-    if any(case.part == "training" for case in cases):
-        found = f"{shown(evaluation)} is of the cases that the network was trained on, which say nothing of others"
-        raise typer.BadParameter(f"{found}; {again}", param_hint="RUN")
-    made_by = {_made_by(case) for case in cases}
-    if made_by != {tuple(map(weights_digest, checkpoints))}:
-        named = ", ".join(map(shown, checkpoints))
-        found = f"{shown(evaluation)} is of other weights than {named}, or its masks are gone"
-        raise typer.BadParameter(f"{found}; {again}", param_hint="RUN")
-    return Member(checkpoints, abouts[0], cases)
-
-
-def _made_by(case: "SampledCase") -> tuple[str, ...]:
-    """The sha256 of the weights of each checkpoint, by the record beside the mask; none where that is not there."""
-    record = Path(case.files["mask"].removesuffix(".nii.gz") + ".json")
-    try:
-        files = _json(record)["checkpoint"]
-        return tuple(file["weights_sha256"] for file in (files if isinstance(files, list) else [files]))
-    except (OSError, ValueError, KeyError, TypeError):
-        return ()
+    return Member(checkpoints, abouts[0], evaluated_cases(evaluation, checkpoints, again))
 
 
 def _json(path: Path) -> Any:
