@@ -86,21 +86,20 @@ def test_one_page_and_one_table_of_confusion_show_all_cases(run: subprocess.Comp
     folder = own_folder / "run"
     assert "\nreport: run/report.html\n" in run.stdout
     page = (folder / "report.html").read_text()
-    assert "Evaluation of folds" not in page
+    assert f"<title>Evaluation of {own_folder.name}/run " in page
     shown = set(re.findall(r'aria-label="show (phantom_\d+) in the viewer"', page))
     assert shown == {name for names in held_out(folder) for name in names}  # of up to six cases all
     assert "Each case was segmented by the network of its fold" in page
     assert "Could not be shown" not in page
-    tables = [
-        json.loads((path / "metrics.json").read_text())["confusion"]
-        for path in (folder / "fold_0" / "evaluation", folder / "fold_1" / "evaluation")
-    ]
-    with (folder / "confusion.csv").open(newline="") as file:
-        joined = {row.pop("reference"): row for row in csv.DictReader(file)}
+    evaluations = [folder / f"fold_{fold}" / "evaluation" for fold in range(2)]
+    of_folds, joined = [confusion(path) for path in evaluations], confusion(folder)
     for name, row in joined.items():
-        assert {other: int(voxels) for other, voxels in row.items()} == {
-            other: sum(table[name][other] for table in tables) for other in row
-        }
+        assert row == {other: sum(table[name][other] for table in of_folds) for other in row}
+
+
+def confusion(folder: Path) -> dict[str, dict[str, int]]:
+    with (folder / "confusion.csv").open(newline="") as file:
+        return {row.pop("reference"): {name: int(voxels) for name, voxels in row.items()} for row in csv.DictReader(file)}
 
 
 def test_what_is_learnt_of_the_ensemble_stays_with_it_whatever_is_learnt_of_its_folds_and_is_in_their_package(
@@ -109,13 +108,12 @@ def test_what_is_learnt_of_the_ensemble_stays_with_it_whatever_is_learnt_of_its_
     folder = shutil.copytree(own_folder / "run", tmp_path / "run", ignore=shutil.ignore_patterns("embeddings", "events"))
     data = own_folder / "data"
     warm(f"sam3d evaluate {data} --checkpoint run", cwd=tmp_path)
-    warm("sam3d calibrate run", cwd=tmp_path)  # the checkpoints are no longer those that the ensemble was evaluated with
     warm("sam3d calibrate run/ensemble", cwd=tmp_path)
+    warm("sam3d calibrate run", cwd=tmp_path)  # the files are no longer those that were evaluated, the weights are
     learnt = json.loads((folder / "ensemble.json").read_text())
     of_folds = read_about(folder / "fold_0" / "model.pt")
     assert of_folds is not None
     assert learnt["calibration"]["told_by"] != of_folds["calibration"]["told_by"]
-    warm("sam3d calibrate run", cwd=tmp_path)  # it still fits its evaluation
     said = warm("sam3d package run --output mine_bundle", cwd=tmp_path)
     assert "in doubt" not in said.stdout + said.stderr
     for name, checkpoint in {"here": "run", "packed": "mine_bundle"}.items():
