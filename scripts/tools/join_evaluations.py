@@ -6,10 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from ..evaluation import CaseMetrics
+from typing import Any
 
 PAGE = "report.html"
 
@@ -31,8 +28,11 @@ def refuse_foreign_evaluation(output: Path) -> None:
     refuse_foreign(output / PAGE, is_page)
 
 
-def join_evaluations(output: Path, evaluations: Mapping[int, Path], checkpoints: Sequence[Path]) -> "CaseMetrics":
-    """evaluations: fold -> the folder of its evaluation. checkpoints: of all folds. Raises as `join_folds` does."""
+def join_evaluations(output: Path, evaluations: Mapping[int, Path], checkpoints: Sequence[Path]) -> dict[str, Any]:
+    """What metrics.json holds. evaluations: fold -> the folder of its evaluation. checkpoints: of all folds.
+
+    Raises as `join_folds` does.
+    """
     from ..basics.classes import classes_of
     from ..data import open_image, open_label
     from ..evaluation import ReportPage, join_folds
@@ -63,4 +63,4 @@ def join_evaluations(output: Path, evaluations: Mapping[int, Path], checkpoints:
         checkpoint=[*map(str, checkpoints)],
         arguments=["sam3d", *sys.argv[1:]],
     ).write()
-    return metrics
+    return json.loads((output / "metrics.json").read_text(encoding="utf-8"))

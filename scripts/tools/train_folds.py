@@ -192,7 +192,7 @@ def _join(output: Path, runs: Sequence[FoldRun], cases: int) -> bool:
         print(f"\nthe evaluations are joined once that of {', '.join(missing)} is there too")
         return False
     checkpoints = [run.folder / CHECKPOINT for run in runs]
-    summary = join_evaluations(output, {run.number: run.evaluation for run in runs}, checkpoints).summary()
+    summary = join_evaluations(output, {run.number: run.evaluation for run in runs}, checkpoints)
     interval = summary["mean_dice_interval"]
     mean = "undefined, no class is there" if summary["mean_dice"] is None else f"{summary['mean_dice']:.4f}"
     shown_interval = f" [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else ""
