@@ -16,7 +16,7 @@ from scripts.tools.options import Command
 # In this order.
 COMMANDS = (
     *("demo", "dataset", "preset", "train", "evaluate", "calibrate", "segment", "serve-dicom", "report"),
-    *("package", "unpack", "compare", "cache", "merge", "download", "info"),
+    *("export", "package", "unpack", "compare", "cache", "merge", "download", "info"),
 )
 FOLDERS = ("tools", "research/tools")
 INTERRUPTION = 130  # what typer makes of a KeyboardInterrupt

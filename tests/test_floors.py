@@ -8,7 +8,17 @@ from conftest import ROOT
 
 SCRIPTS = ROOT / "scripts"
 GROUND = {"basics", "files", "run"}  # what all stand on
-FLOORS = {"data", "evaluation", "handlers", "inferers", "losses", "networks", "packages", "weights"}  # beside each other
+FLOORS = {
+    "data",
+    "evaluation",
+    "exporting",
+    "handlers",
+    "inferers",
+    "losses",
+    "networks",
+    "packages",
+    "weights",
+}  # beside each other
 ABOVE = {"tools", "research"}  # these may name anything
 MODULES = sorted(SCRIPTS.rglob("*.py"))
 OUTSIDE = {"os", "pathlib", "logging", "io", "shutil", "tempfile"}  # what a network does not know

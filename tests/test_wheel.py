@@ -56,7 +56,7 @@ def read(wheel: Path, name: str) -> str:
 
 def expected() -> set[str]:
     """What a user of the bundle needs, as it lies in the tree."""
-    found = {"LICENSE", "large_files.yml", "docs/data_license.txt", "models/README.md"}
+    found = {"LICENSE", "large_files.yml", "docs/data_license.txt", "models/README.md", "models/hippocampus.pt"}
     for pattern in ("configs/**/*", "docs/*.md", "scripts/**/*"):
         found |= {path.relative_to(ROOT).as_posix() for path in ROOT.glob(pattern) if path.is_file()}
     return {f"{NAME}/{path}" for path in found if not {"research", "__pycache__"} & set(path.split("/"))}

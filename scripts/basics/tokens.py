@@ -3,6 +3,8 @@
 import torch
 from torch.nn import functional as F
 
+from .recorded import plain
+
 PATCH = 16  # pixels on a side of a token
 
 
@@ -22,7 +24,7 @@ def pixels_to_tokens(volume: torch.Tensor) -> torch.Tensor:
     Slices are padded with zeros to whole tokens, as the encoder pads them.
     """
     height, width = int(volume.shape[2]), int(volume.shape[3])
-    volume = F.pad(volume.as_subclass(torch.Tensor), (0, 0, 0, padded(width) - width, 0, padded(height) - height))
+    volume = F.pad(plain(volume), (0, 0, 0, padded(width) - width, 0, padded(height) - height))
     return fold(volume, PATCH)
 
 

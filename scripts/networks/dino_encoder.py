@@ -173,7 +173,7 @@ class VisionTransformer(nn.Module):
 
     def forward(self, patches: torch.Tensor, positions: torch.Tensor | Rotation) -> torch.Tensor:
         extra = [self.cls_token] if self.storage_tokens is None else [self.cls_token, self.storage_tokens]
-        tokens = torch.cat([*(token.expand(len(patches), -1, -1) for token in extra), patches], 1)  # (N, extra + h w, C)
+        tokens = torch.cat([*(token.expand(patches.shape[0], -1, -1) for token in extra), patches], 1)  # (N, extra + h w, C)
         rotation = None
         if isinstance(positions, torch.Tensor):
             tokens = tokens + positions

@@ -3,6 +3,8 @@
 import torch
 from torch.nn import functional as F
 
+from ..basics.recorded import is_recorded
+
 # aten/src/ATen/native/Convolution.cpp, use_mkldnn: of a batch of 1, an input with no more numbers than this along all axes but
 # the last two runs without oneDNN, 2 to 5 times slower on a CPU.
 SLOW_BELOW = 20480
@@ -12,6 +14,8 @@ def conv3d(
     features: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, padding: tuple[int, int, int]
 ) -> torch.Tensor:
     """`F.conv3d` with stride 1; where that would be slow, on both halves of the depth as a batch of 2."""
+    if is_recorded():  # for any depth
+        return F.conv3d(features, weight, bias, padding=padding)
     batch, channels, depth, height, _ = (int(size) for size in features.shape)
     if features.device.type != "cpu" or batch > 1 or channels * depth * height > SLOW_BELOW:
         return F.conv3d(features, weight, bias, padding=padding)

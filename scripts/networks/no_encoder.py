@@ -6,6 +6,7 @@ from collections.abc import Collection
 import torch
 from torch import nn
 
+from ..basics.recorded import plain
 from ..basics.tokens import tokens
 
 
@@ -28,8 +29,7 @@ class NoEncoder(nn.Module):
 
     def forward(self, volume: torch.Tensor) -> torch.Tensor:
         batch, _, height, width, depth = volume.shape
-        # As a plain tensor: MetaTensor's `new_empty` knows no sizes as arguments.
-        return volume.as_subclass(torch.Tensor).new_empty(batch, 0, tokens(height), tokens(width), depth)
+        return plain(volume).new_empty(batch, 0, tokens(height), tokens(width), depth)
 
     def pretrained(self) -> dict[str, torch.Tensor]:
         return {}

@@ -11,6 +11,7 @@ from torch import nn
 
 from ..basics.contracts import DepthStore, EmbeddingNetwork, NewStore, SliceEncoder
 from ..basics.probabilities import entropy, log_probabilities, logits_of
+from ..basics.recorded import plain
 from .depth_stream import View
 
 
@@ -70,7 +71,7 @@ class PlaneViews(nn.Module):
         """(B, M, H, W, D): the volume as it is, then each view of it."""
         yield volume
         for view in self.views:
-            yield sampled(volume.as_subclass(torch.Tensor), matrix(view))
+            yield sampled(plain(volume), matrix(view))
 
     def _mean(self, answers: Iterable[torch.Tensor]) -> torch.Tensor:
         """Of the answers to what was seen, which need not lie in memory together."""

@@ -17,9 +17,10 @@ from ..basics.contracts import (
     NewStore,
     SliceEncoder,
 )
+from ..basics.recorded import plain
 from ..basics.tokens import pixels_to_tokens, tokens_to_pixels
 from .depth_stream import Sum, View
-from .traced_size import require_traced_size
+from .traced_size import require_traced_plane
 
 
 class SAM3D(nn.Module):
@@ -68,7 +69,7 @@ class SAM3D(nn.Module):
         self.register_load_state_dict_pre_hook(_restore_frozen)
 
     def forward(self, volume: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
-        return self.decode(self.encode(require_traced_size(volume)), (volume.shape[2], volume.shape[3]))
+        return self.decode(self.encode(require_traced_plane(volume)), (volume.shape[2], volume.shape[3]))
 
     def encode(self, volume: torch.Tensor) -> torch.Tensor:
         """(B, M, H, W, D) -> (B, C, h, w, D): what the encoder makes of the slices, and with detail the pixels behind it."""
@@ -162,7 +163,7 @@ class EmbeddingsToLogits(nn.Module):
         self.plane = (height, width)
 
     def forward(self, embeddings: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
-        return self.network.decode(embeddings.as_subclass(torch.Tensor), self.plane)
+        return self.network.decode(plain(embeddings), self.plane)
 
 
 def _replace_frozen_by_digest(network: SAM3D, state: dict[str, Any], prefix: str, _: Any) -> None:

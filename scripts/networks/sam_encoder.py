@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ..basics.recorded import is_recorded
 from ..basics.tokens import PATCH
 from .depth_adapter import DepthAdapter
 from .lora import LoRA
@@ -185,7 +186,7 @@ class SAMSliceEncoder(SlicewiseEncoder):
 
     def encoding(self, height: int, width: int) -> Callable[[torch.Tensor], torch.Tensor]:
         shared = self._shared(height, width)
-        return lambda slices: self._encode([slices], len(slices), **shared)
+        return lambda slices: self._encode([slices], slices.shape[0], **shared)
 
     def encode_parts(self, parts: Sequence[torch.Tensor], grid: tuple[int, int], depth: int) -> torch.Tensor:
         if self.mixes_slices:
@@ -221,7 +222,7 @@ class SAMSliceEncoder(SlicewiseEncoder):
             parts = [_through_block(block, tokens, table, weight) for tokens in parts]
             if self.mixes_slices:
                 volumes = torch.cat(parts).unflatten(0, (-1, depth))  # (B*M, D, h, w, C)
-                updates = self.depth_adapters[index](volumes).flatten(0, 1).split([len(tokens) for tokens in parts])
+                updates = self.depth_adapters[index](volumes).flatten(0, 1).split([tokens.shape[0] for tokens in parts])
                 parts = [tokens + update for tokens, update in zip(parts, updates, strict=True)]  # in the layout of `tokens`
             if index in self.blocks:
                 outputs.append(torch.cat([tokens.permute(0, 3, 1, 2) for tokens in parts]))
@@ -292,7 +293,8 @@ def _attend_within(attention: Attention, qkv: torch.Tensor, table_h: torch.Tenso
         k = torch.cat([k, k_padding.expand(k.shape[0], -1, -1, -1)], 2)
         v = torch.cat([v, v_padding.expand(v.shape[0], -1, -1, -1)], 2)
     # The bias of all pairs of tokens would be by far the largest tensor, so a block of query rows at a time.
-    row_bytes = int(q.shape[0]) * attention.num_heads * real_w * int(k.shape[2]) * q.element_size()
+    windows = 1 if is_recorded() else int(q.shape[0])  # how many there will be is not known
+    row_bytes = windows * attention.num_heads * real_w * int(k.shape[2]) * q.element_size()
     rows = max(1, BIAS_BYTES.get(q.device.type, BIAS_BYTES["cpu"]) // row_bytes)
     blocks = []
     for q_rows, table_rows in zip(q.split(rows, 2), table_h.split(rows), strict=True):

@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..basics.contracts import Level
+from ..basics.recorded import is_recorded, plain
 from ..basics.tokens import padded, tokens
 
 PIXEL_MEAN = (123.675, 116.28, 103.53)  # of 0..255 RGB, from segment_anything/build_sam.py
@@ -127,14 +128,14 @@ class SlicewiseEncoder(nn.Module):
         return sha256
 
     def forward(self, volume: torch.Tensor) -> torch.Tensor:
-        batch, modalities, height, width, depth = (int(size) for size in volume.shape)  # plain numbers also while tracing
-        volume = volume.as_subclass(torch.Tensor)  # a MetaTensor's bookkeeping costs Python time in every operation
-        slices = volume.permute(0, 1, 4, 2, 3).reshape(-1, 1, height, width)  # (B*M*D, 1, H, W)
+        batch, modalities, height, width = (int(size) for size in volume.shape[:4])  # plain numbers also while tracing
+        slices = plain(volume).permute(0, 1, 4, 2, 3).reshape(-1, 1, height, width)  # (B*M*D, 1, H, W)
         slices = F.pad(slices, (0, padded(width) - width, 0, padded(height) - height))  # raw intensity 0
         grid = (tokens(height), tokens(width))
         with torch.set_grad_enabled(torch.is_grad_enabled() and bool(self.trained)):
-            embeddings = self.encode_parts(slices.split(self._slices_at_once(*grid, slices.device.type)), grid, depth)
-        embeddings = embeddings.unflatten(0, (batch, modalities, depth))  # (B, M, D, C, h, w)
+            parts = [slices] if is_recorded() else slices.split(self._slices_at_once(*grid, slices.device.type))
+            embeddings = self.encode_parts(parts, grid, volume.shape[4])
+        embeddings = embeddings.unflatten(0, (batch, modalities, -1))  # (B, M, D, C, h, w)
         return embeddings.permute(0, 1, 3, 4, 5, 2).flatten(1, 2)  # (B, M*C, h, w, D)
 
     def encode_parts(self, parts: Sequence[torch.Tensor], grid: tuple[int, int], depth: int) -> torch.Tensor:

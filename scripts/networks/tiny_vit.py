@@ -178,10 +178,10 @@ class WindowAttention(nn.Module):
         real_h, real_w = (int(size) for size in qkv.shape[1:3])
         q, k, v = self._heads(qkv.flatten(1, 2))
         bias, padding = self._biases(real_h, real_w)
-        if padding.shape[-1]:
+        if (real_h, real_w) != (self.window, self.window):
             _, k_padding, v_padding = self._heads(self.qkv(self.norm.bias)[None, None].to(qkv.dtype))  # norm(0) is its bias
-            k = torch.cat([k, k_padding.expand(len(k), -1, -1, -1)], 2)
-            v = torch.cat([v, v_padding.expand(len(v), -1, -1, -1)], 2)
+            k = torch.cat([k, k_padding.expand(k.shape[0], -1, -1, -1)], 2)
+            v = torch.cat([v, v_padding.expand(v.shape[0], -1, -1, -1)], 2)
             bias = torch.cat([bias, padding.logsumexp(-1, keepdim=True)], -1)
         attended = F.scaled_dot_product_attention(q, k, v, attn_mask=bias.to(q.dtype)[None])  # (n, heads, a b, C / heads)
         return attended.transpose(1, 2).flatten(2).unflatten(1, (real_h, real_w))
@@ -196,6 +196,6 @@ class WindowAttention(nn.Module):
         distances = (places[:, None] - places).abs()
         table = self.attention_biases.unflatten(1, (self.window, self.window))
         biases = table[:, distances[:a, None, :, None], distances[None, :b, None, :]]  # (heads, a, b, window, window)
-        is_real = ((places < a)[:, None] & (places < b)).flatten()
-        biases = biases.flatten(1, 2).flatten(2)
-        return biases[..., is_real], biases[..., ~is_real]
+        biases = biases.flatten(1, 2)  # (heads, a b, window, window)
+        padding = torch.cat([biases[..., :a, b:].flatten(2), biases[..., a:, :].flatten(2)], -1)
+        return biases[..., :a, :b].flatten(2), padding

@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..basics.contracts import Level, SliceEncoder
+from ..basics.recorded import plain
 from ..basics.tokens import padded, tokens
 
 
@@ -71,7 +72,7 @@ class TwoScaleEncoder(nn.Module):
 
     def forward(self, volume: torch.Tensor) -> torch.Tensor:
         modalities, height, width = (int(size) for size in volume.shape[1:4])  # plain numbers also while tracing
-        volume = volume.as_subclass(torch.Tensor)
+        volume = plain(volume)
         own = self.encoder(volume)
         volume = F.pad(volume, (0, 0, 0, padded(width) - width, 0, padded(height) - height))
         second = self._on_grid(self.encoder(self._scaled(volume)), tokens(height), tokens(width))

@@ -47,7 +47,7 @@ CLASSES: dict[str, Changes] = {
     **dict.fromkeys(("calibration", "flag_below", "sampled_cases", "quality"), Changes.FIGURES),
     **dict.fromkeys(("imports", "initialize", "run", "training", "evaluating", "inference", "caching"), Changes.NOTHING),
     **dict.fromkeys(
-        ("merging", "finalize", "_meta_", "_needs_", "_chooses_"),
+        ("merging", "exporting", "export", "finalize", "_meta_", "_needs_", "_chooses_"),
         Changes.NOTHING,
     ),
     **dict.fromkeys(("bundle_root", "models_dir", "dataset_dir", "input", "output_dir", "checkpoint"), Changes.NOTHING),

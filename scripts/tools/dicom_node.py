@@ -46,7 +46,7 @@ class DicomNode:
             shutil.rmtree(delivery.folder, ignore_errors=True)
 
     def segment(self, scans: Path, output: Path, *further: str) -> str:
-        """-> what the log says last. Raises RuntimeError with the reason where there is no mask."""
+        """-> what is in doubt, or nothing. Raises RuntimeError with the reason where there is no mask."""
         output.mkdir(parents=True, exist_ok=True)
         report, log = output / "report.json", output / "log.txt"
         for old in (report, log):

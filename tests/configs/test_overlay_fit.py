@@ -25,6 +25,7 @@ ENCODERS = ("dinov2", "dinov3", "medsam", "mobile_sam", "sam2", "sam_med2d", "tw
 TUNING = ("depth_adapter", "last_blocks", "lora")
 OTHER_RUNS = {
     "dicom_seg": "it writes more beside the masks of sam3d segment; leave it out here",
+    "export": "it writes a trained network for other programs; leave it out here",
     "merge": "it writes the encoder of a trained network; leave it out here",
 }
 REFUSED = {  # by network and overlay; what is not here fits

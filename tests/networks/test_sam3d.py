@@ -120,10 +120,16 @@ def test_torchscript_equals_the_network(narrow_network: SAM3D, traced: torch.jit
     assert_close(traced(volume), narrow_network(volume), atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("size", [(240, 50, 3), (240, 51, 2), (224, 50, 2)])
-def test_torchscript_refuses_another_size_in_words(traced: torch.jit.ScriptModule, size: tuple[int, int, int]) -> None:
+@pytest.mark.parametrize("depth", [1, 3, 7])
+def test_torchscript_takes_any_depth(narrow_network: SAM3D, traced: torch.jit.ScriptModule, depth: int) -> None:
+    volume = torch.rand(1, 1, 240, 50, depth)
+    assert_close(traced(volume), narrow_network(volume), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("size", [(240, 51, 2), (224, 50, 3)])
+def test_torchscript_refuses_another_plane_in_words(traced: torch.jit.ScriptModule, size: tuple[int, int, int]) -> None:
     got = " x ".join(str(length) for length in size)
-    with pytest.raises(torch.jit.Error, match=f"holds for volumes of 240 x 50 x 2 voxels, got {got}; export it again"):
+    with pytest.raises(torch.jit.Error, match=f"volumes of 240 x 50 x any number of slices, got {got}; export it again"):
         traced(torch.rand(1, 1, *size))
 
 

@@ -49,7 +49,7 @@ def write_run(folder: Path, network: str, **settings: Any) -> Path:
     about = {**training_settings(files), **settings}
     kept = {key: value for key, value in about.items() if value is not None or key not in settings}
     write_checkpoint(folder / "model.pt", state, kept)
-    (folder / "evaluation").mkdir()
+    (folder / "evaluation").mkdir(parents=True)
     (folder / "evaluation" / "metrics.json").write_text(json.dumps(METRICS))
     return folder
 

@@ -24,7 +24,6 @@ def evaluation(bundle_run: Command, phantoms: Path, trained: Path, tmp_path_fact
     bundle_run(
         "evaluating",
         ["train.json", "evaluate.json"],
-        as_a_user=True,
         dataset_dir=phantoms,
         part="test",
         output_dir=folder,

@@ -242,3 +242,17 @@ def test_a_program_that_applies_the_parts_by_itself_gets_the_same_mask(
     mask = nib.load(next(tmp_path.glob("*.nii.gz")))
     np.testing.assert_array_equal(np.asarray(mask.dataobj), data["pred"][0].numpy())
     np.testing.assert_allclose(mask.affine, data["pred"].affine)
+
+
+def test_the_folds_of_a_run_become_one_package(tmp_path: Path, typed: Typed) -> None:
+    run = tmp_path / "run"
+    for fold in range(2):
+        write_run(run / f"fold_{fold}", "detail+no_encoder", folds=2, fold=fold)
+    (run / "folds.json").write_text(json.dumps({"folds": [{}, {}]}))
+    typed("package", run, "--output", tmp_path / "folds")
+    for fold in range(2):
+        model = tmp_path / "folds" / "models" / f"fold_{fold}.pt"
+        assert model.read_bytes() == (run / f"fold_{fold}" / "model.pt").read_bytes()
+    assert "averages 2 networks" in (tmp_path / "folds" / "docs" / "README.md").read_text()
+    line = typed("segment", tmp_path, "--checkpoint", tmp_path / "folds", "--output", tmp_path / "masks", "--dry-run")
+    assert f"{tmp_path}/folds/models/fold_1.pt" in line

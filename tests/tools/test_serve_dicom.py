@@ -203,11 +203,17 @@ def test_the_command_serves_until_it_is_stopped_and_a_bad_series_does_not_stop_i
             if found := re.search(r"NODE listens at 127\.0\.0\.1:(\d+) for ORTHANC, and sends masks to ORTHANC@", line):
                 orthanc.knows("NODE", int(found[1]))
                 bad, good = (store(orthanc, tmp_path / name, "NODE") for name in ("gap", "series"))
-            if "was sent to" in line:
+            if "was sent to" in line and sum("was sent to" in each for each in said) == 1:
+                store(orthanc, tmp_path / "series", "NODE")  # again: the mask is there
+            elif "was sent to" in line:
                 process.terminate()
     assert process.returncode == 143, said
     assert any(f"ERROR series {bad.SeriesInstanceUID}: refused: slices must be evenly spaced; " in line for line in said), said
     assert any(f"series {good.SeriesInstanceUID}: {tmp_path}/masks/" in line for line in said), said
+    assert (
+        "is there already, made from the same"
+        in next((tmp_path / "masks").glob("*/*_seg.dcm")).with_name("log.txt").read_text()
+    )
     for header, count in ((bad, 0), (good, 1)):
         assert len(orthanc.get(f"dicom-web/studies/{header.StudyInstanceUID}/instances?Modality=SEG").json()) == count
     assert not (tmp_path / "masks" / ".sam3d_incoming").exists()
