@@ -57,7 +57,7 @@ def measure(name: str, network: nn.Module, kind: str, folder: Path) -> str:
     except ValueError as error:
         return f"| {name} | {kind} | refused: {error} | | | |"
     seconds = time.perf_counter() - start
-    run, _ = FORMATS[kind].read(path)
+    run = FORMATS[kind].read(path)
     volume = torch.rand(1, 1, PLANE, PLANE, SLICES)
     with torch.no_grad():
         expected = network(volume)
