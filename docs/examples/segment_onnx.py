@@ -15,6 +15,7 @@ about = json.loads(session.get_modelmeta().custom_metadata_map["sam3d"])
 intensity, plane, depth = about["intensity"], about["spatial_size"], about["roi_depth"]
 assert intensity["_target_"] == "ScaleIntensityRangePercentilesd" and max(about["spacing"]) < 0 and not about["regions"]
 assert about["modalities"] == 1 and about["part"] == "network" and about["plane"] == plane
+assert not about["cleaning"] and about["inferer"]["mode"] == "windows"
 
 
 def resized(volume, axis, size):  # linearly, pixels' centres in the middle

@@ -18,7 +18,7 @@ from ..files.atomic_write import atomic_write
 from ..files.checkpoint_file import checkpoints_of
 from ..files.file_digest import file_digest
 from .exported_part import Function, part_of
-from .formats import FORMATS, OPSET, Format, add_to_about
+from .formats import FORMATS, OPSET, Format
 from .low_precision import PRECISIONS, lower_precision
 from .parity import RELATIVE, TIES, Masks, compare_masks, logit_error
 from .triton import write_triton
@@ -34,6 +34,7 @@ PRESET = (
     "roi_depth",
     "modalities",
     "temperature",
+    "cleaning",
     "deterministic_transforms",
 )
 Phantom = Callable[[np.random.Generator, Sequence[int]], tuple[np.ndarray, np.ndarray]]
@@ -78,7 +79,7 @@ def export_network(
 
     The file must give the network's logits within 1e-4 of the largest one at five depths, and the same masks of a phantom and
     of `cases`. Of a mask at most 1 in 100,000 voxels may differ, where two classes are equal up to rounding. With a lower
-    precision neither can hold: how far the masks are apart is printed, and stored in the file.
+    precision neither can hold, and how far the masks are apart is printed. What was measured is stored in the file.
 
     Args:
         network: on a CPU; it is put in evaluation.
@@ -161,10 +162,10 @@ def export_network(
     with atomic_write(path) as temporary, torch.no_grad():
         examples = [_phantom(phantom, modalities, (*plane, depth)) for depth in _depths(windows.roi_depth)]
         inputs = [exported.to_input(volume) for volume in examples]
-        chosen.write(exported, inputs[3], temporary, about)  # more than one slice: a single one would be taken for fixed
+        chosen.write(exported, inputs[3], temporary)  # more than one slice: a single one would be taken for fixed
         if precision != "float32":
             lower_precision(temporary, precision, inputs)
-        function, _ = chosen.read(temporary)
+        function = chosen.read(temporary)
         error = logit_error(exported.module, function, inputs)
         if error != error or (precision == "float32" and error > RELATIVE):
             raise ValueError(
@@ -179,10 +180,18 @@ def export_network(
             masks = compare_masks(inferer(volume, network), inferer(volume, through), bool(regions))
             _require_same(masks, name, precision)
             compared.append(masks)
+        dice = min(masks.dice for masks in compared)
         if precision != "float32":
-            dice = min(masks.dice for masks in compared)
-            add_to_about(temporary, {"measured": {"logit_error": error, "dice": dice, "volumes": len(compared)}})
             logger.info("masks of %s against those of float32: Dice %.4f or more", precision, dice)
+        measured = {
+            "depths": _depths(windows.roi_depth),
+            "logit_error": error,
+            "volumes": len(compared),
+            "voxels": sum(masks.voxels for masks in compared),
+            "different": sum(masks.different for masks in compared),
+            "dice": dice,
+        }
+        chosen.describe(temporary, {**about, "measured": measured})
     if triton:
         write_triton(folder, path)
     return path

@@ -21,8 +21,11 @@ def lower_precision(path: Path, precision: str, examples: Sequence[torch.Tensor]
     with quiet():
         if precision == "float16":
             from onnxruntime.transformers.float16 import convert_float_to_float16
+            from onnxruntime.transformers.onnx_model import OnnxModel
 
-            onnx.save(convert_float_to_float16(onnx.load(path), keep_io_types=True), path)
+            model = convert_float_to_float16(onnx.load(path), keep_io_types=True)
+            OnnxModel.graph_topological_sort(model.graph)  # the casts of inputs come last, which ONNX does not allow
+            onnx.save(model, path)
             return
         from onnxruntime.quantization import CalibrationDataReader, quantize_static
 
@@ -34,8 +37,4 @@ def lower_precision(path: Path, precision: str, examples: Sequence[torch.Tensor]
             def get_next(self) -> dict | None:
                 return next(self.left, None)
 
-        about = onnx.load(path).metadata_props
         quantize_static(path, path, Examples(), op_types_to_quantize=QUANTIZED, per_channel=True)
-        model = onnx.load(path)
-        onnx.helper.set_model_props(model, {entry.key: entry.value for entry in [*about, *model.metadata_props]})
-        onnx.save(model, path)

@@ -15,9 +15,10 @@ REQUIREMENTS = "requirements.txt"
 LARGE_FILES = "large_files.yml"
 BILL_OF_MATERIALS = "sbom.cdx.json"
 MODEL = "models/model.pt"
+ENSEMBLE = "models/ensemble.json"
 RUNS = tuple(f"configs/{name}.json" for name in ("train", "evaluate", "inference"))
 NEEDED = (SUMS, "LICENSE", REQUIREMENTS, BILL_OF_MATERIALS, METADATA, "configs/logging.conf", CARD, *RUNS)
-OPTIONAL = (LARGE_FILES, REPORT, METRICS, MODEL)
+OPTIONAL = (LARGE_FILES, REPORT, METRICS, MODEL, ENSEMBLE)
 FOLD = re.compile(r"models/fold_(\d+)\.pt", re.ASCII)
 WEIGHTS = re.compile(r"models/\w[\w.-]*\.(pt|pth|safetensors)", re.ASCII)
 # Left beside a package by Hugging Face's hub, by a download from it, and by MONAI's push_to_hf_hub; nothing reads them.

@@ -30,7 +30,7 @@ def no_encoder(_: SAMSliceEncoder) -> nn.Module:
 
 
 def ensemble(encoder: SAMSliceEncoder) -> nn.Module:
-    networks = ensemble_of(plain(encoder).eval(), temperature=1.5)
+    networks = ensemble_of(plain(encoder).eval())
     networks.append(plain(encoder).eval())
     return networks.as_network()
 

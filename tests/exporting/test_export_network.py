@@ -1,6 +1,10 @@
 """An exported network gives what the network gives, at any depth, or there is no file."""
 
+import json
 import shutil
+import zipfile
+from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -10,6 +14,7 @@ from torch import nn
 
 from scripts.exporting.formats import FORMATS
 from scripts.networks import AnySize, SAMSliceEncoder
+from scripts.weights.sam_checkpoint import fill_at_random
 
 from .conftest import LABELS, NETWORKS, Export
 
@@ -19,39 +24,78 @@ SUFFIXES = {name: format.suffix for name, format in FORMATS.items()}
 
 
 def assert_same(path: Path, kind: str, network: nn.Module) -> None:
-    run, about = FORMATS[kind].read(path)
+    run, about = FORMATS[kind].read(path), FORMATS[kind].about(path)
     for depth in DEPTHS:
         volume = torch.rand(1, 1, *PLANE, depth)
         expected = network.eval()(volume)
         error = (run(volume) - expected).abs().max() / expected.abs().max()
         assert error < 1e-4, depth
     assert about["labels"] == LABELS and about["plane"] == [*PLANE] and about["format"] == kind
+    assert about["measured"]["logit_error"] < 1e-4 and about["measured"]["volumes"] == 1
+    assert about == json.loads(READERS[kind](path))
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+def read_extra_file(load: Callable, argument: str) -> Callable[[Path], str]:
+    def read(path: Path) -> str:
+        load(path, **{argument: (files := {"sam3d": ""})})
+        return files["sam3d"]
+
+    return read
+
+
+def read_archive(path: Path) -> str:
+    with zipfile.ZipFile(path) as file:
+        return file.read(next(name for name in file.namelist() if name.endswith("/extra/sam3d"))).decode()
+
+
+def read_onnx(path: Path) -> str:
+    import onnxruntime
+
+    return onnxruntime.InferenceSession(path).get_modelmeta().custom_metadata_map["sam3d"]
+
+
+READERS = {  # as docs/export.md tells them
+    "onnx": read_onnx,
+    "pt2": read_extra_file(torch.export.load, "extra_files"),
+    "aoti": read_archive,
+    "torchscript": read_extra_file(torch.jit.load, "_extra_files"),
+}
+
+
+@pytest.mark.parametrize("name", ["detail", "ensemble"])
 def test_torchscript_is_the_network_at_any_depth(name: str, narrow_encoder: SAMSliceEncoder, export: Export) -> None:
     network = NETWORKS[name](narrow_encoder)
     assert_same(export(network), "torchscript", network)
 
 
+@pytest.fixture(scope="module")
+def vit_b() -> SAMSliceEncoder:
+    """SAM's, with random weights."""
+    encoder = SAMSliceEncoder("vit_b")
+    fill_at_random(encoder, seed=0)
+    return encoder
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["pt2", "onnx", "aoti"])
-@pytest.mark.parametrize("name", NETWORKS)
-def test_every_format_is_the_network_at_any_depth(
-    name: str, kind: str, narrow_encoder: SAMSliceEncoder, export: Export
+@pytest.mark.parametrize("kind", ["torchscript", "pt2", "onnx", "aoti"])
+@pytest.mark.parametrize(
+    ("encoder", "name"), [*product(["narrow_encoder"], NETWORKS), *product(["vit_b"], ["plain", "detail", "ensemble"])]
+)
+def test_every_format_is_every_network_at_any_depth(
+    encoder: str, name: str, kind: str, request: pytest.FixtureRequest, export: Export
 ) -> None:
     if kind == "aoti" and shutil.which("g++") is None:
         pytest.skip("AOTInductor needs a C++ compiler")
-    network = NETWORKS[name](narrow_encoder)
-    assert_same(export(network, f"model{SUFFIXES[kind]}", format=kind), kind, network)
+    network = NETWORKS[name](request.getfixturevalue(encoder))
+    path = export(network, f"model{SUFFIXES[kind]}", format=kind)
+    assert_same(path, kind, network)
+    path.unlink()  # hundreds of megabytes
 
 
 @pytest.mark.parametrize("name", ["detail", "ensemble"])
 def test_encoder_and_decoder_apart_make_the_network(name: str, narrow_encoder: SAMSliceEncoder, export: Export) -> None:
     network = NETWORKS[name](narrow_encoder).eval()
-    encode, decode = (
-        FORMATS["torchscript"].read(export(network, f"{part}.ts", part=part))[0] for part in ("encoder", "decoder")
-    )
+    encode, decode = (FORMATS["torchscript"].read(export(network, f"{part}.ts", part=part)) for part in ("encoder", "decoder"))
     volume = torch.rand(1, 1, *PLANE, 7)
     torch.testing.assert_close(decode(encode(volume)), network(volume), rtol=0, atol=1e-4)
 
@@ -63,13 +107,15 @@ def test_a_part_does_not_hold_the_weights_of_the_other(narrow_encoder: SAMSliceE
 
 
 def test_onnx_names_its_free_axis_and_runs_at_lower_precision(narrow_encoder: SAMSliceEncoder, export: Export) -> None:
+    import onnx
     import onnxruntime
 
     path = export(nn.Conv3d(1, 4, 3, padding=1), "model.onnx", format="onnx", precision="float16")
     session = onnxruntime.InferenceSession(path)
     assert (session.get_inputs()[0].name, session.get_inputs()[0].shape) == ("volume", [1, 1, *PLANE, "depth"])
-    _, about = FORMATS["onnx"].read(path)
-    assert about["opset"] == 20 and about["measured"]["dice"] > 0.9
+    about = FORMATS["onnx"].about(path)
+    assert about["opset"] == 20 and about["measured"]["dice"] > 0.9 and about == json.loads(read_onnx(path))
+    onnx.checker.check_model(path, full_check=True)
     assert path.stat().st_size < 20_000
 
 
@@ -113,10 +159,9 @@ def test_a_file_with_other_masks_is_not_kept(
     """Whose logits are right at the depths that are tried, but not in the windows of the inferer."""
     format = FORMATS["torchscript"]
 
-    def read(path: Path) -> tuple:
-        run, about = format.read(path)
-        calls = iter(range(1000))
-        return lambda volume: run(volume) if next(calls) < 5 else -run(volume), about
+    def read(path: Path) -> Callable[[torch.Tensor], torch.Tensor]:
+        run, calls = format.read(path), iter(range(1000))
+        return lambda volume: run(volume) if next(calls) < 5 else -run(volume)
 
     monkeypatch.setitem(FORMATS, "torchscript", format._replace(read=read))
     with pytest.raises(ValueError, match="must give the network's masks, and that of a phantom differs in"):
@@ -155,7 +200,8 @@ def test_a_file_that_is_there_stays(tmp_path: Path, export: Export) -> None:
 
 
 def test_another_plane_than_that_of_the_training_is_doubted(export: Export, caplog: pytest.LogCaptureFixture) -> None:
-    run, about = FORMATS["torchscript"].read(export(nn.Conv3d(1, 4, 1), plane=[16, 64]))
+    path = export(nn.Conv3d(1, 4, 1), plane=[16, 64])
+    run, about = FORMATS["torchscript"].read(path), FORMATS["torchscript"].about(path)
     assert "trained on slices of 32 x 48 pixels and is exported for 16 x 64" in caplog.text
     assert (about["plane"], about["spatial_size"]) == ([16, 64], [32, 48])
     assert run(torch.rand(1, 1, 16, 64, 3)).shape == (1, 4, 16, 64, 3)
@@ -163,6 +209,10 @@ def test_another_plane_than_that_of_the_training_is_doubted(export: Export, capl
 
 def test_masks_are_compared_on_images_too(export: Export, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
-    export(nn.Conv3d(2, 4, 1), modalities=2, cases=[{"image": torch.rand(2, *PLANE, 11)}])
+    path = export(nn.Conv3d(2, 4, 1), modalities=2, cases=[{"image": torch.rand(2, *PLANE, 11)}])
     assert "mask of a phantom: identical" in caplog.text
     assert "mask of image 1: identical" in caplog.text
+    measured = FORMATS["torchscript"].about(path)["measured"]
+    assert measured.pop("logit_error") < 1e-4
+    voxels = PLANE[0] * PLANE[1] * (9 + 11)  # a phantom of a window and a half, and the image
+    assert measured == {"depths": [1, 2, 6, 7, 13], "volumes": 2, "voxels": voxels, "different": 0, "dice": 1.0}

@@ -51,7 +51,7 @@ def test_numpy_and_onnxruntime_alone_give_the_masks_of_the_bundle(
 ) -> None:
     model, checkpoint = tmp_path / "model.onnx", trained / "model.pt"
     bundle_run("exporting", EXPORT, checkpoint=checkpoint, **{"export#path": model})
-    _, about = FORMATS["onnx"].read(model)
+    about = FORMATS["onnx"].about(model)
     assert about["checkpoints"] == [{"file": "model.pt", "sha256": file_digest(str(checkpoint))}]
     assert about["axcodes"] == "RAS" and about["intensity"]["upper"] == 99.5 and about["labels"]["3"] == "vessel"
     images = phantoms / "images"
