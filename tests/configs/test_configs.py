@@ -69,6 +69,8 @@ def test_what_training_and_inference_share_is_equal() -> None:
 
 def test_what_evaluation_and_inference_share_is_equal() -> None:
     evaluate, inference = load("evaluate.json"), load("inference.json")
+    compared = [config["network"]["ensemble_of"].pop("disagreement") for config in (evaluate, inference)]
+    assert compared == [True, "$@calibration is not None"]  # it is what a calibration is made from, and then used by it
     own = {
         "output_dir",
         "cases",

@@ -62,9 +62,8 @@ READERS = {  # as docs/export.md tells them
 }
 
 
-@pytest.mark.parametrize("name", ["detail", "ensemble"])
-def test_torchscript_is_the_network_at_any_depth(name: str, narrow_encoder: SAMSliceEncoder, export: Export) -> None:
-    network = NETWORKS[name](narrow_encoder)
+def test_torchscript_is_the_network_at_any_depth(narrow_encoder: SAMSliceEncoder, export: Export) -> None:
+    network = NETWORKS["detail"](narrow_encoder)
     assert_same(export(network), "torchscript", network)
 
 
@@ -92,7 +91,7 @@ def test_every_format_is_every_network_at_any_depth(
     path.unlink()  # hundreds of megabytes
 
 
-@pytest.mark.parametrize("name", ["detail", "ensemble"])
+@pytest.mark.parametrize("name", [pytest.param("detail", marks=pytest.mark.slow), "ensemble"])
 def test_encoder_and_decoder_apart_make_the_network(name: str, narrow_encoder: SAMSliceEncoder, export: Export) -> None:
     network = NETWORKS[name](narrow_encoder).eval()
     encode, decode = (FORMATS["torchscript"].read(export(network, f"{part}.ts", part=part)) for part in ("encoder", "decoder"))

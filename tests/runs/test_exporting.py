@@ -46,6 +46,7 @@ def assert_the_example_gives_our_masks(images: Path, masks: Path, model: Path, f
         assert len(np.unique(np.asarray(expected.dataobj))) > 1
 
 
+@pytest.mark.slow
 def test_numpy_and_onnxruntime_alone_give_the_masks_of_the_bundle(
     bundle_run: Command, trained: Path, phantoms: Path, tmp_path: Path
 ) -> None:
