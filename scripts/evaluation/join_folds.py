@@ -23,7 +23,9 @@ def join_folds(
         evaluations: fold -> the folder of its evaluation.
         output_dir: of the files, which are those that `CaseMetrics` writes, over all cases alike. The table has the column
             `fold` too, and the means have those of each fold in the list `folds`.
-        labels, open_image, options: see `CaseMetrics`. What it measures with is known from the evaluations.
+        labels: see `CaseMetrics`.
+        open_image: reads the files again, for the picture.
+        options: further ones of `CaseMetrics`, but for the tolerance of NSD and its unit, which the evaluations know.
 
     Returns:
         What measured them, with all rows.

@@ -59,6 +59,8 @@ def _learnt_together(folder: Path, models: list[Path]) -> dict[str, Any]:
     learnt = read_ensemble(folder / ENSEMBLE, models)
     if learnt is None:
         raise ValueError(f"{folder / ENSEMBLE} is not of the networks of this package; {PACKED_AGAIN}")
+    if foreign := foreign_code(learnt):
+        raise ValueError(f"{folder / ENSEMBLE} would run {foreign}, which is no part of this bundle; {PACKED_AGAIN}")
     return learnt
 
 

@@ -4,6 +4,7 @@ import json
 import shutil
 import zipfile
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from torch import nn
 
 from scripts.exporting.formats import FORMATS
 from scripts.networks import AnySize, SAMSliceEncoder
+from scripts.weights.sam_checkpoint import fill_at_random
 
 from .conftest import LABELS, NETWORKS, Export
 
@@ -60,22 +62,34 @@ READERS = {  # as docs/export.md tells them
 }
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", ["detail", "ensemble"])
 def test_torchscript_is_the_network_at_any_depth(name: str, narrow_encoder: SAMSliceEncoder, export: Export) -> None:
     network = NETWORKS[name](narrow_encoder)
     assert_same(export(network), "torchscript", network)
 
 
+@pytest.fixture(scope="module")
+def vit_b() -> SAMSliceEncoder:
+    """SAM's, with random weights."""
+    encoder = SAMSliceEncoder("vit_b")
+    fill_at_random(encoder, seed=0)
+    return encoder
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["pt2", "onnx", "aoti"])
-@pytest.mark.parametrize("name", NETWORKS)
-def test_every_format_is_the_network_at_any_depth(
-    name: str, kind: str, narrow_encoder: SAMSliceEncoder, export: Export
+@pytest.mark.parametrize("kind", ["torchscript", "pt2", "onnx", "aoti"])
+@pytest.mark.parametrize(
+    ("encoder", "name"), [*product(["narrow_encoder"], NETWORKS), *product(["vit_b"], ["plain", "detail", "ensemble"])]
+)
+def test_every_format_is_every_network_at_any_depth(
+    encoder: str, name: str, kind: str, request: pytest.FixtureRequest, export: Export
 ) -> None:
     if kind == "aoti" and shutil.which("g++") is None:
         pytest.skip("AOTInductor needs a C++ compiler")
-    network = NETWORKS[name](narrow_encoder)
-    assert_same(export(network, f"model{SUFFIXES[kind]}", format=kind), kind, network)
+    network = NETWORKS[name](request.getfixturevalue(encoder))
+    path = export(network, f"model{SUFFIXES[kind]}", format=kind)
+    assert_same(path, kind, network)
+    path.unlink()  # hundreds of megabytes
 
 
 @pytest.mark.parametrize("name", ["detail", "ensemble"])

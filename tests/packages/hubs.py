@@ -12,7 +12,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-Answer = bytes | dict[str, Any] | None
+Answer = bytes | dict[str, Any] | list[Any] | None
 
 
 @contextmanager
@@ -38,9 +38,10 @@ class Handler(BaseHTTPRequestHandler):
         chunked = self.headers.get("Transfer-Encoding") == "chunked"
         body = b"".join(self.chunks()) if chunked else self.rfile.read(int(self.headers.get("Content-Length", 0)))
         answer = self.answer(self.command.replace("HEAD", "GET"), self.path.partition("?")[0], body)
-        content = json.dumps(answer).encode() if isinstance(answer, dict) else answer or b""
+        is_json = isinstance(answer, dict | list)
+        content = json.dumps(answer).encode() if is_json else answer or b""
         self.send_response(404 if answer is None else 200)
-        self.send_header("Content-Type", "application/json" if isinstance(answer, dict) else "application/octet-stream")
+        self.send_header("Content-Type", "application/json" if is_json else "application/octet-stream")
         self.send_header("Content-Length", str(len(content)))
         self.send_header("ETag", f'"{hashlib.sha1(content).hexdigest()}"')
         self.send_header("X-Repo-Commit", COMMIT)
@@ -123,4 +124,7 @@ class HuggingFace:
             if found[1] not in ("main", *self.tags):
                 return None
             return {"id": self.repo, "sha": COMMIT, "siblings": [{"rfilename": name} for name in self.files]}
+        if path == f"{api}/tree/{COMMIT}":  # what newer clients list by
+            sha = {name: hashlib.sha1(content).hexdigest() for name, content in self.files.items()}
+            return [{"type": "file", "path": name, "size": len(self.files[name]), "oid": sha[name]} for name in self.files]
         return self.files.get(path.removeprefix(f"/{self.repo}/resolve/{COMMIT}/"))

@@ -40,10 +40,22 @@ def main() -> None:
     files = [str(file) for file in (CONFIGS / "train.json", *network_configs(job.network), preset_config(job.preset))]
     set_determinism(job.seed)
     first = ConfigParser(ConfigParser.load_config_files(files)).get_parsed_content("network_def").state_dict()
-    about = read_settings(["monai.bundle", "run", "training", "--config_file", str(files)])  # what `sam3d evaluate` asks it
+    told = [f"--max_epochs={job.rounds}", f"--epoch_length={job.steps}", f"--seed={job.seed}", "--val_fraction=0"]
+    about = read_settings(["monai.bundle", "run", "training", "--config_file", str(files), *told])  # for `sam3d evaluate`
     write_checkpoint(output / "first.pt", first, about)
 
-    shared = ["--preset", job.preset, "--network", job.network, "--rounds", job.rounds, "--steps", job.steps]
+    shared = [
+        "--preset",
+        job.preset,
+        "--network",
+        job.network,
+        "--rounds",
+        job.rounds,
+        "--steps",
+        job.steps,
+        "--seed",
+        job.seed,
+    ]
     recipe = FedAvgRecipe(
         name="sam3d",
         model_persistor=PTFileModelPersistor(source_ckpt_file_full_name=str(output / "first.pt")),

@@ -1,6 +1,8 @@
 """Formats of `sam3d export` -> a table: how long the export takes, how large the file is, how exact and how fast it runs.
 
 python -m scripts.research.benchmark.export --encoder vit_b --output table.md
+
+Each row is written as soon as it is there, and a second start goes on behind the rows of the table. One table, one encoder.
 """
 
 import argparse
@@ -82,14 +84,15 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO)
-    rows = [HEAD]
+    if not arguments.output.exists():
+        arguments.output.write_text(f"{HEAD}\n")
     with tempfile.TemporaryDirectory() as folder:
-        for kind in arguments.formats:
-            for name, network in networks(arguments.encoder):
-                if name not in arguments.networks:
-                    continue
-                rows.append(measure(name, network, kind, Path(folder)))
-                arguments.output.write_text("\n".join(rows) + "\n")
+        for name, network in networks(arguments.encoder):
+            for kind in arguments.formats:
+                if name in arguments.networks and f"| {name} | {kind} |" not in arguments.output.read_text():
+                    row = measure(name, network, kind, Path(folder))
+                    with arguments.output.open("a") as table:
+                        table.write(f"{row}\n")
 
 
 if __name__ == "__main__":
