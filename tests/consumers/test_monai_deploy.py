@@ -15,7 +15,7 @@ from .conftest import NAME, sam3d
 
 APP = ROOT / "docs" / "examples" / "monai_deploy" / "app.py"
 IMAGES = SHARED / "hippocampus" / "imagesTr"
-PYTHON = os.environ.get("MONAI_DEPLOY_PYTHON", "")
+PYTHON = os.environ.get("SAM3D_MONAI_DEPLOY_PYTHON", "")
 SCANS = ("hippocampus_001", "hippocampus_003", "hippocampus_004")
 READ = """
 import json, pathlib, torch
@@ -34,7 +34,7 @@ print(json.dumps({
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not PYTHON, reason="MONAI_DEPLOY_PYTHON names no Python with MONAI Deploy, see docs/consumers.md"),
+    pytest.mark.skipif(not PYTHON, reason="SAM3D_MONAI_DEPLOY_PYTHON names no Python with MONAI Deploy, see docs/consumers.md"),
 ]
 
 

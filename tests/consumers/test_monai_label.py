@@ -20,14 +20,14 @@ from .conftest import NAME, sam3d
 
 APP = ROOT / "docs" / "examples" / "monai_label"
 HIPPOCAMPUS = SHARED / "hippocampus"
-PYTHON = os.environ.get("MONAI_LABEL_PYTHON", "")
+PYTHON = os.environ.get("SAM3D_MONAI_LABEL_PYTHON", "")
 SCANS = ("hippocampus_001", "hippocampus_003", "hippocampus_004")
 LABELLED = ("hippocampus_003", "hippocampus_004", "hippocampus_006")
 STARTED = 120  # seconds that the server may take
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not PYTHON, reason="MONAI_LABEL_PYTHON names no Python with MONAI Label, see docs/consumers.md"),
+    pytest.mark.skipif(not PYTHON, reason="SAM3D_MONAI_LABEL_PYTHON names no Python with MONAI Label, see docs/consumers.md"),
     pytest.mark.skipif(not HIPPOCAMPUS.is_dir(), reason=f"no scans in {HIPPOCAMPUS}"),
 ]
 

@@ -1,6 +1,6 @@
 """An app of MONAI Label for packages of SAM-3D: docs/consumers.md says how it is started.
 
-It differs from MONAI Label's own app `monaibundle` in two places, each of which says why.
+It differs from MONAI Label's own app `monaibundle` in three places, each of which says why.
 """
 
 import json
@@ -21,6 +21,12 @@ from monailabel.utils.others.generic import name_to_device
 
 
 class PackageInferTask(BundleInferTask):
+    def __init__(self, path: str, conf: dict[str, str]) -> None:
+        """With the values that masks have: MONAI Label takes the numbers of channels, others where labels have gaps."""
+        super().__init__(path, conf)
+        classes = self.bundle_config.get_parsed_content("classes")
+        self.labels = {name: int(value) for value, name in classes.items() if int(value)}
+
     def run_pre_transforms(self, data: dict[str, Any], transforms: Any) -> dict[str, Any]:
         """Without MONAI Label's `image_path` meanwhile: MONAI, from 1.5.2 on, takes it for metadata of the image and fails."""
         path = data.pop("image_path")
