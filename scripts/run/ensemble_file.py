@@ -15,7 +15,7 @@ NAME, MEMBERS = "ensemble.json", "members"
 
 def write_ensemble(path: Path, checkpoints: Sequence[Path], learnt: Mapping[str, Any]) -> None:
     """learnt: what a single checkpoint would be given."""
-    write_json(path, {MEMBERS: [weights_digest(checkpoint) for checkpoint in checkpoints], **learnt})
+    write_json(path, {MEMBERS: _members(checkpoints), **learnt})
 
 
 def ensemble_file(checkpoints: Sequence[Path]) -> Path | None:
@@ -30,9 +30,13 @@ def read_ensemble(path: Path, checkpoints: Sequence[Path]) -> dict[str, Any] | N
         remedy = "evaluate and calibrate the ensemble again, or remove it"
         raise ValueError(f"{path} is not what `sam3d calibrate` writes of an ensemble; {remedy}")
     content = json.loads(path.read_text(encoding="utf-8"))
-    if content[MEMBERS] != [weights_digest(checkpoint) for checkpoint in checkpoints]:
+    if content[MEMBERS] != _members(checkpoints):
         return None
     return {key: content[key] for key in CALIBRATED}
+
+
+def _members(checkpoints: Sequence[Path]) -> list[str]:
+    return [weights_digest(checkpoint) for checkpoint in checkpoints]
 
 
 def is_ensemble_file(path: Path) -> bool:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from ..run.ensemble_file import NAME, is_ensemble_file, write_ensemble
 from ..run.fold_folders import CHECKPOINT, ENSEMBLE, FOLDS_FILE, fold_checkpoints
 from . import options
 from .evaluated_cases import evaluated_cases
@@ -65,6 +64,7 @@ def calibrate(
     from ..evaluation.calibration.fit_calibration import told_by
     from ..files.atomic_write import write_json
     from ..files.own_file import refuse_foreign
+    from ..run.ensemble_file import NAME, is_ensemble_file, write_ensemble
 
     is_ensemble = run.name == ENSEMBLE and (run.parent / FOLDS_FILE).is_file()
     members = [_ensemble(run)] if is_ensemble else _members(run)

@@ -9,7 +9,6 @@ from typing import Any
 
 import typer
 
-from ..run.ensemble_file import ensemble_file, read_ensemble
 from .run_bundle import shown
 
 DRAWN = ("augmentation", "draw_embeddings", "random_crop", "train", "cached_views")  # what makes a training run's crops
@@ -21,6 +20,7 @@ def read_abouts(checkpoints: Sequence[Path]) -> list[dict[str, Any]]:
     Of all folds of a run together, what was learnt of their ensemble takes the place of what was learnt of each.
     """
     from ..files.checkpoint_file import read_about
+    from ..run.ensemble_file import ensemble_file, read_ensemble
 
     abouts = [read_about(path) or {} for path in checkpoints]
     path = ensemble_file(checkpoints)

@@ -25,7 +25,7 @@ OVERLAYS = sorted(path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob
 ONLY_TRAIN = ("cached", "cost", "ema", "mlflow", "multi_gpu", "joint_dice", "two_stage")
 SERVES = {
     **dict.fromkeys(ONLY_TRAIN, "train"),
-    **dict.fromkeys(("dicom_seg", "rollout", "merge"), "inference"),
+    **dict.fromkeys(("dicom_seg", "rollout", "merge", "export"), "inference"),
 }  # the others: all runs
 ENCODERS = (
     "dinov2",

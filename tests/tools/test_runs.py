@@ -243,7 +243,7 @@ def test_a_network_that_never_saw_slices_in_reverse_order_is_doubted_with_them(
     about: dict[str, object], tta: str | None, is_doubted: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_checkpoint(tmp_path / "model.pt", {}, about)
-    doubt_reversed_slices([tmp_path / "model.pt"], tta)
+    doubt_reversed_slices([tmp_path / "model.pt"], [about], tta)
     said = capsys.readouterr().err
     assert (f"{tmp_path / 'model.pt'} was trained without them" in said) == is_doubted
     assert ("take --tta plane" in said) == is_doubted
