@@ -130,14 +130,18 @@ class CaseMetrics:
                 metrics = dict.fromkeys(metrics) | {size: metrics[size] for size in SIZES}
             self.rows.append({"case": case, "class": name, **metrics})
 
-    def finish(self) -> None:
-        """Writes the tables and, of the best, the median and the worst cases, `overlays.png`."""
+    def finish(self, **more: Any) -> None:
+        """Writes the tables and, of the best, the median and the worst cases, `overlays.png`.
+
+        Args:
+            more: of whoever has measured, for metrics.json.
+        """
         if not self.rows:
             return
         table, means, confusion, picture = (self.folder / name for name in FILES)
         write_rows(table, self.rows)
         summary = self.summary()
-        write_json(means, summary)
+        write_json(means, {**summary, **more})
         if self.confusion:
             with atomic_write(confusion) as temporary, temporary.open("w", newline="") as file:
                 rows = self.confusion.table()

@@ -46,6 +46,15 @@ class Confusion:
             counts[0] = 0
         self.counts += counts
 
+    def add_table(self, table: Mapping[str, Mapping[str, int]]) -> None:
+        """Counts what another one of these labels has counted.
+
+        Args:
+            table: as `table` gives it.
+        """
+        names = list(self.labels.values())
+        self.counts += torch.tensor([[table[name][other] for other in names] for name in names])
+
     def _numbers(self, values: torch.Tensor) -> torch.Tensor:
         """Label values -> their places among the labels."""
         numbers = torch.zeros_like(values, dtype=torch.int64)

@@ -9,7 +9,8 @@ import io
 import json
 import os
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,35 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if not isinstance(content, Mapping):
         raise ValueError(f"{path} holds a {type(content).__name__}, a checkpoint must be a dictionary of tensors")
     return dict(content)
+
+
+def weights_digest(path: Path) -> str:
+    """sha256 of the names, dtypes, shapes and bytes of the tensors, whatever their order; another `about` leaves it as it is.
+
+    In hexadecimal, computed once as long as the file stays unchanged, see `file_digest`. Raises as `read_checkpoint` does.
+    """
+    if not path.is_file():
+        read_checkpoint(path)  # says so
+    status = path.stat()
+    return _weights_digest(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=1000)
+def _weights_digest(path: Path, size: int, modified: int) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(_tensors(read_checkpoint(path)), key=lambda named: named[0]):
+        digest.update(f"{json.dumps(name)} {tensor.dtype} {[*tensor.shape]}\n".encode())
+        digest.update(tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _tensors(content: Any, name: str = "") -> Iterator[tuple[str, torch.Tensor]]:
+    """With their names: also of a file of others, which has them in dictionaries and lists of its own."""
+    if isinstance(content, torch.Tensor):
+        yield name, content
+    elif isinstance(content, Mapping | list | tuple):
+        for key, value in content.items() if isinstance(content, Mapping) else enumerate(content):
+            yield from _tensors(value, f"{name}/{key}")
 
 
 def _reason(error: Exception) -> str:

@@ -52,7 +52,8 @@ def _trained_alike(abouts: Sequence[Mapping[str, Any]]) -> Config:
 
 
 def _baked(file: str, settings: Mapping[str, Any]) -> Config:
-    return laid_over(read_config(CONFIGS / file), settings)
+    own, overlays = read_config(CONFIGS / file), _of_overlays()
+    return laid_over(own | {key: overlays[key] for key in settings if key in overlays and key not in own}, settings)
 
 
 def laid_over(config: Mapping[str, Any], settings: Mapping[str, Any], identifier: str = "") -> Config:
@@ -87,8 +88,13 @@ def _spelled(node: Any) -> Any:
 
 def _complete(config: Config) -> Config:
     """Together with what it refers to and only an overlay has, such as the folder of the cache."""
-    overlays = [read_config(path) for path in config_files() if path.parent.name in ("networks", "overlays")]
-    known = {key: value for overlay in overlays for key, value in overlay.items()}
+    known = _of_overlays()
     while missing := (set(re.findall(r"@(\w+)", json.dumps(config))) & known.keys()) - config.keys():
         config = config | {name: known[name] for name in sorted(missing)}
     return config
+
+
+def _of_overlays() -> Config:
+    """Every id that networks and overlays set."""
+    files = [path for path in config_files() if path.parent.name in ("networks", "overlays")]
+    return {key: value for path in files for key, value in read_config(path).items()}

@@ -1,16 +1,17 @@
 """A folder that somebody sent -> its networks, after everything in it was checked and nothing of it was run."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..files.checkpoint_file import read_about, read_checkpoint
 from ..files.file_digest import file_digest
 from ..run.config_files import BUNDLE_ROOT, CONFIGS, read_config
+from ..run.ensemble_file import read_ensemble
 from ..run.foreign_code import foreign_code
 from ..run.trained_settings import trained_settings
 from .baked_configs import baked_configs
 from .package_configs import read_package_json, require_own_configs, require_own_metadata
-from .package_files import LARGE_FILES, METADATA, PACKED_AGAIN, REQUIREMENTS, RUNS, encoder_of, files_of, models_of
+from .package_files import ENSEMBLE, LARGE_FILES, METADATA, PACKED_AGAIN, REQUIREMENTS, RUNS, encoder_of, files_of, models_of
 from .package_sums import require_sums
 from .requirements import wrong_requirement
 
@@ -39,7 +40,8 @@ def check_package(folder: Path) -> Package:
         read_checkpoint(model)
     if encoder and not encoder.endswith(".safetensors"):  # which can hold nothing but numbers
         read_checkpoint(folder / encoder)
-    abouts = [read_about(model) or {} for model in models]
+    learnt = _learnt_together(folder, models) if ENSEMBLE in names else {}
+    abouts = [{**(read_about(model) or {}), **learnt} for model in models]
     for model, about in zip(models, abouts, strict=True):
         if "network_def" not in about:
             raise ValueError(f"{model} does not say what its network is; {PACKED_AGAIN}")
@@ -50,6 +52,16 @@ def check_package(folder: Path) -> Package:
     if not doubts:
         _require_baked(folder, names, abouts)
     return Package(models, folder / encoder if encoder else None, doubts)
+
+
+def _learnt_together(folder: Path, models: list[Path]) -> dict[str, Any]:
+    read_package_json(folder / ENSEMBLE)
+    learnt = read_ensemble(folder / ENSEMBLE, models)
+    if learnt is None:
+        raise ValueError(f"{folder / ENSEMBLE} is not of the networks of this package; {PACKED_AGAIN}")
+    if foreign := foreign_code(learnt):
+        raise ValueError(f"{folder / ENSEMBLE} would run {foreign}, which is no part of this bundle; {PACKED_AGAIN}")
+    return learnt
 
 
 def _require_named_encoder(folder: Path, encoder: str | None) -> None:

@@ -15,11 +15,18 @@ REQUIREMENTS = "requirements.txt"
 LARGE_FILES = "large_files.yml"
 BILL_OF_MATERIALS = "sbom.cdx.json"
 MODEL = "models/model.pt"
+ENSEMBLE = "models/ensemble.json"
 RUNS = tuple(f"configs/{name}.json" for name in ("train", "evaluate", "inference"))
 NEEDED = (SUMS, "LICENSE", REQUIREMENTS, BILL_OF_MATERIALS, METADATA, "configs/logging.conf", CARD, *RUNS)
-OPTIONAL = (LARGE_FILES, REPORT, METRICS, MODEL)
+OPTIONAL = (LARGE_FILES, REPORT, METRICS, MODEL, ENSEMBLE)
 FOLD = re.compile(r"models/fold_(\d+)\.pt", re.ASCII)
 WEIGHTS = re.compile(r"models/\w[\w.-]*\.(pt|pth|safetensors)", re.ASCII)
+# Left beside a package by Hugging Face's hub, by a download from it, and by MONAI's push_to_hf_hub; nothing reads them.
+LEFT_BY_HUB = re.compile(
+    r"README\.md|\.gitattributes"
+    r"|\.cache/huggingface/(\.gitignore|CACHEDIR\.TAG|trees/[0-9a-f]{40}\.json|download/[\w./-]+\.(metadata|lock))",
+    re.ASCII,
+)
 CODE = re.compile(r"scripts/([a-z]\w*/)*\w+\.(py|html|css|js|md)", re.ASCII)
 PACKED_AGAIN = "ask its sender for it again"
 
@@ -38,7 +45,7 @@ def require_package_file(name: str, place: str | Path) -> None:
 
 def files_of(folder: Path) -> list[str]:
     """All of a package's, sorted. Raises ValueError for one that no package has: a link, or another name."""
-    found = sorted(_walk(folder))
+    found = sorted(name for name in _walk(folder) if not LEFT_BY_HUB.fullmatch(name))
     for name in found:
         require_package_file(name, folder)
     if missing := [name for name in NEEDED if name not in found]:

@@ -10,6 +10,7 @@ from ..files.atomic_write import write_json
 from ..files.checkpoint_file import read_about
 from ..files.file_digest import file_digest
 from ..run.config_files import BUNDLE_ROOT, CONFIGS
+from ..run.ensemble_file import ensemble_file, read_ensemble
 from ..run.foreign_code import foreign_code
 from ..run.trained_settings import trained_settings
 from .baked_configs import baked_configs
@@ -18,6 +19,7 @@ from .package_files import (
     BILL_OF_MATERIALS,
     CARD,
     CODE,
+    ENSEMBLE,
     LARGE_FILES,
     METADATA,
     METRICS,
@@ -58,7 +60,9 @@ def write_package(
     folder: must not be there; its name is the package's. encoder_file: to be included. can_be_fetched: whether large_files.yml
     lists it. metrics, report: of the run's evaluation.
     """
-    abouts = [network_of(path) for path in checkpoints]
+    together = ensemble_file(checkpoints)
+    learnt = read_ensemble(together, checkpoints) if together else None
+    abouts = [{**network_of(path), **(learnt or {})} for path in checkpoints]
     models = [MODEL] if len(checkpoints) == 1 else [fold_model(number) for number in range(len(checkpoints))]
     folder.mkdir(parents=True)
     for name, config in baked_configs(abouts, models, encoder.weights if encoder else None).items():
@@ -75,6 +79,7 @@ def write_package(
         **({LARGE_FILES: BUNDLE_ROOT / LARGE_FILES} if can_be_fetched else {}),
         **({METRICS: metrics} if metrics else {}),
         **({REPORT: report} if report else {}),
+        **({ENSEMBLE: together} if together and learnt else {}),
     }
     for name, source in copies.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from ..run.ensemble_file import NAME, is_ensemble_file, write_ensemble
 from ..run.fold_folders import CHECKPOINT, ENSEMBLE, FOLDS_FILE, fold_checkpoints
 from . import options
-from .ensemble_file import EVALUATED, NAME, is_ensemble_file, is_of, write_ensemble
+from .evaluated_cases import evaluated_cases
 from .run_bundle import say_next, shown
 
 if TYPE_CHECKING:
@@ -21,23 +22,15 @@ FEW = 20  # cases
 
 
 class Member(NamedTuple):
-    """A network, or an ensemble of several: their settings, and the cases that they were evaluated on.
-
-    evaluated: the sha256 of each checkpoint as it was evaluated.
-    """
+    """A network, or an ensemble of several: the settings of the first, and the cases that they were evaluated on."""
 
     checkpoints: list[Path]
-    abouts: list[dict[str, Any]]
-    evaluated: list[str]
+    about: dict[str, Any]
     cases: "list[SampledCase]"
 
     @property
     def checkpoint(self) -> Path:
         return self.checkpoints[0]
-
-    @property
-    def about(self) -> dict[str, Any]:
-        return self.abouts[0]
 
 
 def calibrate(
@@ -112,7 +105,7 @@ def calibrate(
         },
     }
     if is_ensemble:
-        write_ensemble(run.parent / NAME, members[0].checkpoints, members[0].abouts, stamp)
+        write_ensemble(run.parent / NAME, members[0].checkpoints, stamp)
     for member in members if not is_ensemble else ():
         _stamp(member, stamp)
         if member.checkpoint.parent != run:  # what was learnt of this fold alone is no longer in its checkpoint
@@ -181,36 +174,13 @@ def _ensemble(evaluation: Path) -> Member:
 
 def _evaluated(checkpoints: list[Path], evaluation: Path, again: str) -> Member:
     """again: how to make what is missing."""
-    from ..evaluation.calibration.sampled_case import read_sampled_cases
     from ..files.checkpoint_file import read_about
 
     abouts = [read_about(path) or {} for path in checkpoints]
     for path, about in zip(checkpoints, abouts, strict=True):
         if "labels" not in about:
             raise typer.BadParameter(f"{shown(path)} does not say what it was trained with", param_hint="RUN")
-    cases = read_sampled_cases(evaluation)
-    if not cases:
-        raise typer.BadParameter(f"{shown(evaluation)} holds no cases of an evaluation; {again}", param_hint="RUN")
-    if any(case.part == "training" for case in cases):
-        found = f"{shown(evaluation)} is of the cases that the network was trained on, which say nothing of others"
-        raise typer.BadParameter(f"{found}; {again}", param_hint="RUN")
-    made_by = {_made_by(case) for case in cases}
-    evaluated = [*made_by.pop()]
-    if made_by or not is_of([[name] for name in evaluated], checkpoints, abouts):
-        named = ", ".join(map(shown, checkpoints))
-        found = f"{shown(evaluation)} is of other weights than {named}, or its masks are gone"
-        raise typer.BadParameter(f"{found}; {again}", param_hint="RUN")
-    return Member(checkpoints, abouts, evaluated, cases)
-
-
-def _made_by(case: "SampledCase") -> tuple[str, ...]:
-    """The sha256 of each checkpoint, by the record beside the mask; none where that is not there."""
-    record = Path(case.files["mask"].removesuffix(".nii.gz") + ".json")
-    try:
-        files = _json(record)["checkpoint"]
-        return tuple(file["sha256"] for file in (files if isinstance(files, list) else [files]))
-    except (OSError, ValueError, KeyError, TypeError):
-        return ()
+    return Member(checkpoints, abouts[0], evaluated_cases(evaluation, checkpoints, again))
 
 
 def _json(path: Path) -> Any:
@@ -261,7 +231,7 @@ def _opened(
 def _stamp(member: Member, stamp: Mapping[str, Any]) -> None:
     from ..files.checkpoint_file import read_checkpoint, write_checkpoint
 
-    about = {**member.about, **stamp, "calibration": {**stamp["calibration"], EVALUATED: member.evaluated[0]}}
+    about = {**member.about, **stamp}
     if about != member.about:
         write_checkpoint(member.checkpoint, read_checkpoint(member.checkpoint), about)
 

@@ -1,4 +1,4 @@
-"""A checkpoint -> a config file of what its network must be used with."""
+"""Checkpoints -> what they say, and a config file of what their network must be used with."""
 
 import json
 import re
@@ -9,9 +9,28 @@ from typing import Any
 
 import typer
 
-from .ensemble_file import EVALUATED, read_abouts
+from ..run.ensemble_file import ensemble_file, read_ensemble
+from .run_bundle import shown
 
 DRAWN = ("augmentation", "draw_embeddings", "random_crop", "train", "cached_views")  # what makes a training run's crops
+
+
+def read_abouts(checkpoints: Sequence[Path]) -> list[dict[str, Any]]:
+    """What each checkpoint says of its training run, {} where it says nothing; each is read whole, once.
+
+    Of all folds of a run together, what was learnt of their ensemble takes the place of what was learnt of each.
+    """
+    from ..files.checkpoint_file import read_about
+
+    abouts = [read_about(path) or {} for path in checkpoints]
+    path = ensemble_file(checkpoints)
+    if path is None:
+        return abouts
+    learnt = read_ensemble(path, checkpoints)
+    if learnt is None:
+        found = f"in doubt: {shown(path)} is of other weights than these folds and is not used"
+        typer.echo(f"{found}; evaluate and calibrate their ensemble again, or remove it", err=True)
+    return [{**about, **(learnt or {})} for about in abouts]
 
 
 @contextmanager
@@ -67,7 +86,7 @@ def require_one_calibration(checkpoints: Sequence[Path], abouts: Sequence[Mappin
     """Raises BadParameter for an ensemble of networks that were calibrated in different ways, or of which only some were."""
     from ..run.settings import CALIBRATED
 
-    first, *others = ({key: _calibration_of(about, key) for key in CALIBRATED} for about in abouts)
+    first, *others = ({key: about.get(key) for key in CALIBRATED} for about in abouts)
     for path, other in zip(checkpoints[1:], others, strict=True):
         if different := [key for key in CALIBRATED if other[key] != first[key]]:
             found = f"{path} has another {' and '.join(different)} than {checkpoints[0]}, and an ensemble has one"
@@ -81,12 +100,6 @@ def require_calibration(flag_below: float | None, about: Mapping[str, Any], *oth
         found = "nobody knows how good the masks of a checkpoint are that was not calibrated"
         remedy = "evaluate it and run: sam3d calibrate RUN, on the folder of its training run"
         raise typer.BadParameter(f"{found}; {remedy}", param_hint="--flag-below")
-
-
-def _calibration_of(about: Mapping[str, Any], key: str) -> Any:
-    """Without the file that it was learnt from."""
-    value = about.get(key)
-    return {name: part for name, part in value.items() if name != EVALUATED} if key == "calibration" and value else value
 
 
 def doubt_reversed_slices(checkpoints: Sequence[Path], abouts: Sequence[Mapping[str, Any]], tta: str | None) -> None:

@@ -10,8 +10,13 @@ from ..packages.package_files import package_of
 from ..run.config_files import CONFIGS, OWN, network_configs
 from ..run.fold_folders import ENSEMBLE, run_of_folds
 from . import options
-from .checkpoint_config import checkpoint_configs, doubt_reversed_slices, require_calibration, require_one_calibration
-from .ensemble_file import read_abouts
+from .checkpoint_config import (
+    checkpoint_configs,
+    doubt_reversed_slices,
+    read_abouts,
+    require_calibration,
+    require_one_calibration,
+)
 from .run_bundle import run_bundle, shown
 
 MEASURED_WITH = (

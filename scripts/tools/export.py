@@ -7,8 +7,7 @@ import typer
 
 from ..run.config_files import CONFIGS, OWN, network_configs
 from . import options
-from .checkpoint_config import checkpoint_configs, require_one_calibration
-from .ensemble_file import read_abouts
+from .checkpoint_config import checkpoint_configs, read_abouts, require_one_calibration
 from .run_bundle import run_bundle, shown
 
 CHECKED = "$monai.data.Dataset(@cases.cases, @preprocessing)"  # those of --input

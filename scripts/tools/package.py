@@ -2,16 +2,18 @@
 
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
 from ..run.config_files import BUNDLE_ROOT
-from ..run.fold_folders import CHECKPOINT, fold_checkpoints
+from ..run.fold_folders import CHECKPOINT, ENSEMBLE, fold_checkpoints
 from ..run.models_folder import models_folder
 from . import options
+from .checkpoint_config import read_abouts, require_one_calibration
+from .evaluated_cases import evaluated_cases
 from .run_bundle import say_next, shown
 
 NAME = re.compile(r"[A-Za-z]\w*", re.ASCII)
@@ -71,8 +73,9 @@ def package(
     from ..packages.write_package import network_of, write_package
 
     checkpoints = [run / CHECKPOINT] if (run / CHECKPOINT).is_file() else fold_checkpoints(run)
+    require_one_calibration(checkpoints, read_abouts(checkpoints))
     known, file, listed = _encoder(network_of(checkpoints[0]), encoder, encoder_weights)
-    evaluation = run / "evaluation" if (run / CHECKPOINT).is_file() else run
+    evaluation = _evaluation_of(run, checkpoints)
     metrics, report = (_if_there(evaluation / name) for name in ("metrics.json", "report.html"))
     made = output.with_name(f".partial.{output.name}") / output.name
     shutil.rmtree(made.parent, ignore_errors=True)
@@ -93,6 +96,20 @@ def package(
             f"in doubt: its card cannot say how good it is, there is no {shown(evaluation / 'metrics.json')}; evaluate the run"
         )
     say_next(("segment", "SCANS", "--checkpoint", output, "--output", "masks"))
+
+
+def _evaluation_of(run: Path, checkpoints: Sequence[Path]) -> Path:
+    """The folder of a run's evaluation; of folds that of their ensemble on cases that none of them knows, or the joined one."""
+    if len(checkpoints) == 1:
+        return run / "evaluation"
+    if not (run / ENSEMBLE / "metrics.json").is_file():
+        return run
+    try:
+        evaluated_cases(run / ENSEMBLE, checkpoints, f"run: sam3d evaluate DATA --checkpoint {shown(run)}")
+    except (typer.BadParameter, ValueError) as error:
+        typer.echo(f"in doubt: the card has the figures of the folds one by one, since {error}", err=True)
+        return run
+    return run / ENSEMBLE
 
 
 def _encoder(about: Mapping[str, Any], how: str, given: str | None) -> tuple[Any, Path | None, bool]:

@@ -7,8 +7,13 @@ import typer
 
 from ..run.config_files import CONFIGS, OWN, network_configs
 from . import options
-from .checkpoint_config import checkpoint_configs, doubt_reversed_slices, require_calibration, require_one_calibration
-from .ensemble_file import read_abouts
+from .checkpoint_config import (
+    checkpoint_configs,
+    doubt_reversed_slices,
+    read_abouts,
+    require_calibration,
+    require_one_calibration,
+)
 from .run_bundle import run_bundle, shown
 
 

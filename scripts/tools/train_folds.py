@@ -17,6 +17,7 @@ import typer
 
 from ..run.bundle_command import shell_line
 from ..run.fold_folders import CHECKPOINT, ENSEMBLE, FOLDS_FILE, fold_folder
+from .join_evaluations import PAGE, join_evaluations, refuse_foreign_evaluation
 from .run_bundle import run_child, say_next, shown
 
 RUNNER = ("-m", "scripts.run.bundle_command")
@@ -124,14 +125,13 @@ def _arguments(words: Sequence[str]) -> Sequence[str]:
 def _prepare(data: Path, output: Path, count: int, resume: bool, first: FoldRun) -> list[list[str]]:
     """What would be refused in each fold is refused once, and folds.json is there. The cases of each fold."""
     from ..data.cases.folds_file import write_folds
-    from ..evaluation.case_metrics import refuse_foreign_tables
     from ..handlers.run_folder import check_run_folder
     from ..run.check_config import check_config
     from ..run.command_line import read_command_line
 
     check_config(_arguments(first.training()))
     check_run_folder(output, resume=False)  # a run of its own may lie there
-    refuse_foreign_tables(output)
+    refuse_foreign_evaluation(output)
     if resume and not (output / FOLDS_FILE).exists():
         raise FileNotFoundError(f"nothing to resume: no {output / FOLDS_FILE}; start without --resume, or correct --output")
     line = read_command_line(_arguments(first.training()))
@@ -187,13 +187,12 @@ def _run(run: FoldRun, skip_bad: bool) -> Failure | None:
 
 def _join(output: Path, runs: Sequence[FoldRun], cases: int) -> bool:
     """Whether all folds are there. cases: of all folds. Raises ValueError where one was trained with other settings."""
-    from ..evaluation import join_folds
-
     missing = [f"fold_{run.number}" for run in runs if not run.is_trained() or run.measured() is None]
     if missing:
         print(f"\nthe evaluations are joined once that of {', '.join(missing)} is there too")
         return False
-    summary = join_folds({run.number: run.evaluation for run in runs}, output)
+    checkpoints = [run.folder / CHECKPOINT for run in runs]
+    summary = join_evaluations(output, {run.number: run.evaluation for run in runs}, checkpoints)
     interval = summary["mean_dice_interval"]
     mean = "undefined, no class is there" if summary["mean_dice"] is None else f"{summary['mean_dice']:.4f}"
     shown_interval = f" [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else ""
@@ -201,6 +200,8 @@ def _join(output: Path, runs: Sequence[FoldRun], cases: int) -> bool:
     if (omitted := cases - summary["cases"]) > 0:
         print(f"{omitted} cases are not among them: see report.json in the folders `evaluation`")
     print(f"means: {shown(output / 'metrics.json')}\nof each case and class: {shown(output / 'metrics.csv')}")
+    if (page := output / PAGE).is_file():
+        print(f"report: {shown(page)}")
     return True
 
 

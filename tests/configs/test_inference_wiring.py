@@ -12,7 +12,7 @@ import torch
 from monai.bundle import ConfigWorkflow
 from monai.engines import SupervisedEvaluator
 
-from scripts.files.checkpoint_file import read_about, read_checkpoint, write_checkpoint
+from scripts.files.checkpoint_file import read_about, read_checkpoint, weights_digest, write_checkpoint
 from scripts.files.file_digest import file_digest
 from scripts.inferers import VolumeInferer
 from scripts.networks import EmbeddingEnsemble, EmbeddingPlaneViews
@@ -90,7 +90,10 @@ def test_several_checkpoints_are_one_network_which_the_records_name(
         saved = read_checkpoint(file)
         assert all(torch.equal(value, saved[name]) for name, value in member.state_dict().items())
     records = [json.loads(path.read_text()) for path in (images.parent / "masks").glob("*_seg.json")]
-    files = [{"file": str(file), "sha256": file_digest(str(file))} for file in (checkpoint, second)]
+    files = [
+        {"file": str(file), "sha256": file_digest(str(file)), "weights_sha256": weights_digest(file)}
+        for file in (checkpoint, second)
+    ]
     assert [record["checkpoint"] for record in records] == [files] * IMAGES
     first = masks(images)
     segment(start, images, [str(checkpoint), str(second)])

@@ -12,7 +12,7 @@ import monai
 import pytest
 import torch
 
-from scripts.files.checkpoint_file import LONGEST_COMMENT, read_about, read_checkpoint, write_checkpoint
+from scripts.files.checkpoint_file import LONGEST_COMMENT, read_about, read_checkpoint, weights_digest, write_checkpoint
 
 ABOUT = {"labels": {"0": "background", "1": "Läsion"}, "spacing": [1.5, 1.5, 2.0], "modalities": 1}
 
@@ -68,6 +68,29 @@ def test_the_same_state_gives_the_same_bytes(tmp_path: Path) -> None:
     for name in ("a.pt", "another name.pt"):
         write_checkpoint(tmp_path / name, state(), ABOUT)
     assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "another name.pt").read_bytes()
+
+
+def test_the_digest_of_the_weights_is_that_of_names_dtypes_shapes_and_bytes_alone(tmp_path: Path) -> None:
+    def digest(content: dict[str, Any], about: dict[str, Any] = ABOUT) -> str:
+        write_checkpoint(tmp_path / "a.pt", content, about)
+        return weights_digest(tmp_path / "a.pt")
+
+    weight = torch.arange(6.0).reshape(2, 3)
+    before = digest({"a": weight, "b": torch.tensor(1.0)})
+    assert digest({"b": torch.tensor(1.0), "a": weight.T.contiguous().T}, {"temperature": 1.5}) == before
+    others = [
+        {"a": weight, "c": torch.tensor(1.0)},
+        {"a": weight, "b": torch.tensor([1.0])},
+        {"a": weight.reshape(3, 2), "b": torch.tensor(1.0)},
+        {"a": weight.bfloat16(), "b": torch.tensor(1.0)},
+        {"a": weight.view(torch.int32), "b": torch.tensor(1.0)},
+        {"a": weight.where(weight != 0, -0.0), "b": torch.tensor(1.0)},
+        {"a": weight},
+        {"of": {"a": weight, "b": torch.tensor(1.0)}},
+    ]
+    assert len({before, *map(digest, others)}) == 1 + len(others)
+    with pytest.raises(FileNotFoundError, match="no checkpoint at"):
+        weights_digest(tmp_path / "b.pt")
 
 
 def test_about_must_fit_into_a_zip_comment(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def tampered(packed: Path, tmp_path: Path) -> Tamper:
             path = folder / name
             path.unlink(missing_ok=True)
             if content is not None:
-                path.parent.mkdir(exist_ok=True)
+                path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content.encode() if isinstance(content, str) else content)
         if sealed:
             (folder / SUMS).unlink()

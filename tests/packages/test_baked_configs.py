@@ -9,6 +9,7 @@ from monai.bundle import ConfigParser
 
 from scripts.packages.baked_configs import baked_configs, laid_over
 from scripts.run.check_config import check_config
+from scripts.run.command_line import read_command_line
 from scripts.run.config_files import CONFIGS, network_configs
 from scripts.run.settings import CLASSES, Changes, differences, network_settings, read_settings
 
@@ -19,11 +20,24 @@ RUNS = [["train.json"], *(["train.json", f"overlays/{name}.yaml"] for name in OV
 RUNS.append(["train.json", *map(str, network_configs("detail+no_encoder")), "overlays/ema.yaml"])
 
 
+def merged_config(files: list[str | Path]) -> dict[str, Any]:
+    line = read_command_line(["monai.bundle", "run", "training", "--config_file", str([str(CONFIGS / file) for file in files])])
+    assert line is not None
+    return line.config
+
+
 def write(configs: dict[str, Any], folder: Path) -> Path:
     (folder / "configs").mkdir()
     for name, config in configs.items():
         (folder / name).write_text(json.dumps(config))
     return folder / "configs"
+
+
+def components(node: Any, identifier: str = "") -> dict[str, set[str]]:
+    """id -> names of its arguments"""
+    own = {identifier: {*node}} if isinstance(node, dict) and "_target_" in node else {}
+    parts = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    return own | {inner: found for key, part in parts for inner, found in components(part, f"{identifier}#{key}").items()}
 
 
 def without(settings: dict[str, Any], *keys: str) -> dict[str, Any]:
@@ -36,6 +50,9 @@ def test_a_training_run_with_the_baked_config_has_the_same_settings(files: list[
     folder = write(baked_configs([about], ["models/model.pt"], None), tmp_path)
     again = read_settings(["monai.bundle", "run", "training", f"--config_file={folder}/train.json"])
     assert list(differences(about, json.loads(json.dumps(again)))) == []
+    whole = components(json.loads(json.dumps(merged_config([*files, NARROW]), default=str)))
+    baked = components(json.loads((folder / "train.json").read_text()))
+    assert baked == {identifier: whole[identifier] for identifier in baked}
     inference = read_settings(["monai.bundle", "run", "inference", f"--config_file={folder}/inference.json"])
     trained = {key: value for key, value in network_settings(about).items() if key in CLASSES}
     assert list(differences(trained, {key: network_settings(inference)[key] for key in trained})) == []

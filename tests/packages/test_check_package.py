@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from scripts.files.checkpoint_file import read_about, read_checkpoint, write_checkpoint
+from scripts.files.checkpoint_file import read_about, read_checkpoint, weights_digest, write_checkpoint
 from scripts.packages.check_package import check_package
 from scripts.packages.package_files import SUMS
 from scripts.packages.package_sums import require_undamaged
@@ -99,6 +99,12 @@ def forged(packed: Path, name: str, old: str, new: str) -> str:
     return text.replace(old, new, 1)
 
 
+def calibrated(members: list[str], temperature: Any = 1.5) -> dict[str, str | bytes]:
+    """What says so of an ensemble."""
+    content = {"members": members, "temperature": temperature, "cleaning": {}, "calibration": {}}
+    return {"models/ensemble.json": json.dumps(content)}
+
+
 class Evil:
     def __reduce__(self) -> tuple[Any, ...]:
         return os.system, ("touch ran",)
@@ -134,6 +140,12 @@ HOSTILE_FILES: dict[str, tuple[Callable[[Path], dict[str, str | bytes]], str]] =
     "compiled code": (lambda _: {"scripts/run/evil.so": RUN}, "'scripts/run/evil.so' is no file of a package"),
     "bytecode": (lambda _: {"scripts/__pycache__/a.cpython-311.pyc": RUN}, "delete the folders __pycache__"),
     "a pickle": (lambda _: {"models/model.pt": pickle.dumps(Evil())}, "cannot be read as a checkpoint of tensors"),
+    "a calibration of other networks": (lambda _: calibrated(["0" * 64]), "is not of the networks of this package"),
+    "a calibration that runs": (
+        lambda packed: calibrated([weights_digest(packed / "models" / "model.pt")], f"${RUN}"),
+        "ensemble.json would run $open",
+    ),
+    "no calibration": (lambda _: {"models/ensemble.json": "{}"}, "is not what `sam3d calibrate` writes of an ensemble"),
     "an encoder of nobody": (lambda _: {"models/encoder.pth": pickle.dumps(Evil())}, "is not the file of the slice encoder"),
 }
 

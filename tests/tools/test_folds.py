@@ -17,8 +17,9 @@ from runs.conftest import NARROW_CONFIG
 from typer.main import get_command
 
 from scripts.__main__ import app
-from scripts.data.phantoms import write_phantoms
+from scripts.data.phantoms import LABELS, write_phantoms
 from scripts.files.checkpoint_file import read_about, write_checkpoint
+from scripts.run.settings import CALIBRATED
 
 from .conftest import Shell, Typed
 
@@ -28,9 +29,9 @@ OPTIONS = "--preset mine --cached --folds 2 --max-epochs 1"
 
 @pytest.fixture(scope="module")
 def own_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`data` of 5 + 1 phantoms, and the preset `mine`."""
+    """`data` of 5 + 3 phantoms, and the preset `mine`."""
     folder = tmp_path_factory.mktemp("folds")
-    write_phantoms(folder / "data", {"training": 5, "validation": 1}, shape=(32, 28, 12))
+    write_phantoms(folder / "data", {"training": 5, "validation": 3}, shape=(32, 28, 12))
     (folder / "mine.yaml").write_text(NARROW_CONFIG.read_text())
     return folder
 
@@ -58,7 +59,7 @@ def test_each_case_is_held_out_once_and_measured_by_the_network_that_has_not_see
     run: subprocess.CompletedProcess[str], own_folder: Path
 ) -> None:
     folder = own_folder / "run"
-    every = [f"phantom_{i:03d}" for i in range(5)]  # the last one is of the list `validation`
+    every = [f"phantom_{i:03d}" for i in range(5)]  # the others are of the list `validation`
     assert sorted(name for names in held_out(folder) for name in names) == every
     for fold, names in enumerate(held_out(folder)):
         about = read_about(folder / f"fold_{fold}" / "model.pt")
@@ -79,6 +80,59 @@ def test_each_case_is_held_out_once_and_measured_by_the_network_that_has_not_see
         "    sam3d segment data/dataset.json --checkpoint run --output masks",
     ]
     assert re.search(r"^fold_1 \(2 of 2\), about 0:\d\d:\d\d left$", run.stdout, re.MULTILINE)
+
+
+def test_one_page_and_one_table_of_confusion_show_all_cases(run: subprocess.CompletedProcess[str], own_folder: Path) -> None:
+    folder = own_folder / "run"
+    assert "\nreport: run/report.html\n" in run.stdout
+    page = (folder / "report.html").read_text()
+    assert f"<title>Evaluation of {own_folder.name}/run " in page
+    shown = set(re.findall(r'aria-label="show (phantom_\d+) in the viewer"', page))
+    assert shown == {name for names in held_out(folder) for name in names}  # of up to six cases all
+    assert "Each case was segmented by the network of its fold" in page
+    assert "Could not be shown" not in page
+    evaluations = [folder / f"fold_{fold}" / "evaluation" for fold in range(2)]
+    of_folds, joined = [confusion(path) for path in evaluations], confusion(folder)
+    for name, row in joined.items():
+        assert row == {other: sum(table[name][other] for table in of_folds) for other in row}
+
+
+def confusion(folder: Path) -> dict[str, dict[str, int]]:
+    with (folder / "confusion.csv").open(newline="") as file:
+        return {row.pop("reference"): {name: int(voxels) for name, voxels in row.items()} for row in csv.DictReader(file)}
+
+
+def test_what_is_learnt_of_the_ensemble_stays_with_it_whatever_is_learnt_of_its_folds_and_is_in_their_package(
+    run: subprocess.CompletedProcess[str], own_folder: Path, warm: Shell, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(own_folder / "run", tmp_path / "run", ignore=shutil.ignore_patterns("embeddings", "events"))
+    data = own_folder / "data"
+    warm(f"sam3d evaluate {data} --checkpoint run", cwd=tmp_path)
+    warm("sam3d calibrate run/ensemble", cwd=tmp_path)
+    warm("sam3d calibrate run", cwd=tmp_path)  # the files are no longer those that were evaluated, the weights are
+    learnt = json.loads((folder / "ensemble.json").read_text())
+    of_folds = read_about(folder / "fold_0" / "model.pt")
+    assert of_folds is not None
+    assert learnt["calibration"]["told_by"] != of_folds["calibration"]["told_by"]
+    said = warm("sam3d package run --output mine_bundle", cwd=tmp_path)
+    assert "in doubt" not in said.stdout + said.stderr
+    for name, checkpoint in {"here": "run", "packed": "mine_bundle"}.items():
+        line = f"sam3d segment {data}/images/phantom_006.nii.gz --checkpoint {checkpoint} --output {name} --probabilities"
+        assert "in doubt" not in warm(line, cwd=tmp_path).stderr
+        preset = json.loads((tmp_path / name / "preset.json").read_text())
+        assert {key: preset[key] for key in CALIBRATED} == {key: learnt[key] for key in CALIBRATED}
+    volumes = sorted(path.name for path in (tmp_path / "here").glob("*.nii.gz"))
+    assert len(volumes) == 1 + len(LABELS)
+    for name in volumes:
+        assert (tmp_path / "here" / name).read_bytes() == (tmp_path / "packed" / name).read_bytes()
+    here, packed = ((tmp_path / name / "quality.csv").read_text() for name in ("here", "packed"))
+    assert here.replace(f"{tmp_path}/here", f"{tmp_path}/packed") == packed
+    config = json.loads((tmp_path / "mine_bundle" / "configs" / "inference.json").read_text())
+    assert {key: config[key] for key in CALIBRATED} == {key: learnt[key] for key in CALIBRATED}
+    measured = json.loads((tmp_path / "mine_bundle" / "docs" / "metrics.json").read_text())
+    assert measured == json.loads((folder / "ensemble" / "metrics.json").read_text())
+    card = (tmp_path / "mine_bundle" / "docs" / "README.md").read_text()
+    assert "Measured on 3 cases by `sam3d evaluate`: the ensemble, on cases that none of its networks was trained on." in card
 
 
 def test_the_encoder_runs_once_for_each_case_and_view_of_all_folds(

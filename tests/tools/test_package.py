@@ -16,7 +16,7 @@ import torch
 from conftest import ROOT
 from monai.bundle import ConfigParser
 from monai.transforms import SaveImaged
-from packages.conftest import packed, untrained, write_run
+from packages.conftest import METRICS, packed, untrained, write_run
 from runs.conftest import environment
 
 from scripts.data.phantoms import write_phantoms
@@ -249,10 +249,15 @@ def test_the_folds_of_a_run_become_one_package(tmp_path: Path, typed: Typed) -> 
     for fold in range(2):
         write_run(run / f"fold_{fold}", "detail+no_encoder", folds=2, fold=fold)
     (run / "folds.json").write_text(json.dumps({"folds": [{}, {}]}))
+    (run / "metrics.json").write_text(json.dumps({**METRICS, "folds": []}))
+    (run / "ensemble").mkdir()
+    (run / "ensemble" / "metrics.json").write_text(json.dumps({**METRICS, "cases": 3}))  # of nobody knows which networks
     typed("package", run, "--output", tmp_path / "folds")
     for fold in range(2):
         model = tmp_path / "folds" / "models" / f"fold_{fold}.pt"
         assert model.read_bytes() == (run / f"fold_{fold}" / "model.pt").read_bytes()
-    assert "averages 2 networks" in (tmp_path / "folds" / "docs" / "README.md").read_text()
+    card = (tmp_path / "folds" / "docs" / "README.md").read_text()
+    assert "averages 2 networks" in card
+    assert "Measured on 2 cases by `sam3d train --folds`: each network alone, on the cases that it was not trained on." in card
     line = typed("segment", tmp_path, "--checkpoint", tmp_path / "folds", "--output", tmp_path / "masks", "--dry-run")
     assert f"{tmp_path}/folds/models/fold_1.pt" in line

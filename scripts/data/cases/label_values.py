@@ -105,7 +105,7 @@ class ClassesToLabelsd(Transform):
     """
 
     def __init__(self, labels: Mapping[str, str]) -> None:
-        self.values = torch.tensor(label_values(labels))
+        self.values = torch.tensor(label_values(labels), dtype=torch.int32)  # int64 is no type of ITK's images
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         pred = data["pred"]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from pydicom import Dataset, dcmread
 from pydicom.dataset import FileMetaDataset
-from pydicom.encaps import encapsulate, generate_frames
+from pydicom.encaps import encapsulate
 from pydicom.uid import ImplicitVRLittleEndian, RLELossless, SecondaryCaptureImageStorage, generate_uid
 
 from ..cases.case_error import CaseError
@@ -71,6 +71,8 @@ def read_frames(file: str, decoder: FrameDecoder) -> np.ndarray:
 
 def _decoded(dataset: Dataset, shape: tuple[int, int, int], decoder: FrameDecoder) -> np.ndarray:
     """Each frame by itself and without a slope, which GDCM would take from another place in each kind of file."""
+    from pydicom.encaps import generate_frames  # of pydicom 3; programs that brought 2 still read NIfTI through this module
+
     syntax, frames = dataset.file_meta.TransferSyntaxUID, np.empty(shape)
     single = Dataset()
     for keyword in DECODED:

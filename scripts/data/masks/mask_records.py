@@ -16,7 +16,7 @@ from ...basics.case import NamedCase, file_of
 from ...basics.contracts import is_on_embeddings
 from ...basics.map_files import MAP_FILE, map_file
 from ...files.atomic_write import write_json
-from ...files.checkpoint_file import checkpoints_of
+from ...files.checkpoint_file import checkpoints_of, weights_digest
 from ...files.file_digest import digest, file_digest
 from ...run.settings import Changes, chosen
 from ..cases.case_error import CaseError, printable
@@ -33,8 +33,8 @@ SOFTWARE = "SAM-3D, a MONAI bundle"
 class MaskRecords:
     """Writes `output_dir`/NAME.json for the mask `output_dir`/NAME.nii.gz.
 
-    A record holds the sha256 of the image's files, of the checkpoint, of the encoder's weights (or the words `random, seed N`),
-    of the configuration and of the mask; versions, device, and the time in UTC.
+    A record holds the sha256 of the image's files, of the checkpoint and of its weights alone, of the encoder's weights (or the
+    words `random, seed N`), of the configuration and of the mask; versions, device, and the time in UTC.
 
     Args:
         output_dir: of the masks.
@@ -83,7 +83,7 @@ class MaskRecords:
         with_encoder = is_on_embeddings(network) and network.encoder.out_channels > 0
         self.made_by: dict[str, Any] = {
             "software": SOFTWARE,
-            "checkpoint": _one_or_all([_file(path) for path in checkpoints_of(checkpoint)]),
+            "checkpoint": _one_or_all([_checkpoint(path) for path in checkpoints_of(checkpoint)]),
             "encoder_weights": _encoder(encoder_weights, encoder_seed) if with_encoder else None,
             "config_sha256": digest(json.dumps(chosen(settings, Changes.NETWORK, Changes.MASK), sort_keys=True)),
             "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
@@ -222,6 +222,12 @@ def _all(files: Any) -> list[Any]:
 
 def _file(path: str | Path) -> dict[str, str]:
     return {"file": str(path), "sha256": file_digest(str(path))} if Path(path).is_file() else {"file": str(path)}
+
+
+def _checkpoint(path: str | Path) -> dict[str, str]:
+    """What `sam3d calibrate` writes into it changes its sha256, and not that of its weights."""
+    file = _file(path)
+    return {**file, "weights_sha256": weights_digest(Path(path))} if "sha256" in file else file
 
 
 def _image_digest(image: ImageFile) -> str:

@@ -43,6 +43,8 @@ const PLANES = {
   sagittal: { across: 1, down: 2, through: 0, letters: ["A", "P", "S", "I"] },
 };
 
+const MOST_ZOOM = 6; // steps, of which two double the picture
+
 /* A sprite holds the slices side by side; numbers of labels are `step` apart, so that a little noise does no harm. */
 async function readVolume(sprite, [width, height, depth], columns, step) {
   const picture = new Image();
@@ -74,6 +76,9 @@ function startViewer(viewer, { cases, labels }) {
   const offered = new Set(); // of maps, which are hidden until they are asked for
   let shown = null; // the case, with its volumes
   let position = [0, 0, 0];
+  let steps = 0; // of zoom
+  let zoom = 1;
+  let centre = [0.5, 0.5, 0.5]; // of what is seen, as shares of the axes, counted as pictures are: from the right, front and head
 
   async function open(number) {
     const { shape, columns, image, layers, start, ...about } = cases[number];
@@ -81,6 +86,7 @@ function startViewer(viewer, { cases, labels }) {
     const volumes = await Promise.all(layers.map(({ sprite, step }) => read(sprite, step)));
     shown = { shape, ...about, image: image && (await read(image, 1)), layers: layers.map((layer, k) => ({ ...layer, volume: volumes[k] })) };
     position = [...start];
+    [steps, zoom] = [0, 1];
     layers.filter(({ kind, name }) => kind === "heat" && !offered.has(name)).forEach(({ name }) => {
       offered.add(name);
       hidden.add(name);
@@ -122,11 +128,31 @@ function startViewer(viewer, { cases, labels }) {
 
   function moveTo(axis, value) {
     position[axis] = clamp(value, axis);
+    if (zoom > 1) look(axis, Math.abs(share(axis) - centre[axis]) > 0.5 / zoom ? share(axis) : centre[axis]); // it stays in sight
+    draw();
+  }
+
+  const share = (axis) => 1 - (position[axis] + 0.5) / shown.shape[axis];
+  const first = (axis) => centre[axis] - 0.5 / zoom; // share of an axis at which the picture begins
+
+  function look(axis, at) {
+    centre[axis] = Math.min(Math.max(at, 0.5 / zoom), 1 - 0.5 / zoom);
+  }
+
+  /* About the crosshair, which stays where it is seen unless the picture would end within the plane. */
+  function zoomTo(value) {
+    const before = zoom;
+    steps = Math.min(Math.max(value, 0), MOST_ZOOM);
+    zoom = 2 ** (steps / 2);
+    [0, 1, 2].forEach((axis) => look(axis, share(axis) + ((centre[axis] - share(axis)) * before) / zoom));
     draw();
   }
 
   function draw() {
     canvases.forEach(drawPlane);
+    element("zoom").textContent = `${Math.round(zoom * 10) / 10} ×`;
+    element("out").disabled = steps === 0;
+    element("in").disabled = steps === MOST_ZOOM;
     const [width, height] = shown.shape;
     const voxel = (position[2] * height + position[1]) * width + position[0];
     const place = position.map((index, axis) => Math.min(index * shown.factors[axis] + (shown.factors[axis] >> 1), shown.fileShape[axis] - 1));
@@ -151,7 +177,8 @@ function startViewer(viewer, { cases, labels }) {
     canvas.width = Math.max(Math.round(canvas.clientWidth * density), 1);
     canvas.height = Math.max(Math.round(canvas.clientHeight * density), 1);
     const context = canvas.getContext("2d", { willReadFrequently: true });
-    const [scaleX, scaleY] = [canvas.width / width, canvas.height / height];
+    const [scaleX, scaleY] = [(zoom * canvas.width) / width, (zoom * canvas.height) / height];
+    const [left, top] = [-first(across) * zoom * canvas.width, -first(down) * zoom * canvas.height];
     slider(canvas).value = position[through];
     canvas.parentElement.querySelector("output").textContent = `${position[through] + 1} / ${shape[through]}`;
 
@@ -167,12 +194,13 @@ function startViewer(viewer, { cases, labels }) {
       context.globalAlpha = opacity;
       context.imageSmoothingEnabled = smooth;
       context.imageSmoothingQuality = "high";
-      context.drawImage(small, 0, 0, canvas.width, canvas.height);
+      context.drawImage(small, 0, 0, width * scaleX, height * scaleY);
       context.globalAlpha = 1;
     };
 
     context.fillStyle = "#000";
     context.fillRect(0, 0, canvas.width, canvas.height);
+    context.setTransform(1, 0, 0, 1, left, top);
     if (image && !hidden.has("image")) {
       const [brightness, contrast] = [Number(element("brightness").value), Number(element("contrast").value)];
       paint((at) => {
@@ -187,8 +215,9 @@ function startViewer(viewer, { cases, labels }) {
       else paint((at) => [...colours[volume[at]], volume[at] ? 255 : 0], opacity, false);
     }
 
-    const centre = [(width - 0.5 - position[across]) * scaleX, (height - 0.5 - position[down]) * scaleY];
-    if (!hidden.has("crosshair")) cross(context, centre, canvas, density);
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    const point = [left + (width - 0.5 - position[across]) * scaleX, top + (height - 0.5 - position[down]) * scaleY];
+    if (!hidden.has("crosshair")) cross(context, point, canvas, density);
     context.fillStyle = "rgba(255, 255, 255, .75)";
     context.font = `${12 * density}px system-ui, sans-serif`;
     const places = [
@@ -248,15 +277,31 @@ function startViewer(viewer, { cases, labels }) {
   for (const canvas of canvases) {
     const { across, down, through } = PLANES[canvas.dataset.plane];
     const point = ({ offsetX, offsetY }) => {
-      position[across] = clamp(shown.shape[across] - 1 - Math.floor((offsetX / canvas.clientWidth) * shown.shape[across]), across);
-      position[down] = clamp(shown.shape[down] - 1 - Math.floor((offsetY / canvas.clientHeight) * shown.shape[down]), down);
+      const place = (axis, part) => clamp(shown.shape[axis] - 1 - Math.floor((first(axis) + part / zoom) * shown.shape[axis]), axis);
+      position[across] = place(across, offsetX / canvas.clientWidth);
+      position[down] = place(down, offsetY / canvas.clientHeight);
       draw();
     };
+    let from = null; // where a drag began, with what was seen then
     canvas.addEventListener("pointerdown", (event) => {
       canvas.setPointerCapture(event.pointerId);
-      point(event);
+      from = { x: event.offsetX, y: event.offsetY, centre: [...centre], panned: false };
+      if (zoom === 1) point(event);
     });
-    canvas.addEventListener("pointermove", (event) => event.buttons && point(event));
+    canvas.addEventListener("pointermove", (event) => {
+      if (!event.buttons || !from) return;
+      if (zoom === 1) return point(event);
+      const [x, y] = [event.offsetX - from.x, event.offsetY - from.y];
+      from.panned ||= Math.hypot(x, y) > 3; // pixels; a click may tremble
+      if (!from.panned) return;
+      look(across, from.centre[across] - x / canvas.clientWidth / zoom);
+      look(down, from.centre[down] - y / canvas.clientHeight / zoom);
+      draw();
+    });
+    canvas.addEventListener("pointerup", (event) => {
+      if (zoom > 1 && from && !from.panned) point(event);
+      from = null;
+    });
     canvas.addEventListener("wheel", (event) => {
       if (document.activeElement !== canvas) return; // then it scrolls the page
       event.preventDefault();
@@ -267,14 +312,18 @@ function startViewer(viewer, { cases, labels }) {
         ArrowLeft: [across, 1], ArrowRight: [across, -1], ArrowUp: [down, 1], ArrowDown: [down, -1],
         PageUp: [through, 1], PageDown: [through, -1],
       };
-      if (!(event.key in keys)) return;
+      const zooms = { "+": steps + 1, "=": steps + 1, "-": steps - 1, 0: 0 };
+      if (event.ctrlKey || event.metaKey || !(event.key in keys || event.key in zooms)) return; // the browser's own zoom
       event.preventDefault();
+      if (event.key in zooms) return zoomTo(zooms[event.key]);
       const [axis, step] = keys[event.key];
       moveTo(axis, position[axis] + step);
     });
     slider(canvas).addEventListener("input", (event) => moveTo(through, Number(event.target.value)));
   }
   for (const name of ["opacity", "brightness", "contrast"]) element(name).addEventListener("input", draw);
+  element("in").addEventListener("click", () => zoomTo(steps + 1));
+  element("out").addEventListener("click", () => zoomTo(steps - 1));
   element("case").addEventListener("change", (event) => open(Number(event.target.value)));
   document.querySelectorAll("[data-open]").forEach((button) => {
     button.addEventListener("click", async () => {

@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from ...basics.figures import colour_of
 from ...files.checkpoint_file import checkpoints_of
+from ...run.fold_folders import run_of_folds
 from ..case_metrics import CaseMetrics
 from ..examples import choose_examples
 from ..ras_volume import OpenImage
@@ -86,7 +87,7 @@ def page_content(
             sprites.append({"name": example["name"], "title": example["title"], **drawn[0]})
     curves = tried("learning curves", lambda: curves_of(checkpoint)) or {}
     return {
-        "run": "/".join(runs[0].parts[-2:]) if len(runs) == 1 else None,
+        "run": _name_of(checkpoint, runs),
         "problems": [entry for entry in entries if entry["rule"]],
         "counts": _counts(entries),
         "random_encoder": random_encoder(records),
@@ -104,6 +105,13 @@ def page_content(
         "settings": tried("preset.json", lambda: _settings(folder / "preset.json")),
         "omitted": omitted,
     }
+
+
+def _name_of(checkpoint: str | Path | Sequence[str], runs: Sequence[Path]) -> str | None:
+    """Of the training run, or of the one with all these folds."""
+    paths = [Path(path).absolute() for path in checkpoints_of(checkpoint)]
+    run = runs[0] if len(runs) == 1 else run_of_folds(paths) if paths else None
+    return "/".join(run.parts[-2:]) if run else None
 
 
 def _counts(entries: Sequence[Mapping[str, Any]]) -> dict[str, int]:

@@ -110,9 +110,10 @@ class ComparedNetwork:
         """The metrics.csv of all cases, once it is finished."""
         if self.setting.folds is None:
             return self.runs[0].evaluation / "metrics.csv"
-        from ...evaluation import join_folds
+        from ...tools.join_evaluations import join_evaluations
 
-        join_folds({run.options["fold"]: run.evaluation for run in self.runs}, self.folder)
+        evaluations = {run.options["fold"]: run.evaluation for run in self.runs}
+        join_evaluations(self.folder, evaluations, [run.training / "model.pt" for run in self.runs])
         return self.folder / "metrics.csv"
 
     def labels(self) -> dict[str, str]:

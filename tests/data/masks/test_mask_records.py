@@ -18,6 +18,7 @@ from raw_nifti import write_nifti
 
 from scripts.data import CaseError, MaskRecords
 from scripts.data.cases.open_case import open_case
+from scripts.files.checkpoint_file import weights_digest, write_checkpoint
 from scripts.networks import SAM3D, SAMSliceEncoder
 
 CPU = torch.device("cpu")
@@ -31,6 +32,10 @@ def records(folder: Path, **options: Any) -> MaskRecords:
     return MaskRecords(folder / "out", **arguments | options)
 
 
+def write_weights(path: Path, value: float) -> None:
+    write_checkpoint(path, {"weight": torch.tensor([value])})
+
+
 def opened(case: dict[str, Any]) -> dict[str, Any]:
     return {**case, "opened": open_case(case)}
 
@@ -39,7 +44,7 @@ def opened(case: dict[str, Any]) -> dict[str, Any]:
 def case(tmp_path: Path) -> dict[str, Any]:
     """Of which there is a mask with its record."""
     (tmp_path / "out").mkdir()
-    (tmp_path / "model.pt").write_bytes(b"weights")
+    write_weights(tmp_path / "model.pt", 1)
     (tmp_path / "sam.pth").write_bytes(b"more weights")
     case = {"image": write_nifti(tmp_path / "scan.nii"), "name": "scan_seg"}
     write_mask(tmp_path, case)
@@ -73,7 +78,9 @@ def test_the_record_holds_what_the_mask_was_made_from(tmp_path: Path, case: dict
     record = json.loads((tmp_path / "out" / "scan_seg.json").read_text())
     sha256 = {name: hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() for name in FILES[:4]}
     assert record["image"] == [{"file": case["image"], "sha256": sha256["scan.nii"]}]
-    assert record["checkpoint"] == {"file": str(tmp_path / "model.pt"), "sha256": sha256["model.pt"]}
+    model = tmp_path / "model.pt"
+    expected = {"file": str(model), "sha256": sha256["model.pt"], "weights_sha256": weights_digest(model)}
+    assert record["checkpoint"] == expected
     assert record["encoder_weights"] == {"file": str(tmp_path / "sam.pth"), "sha256": sha256["sam.pth"]}
     assert record["mask_sha256"] == sha256["out/scan_seg.nii.gz"]
     assert record["versions"]["torch"].partition("+")[0] == torch.__version__.partition("+")[0]
@@ -115,7 +122,7 @@ def test_masks_of_another_checkpoint_or_other_settings_in_the_folder_are_named_o
     assert sentence.startswith(words)
     assert sentence.endswith("those of this run's images are made anew, the others stay")
     shutil.copy(tmp_path / "model.pt", tmp_path / "renamed.pt")
-    (tmp_path / "model.pt").write_bytes(b"other weights")
+    write_weights(tmp_path / "model.pt", 2)
     (sentence,) = said(tmp_path, caplog)
     assert f"by {tmp_path}/model.pt; " in sentence
     shutil.copy(tmp_path / "renamed.pt", tmp_path / "model.pt")
@@ -126,8 +133,8 @@ def test_masks_of_another_checkpoint_or_other_settings_in_the_folder_are_named_o
 def test_a_mask_of_an_ensemble_is_done_while_all_its_checkpoints_are_the_same(
     tmp_path: Path, case: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    for name in "ab":
-        (tmp_path / f"{name}.pt").write_bytes(name.encode())
+    for number, name in enumerate("ab"):
+        write_weights(tmp_path / f"{name}.pt", number)
     both = [str(tmp_path / f"{name}.pt") for name in "ab"]
     assert not finished(tmp_path, case, checkpoint=both)
     write_mask(tmp_path, case, checkpoint=both)
@@ -135,7 +142,7 @@ def test_a_mask_of_an_ensemble_is_done_while_all_its_checkpoints_are_the_same(
     assert finished(tmp_path, case, checkpoint=both)
     assert not finished(tmp_path, case, checkpoint=both[:1])
     assert not finished(tmp_path, case)
-    (tmp_path / "b.pt").write_bytes(b"other weights")
+    write_weights(tmp_path / "b.pt", 3)
     assert not finished(tmp_path, case, checkpoint=both)
     (sentence,) = said(tmp_path, caplog, checkpoint=both)
     assert f"by {both[0]}, {both[1]}; " in sentence
@@ -153,7 +160,11 @@ def flip(path: Path, position: int = -1) -> None:
 @pytest.mark.parametrize("name", FILES[:4])
 def test_one_flipped_bit_of_what_it_depends_on_is_noticed(tmp_path: Path, case: dict[str, Any], name: str) -> None:
     flip(tmp_path / name)
-    assert not finished(tmp_path, case)
+    if name == "model.pt":
+        with pytest.raises(ValueError, match=r"model\.pt cannot be read as a checkpoint: it is damaged"):
+            records(tmp_path)
+    else:
+        assert not finished(tmp_path, case)
 
 
 @pytest.mark.parametrize("name", ["pair.hdr", "pair.img"])

@@ -204,6 +204,54 @@ def test_a_click_moves_there_and_then_the_wheel_changes_the_slice(opened: Chrome
     assert position(opened)[1] == before[1] - 1
 
 
+def test_keys_and_buttons_zoom_about_the_crosshair_and_a_drag_pans(opened: Chrome) -> None:
+    Select(opened.find_element(By.ID, "viewer-case")).select_by_visible_text("case_0 (best)")
+    shown(opened, "case_0")
+    put(opened, opened.find_element(By.ID, "viewer-opacity"), 1)
+    put(opened, opened.find_element(By.CSS_SELECTOR, "input[aria-label='axial slice']"), 4)
+    canvas = plane(opened, "axial")
+    opened.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", canvas)
+    width, height = canvas.size["width"], canvas.size["height"]
+
+    def click(x: float, y: float) -> None:
+        place = round((x - 0.5) * width), round((y - 0.5) * height)
+        ActionChains(opened).move_to_element_with_offset(canvas, *place).click().perform()
+
+    def drag(x: float, y: float) -> None:
+        offset = round(x * width), round(y * height)
+        ActionChains(opened).move_to_element(canvas).click_and_hold().move_by_offset(*offset).release().perform()
+
+    def assert_begins(across: float, down: float) -> None:
+        """At this column and row of the whole plane, twice as large; where a sample lies between two voxels nobody can tell."""
+        begins = (down, SHAPE[1]), (across, SHAPE[0])
+        rows, columns = (start + (np.arange(3, size - 3) + 0.5) / 2 for start, size in begins)  # letters are at the sides
+        due = whole[np.ix_(rows.astype(int), columns.astype(int))]
+        clear = np.ix_(abs(rows - rows.round()) > 0.1, abs(columns - columns.round()) > 0.1)
+        np.testing.assert_array_equal(pixels(opened, "axial")[3:-3, 3:-3][clear], due[clear])
+
+    show_only(opened, "mask")
+    whole = pixels(opened, "axial")
+    click(12.5 / SHAPE[0], 10.5 / SHAPE[1])
+    assert position(opened)[:2] == [11, 9]  # column 12, row 10
+    canvas.send_keys("+", "+", "-", "+")
+    assert texts(opened.find_elements(By.ID, "viewer-zoom")) == ["2 \N{MULTIPLICATION SIGN}"]
+    assert_begins(6.25, 5.25)  # the middle of that voxel stays where it was
+    click(0.75, 0.25)
+    assert position(opened)[:2] == [8, 12]  # columns 6.25 + 0.75 * 12, rows 5.25 + 0.25 * 10
+    drag(0.25, -0.1)
+    assert_begins(3.25, 6.25)
+    drag(0.4, 0.0), drag(0.4, 0.0)
+    assert_begins(0, 6.25)  # no further than the edge
+    assert position(opened)[:2] == [8, 12]
+    zoom_in, zoom_out = opened.find_element(By.ID, "viewer-in"), opened.find_element(By.ID, "viewer-out")
+    while zoom_in.is_enabled():
+        opened.execute_script("arguments[0].click()", zoom_in)
+    assert texts(opened.find_elements(By.ID, "viewer-zoom")) == ["8 \N{MULTIPLICATION SIGN}"]
+    canvas.send_keys("0")
+    assert not zoom_out.is_enabled()
+    np.testing.assert_array_equal(pixels(opened, "axial"), whole)
+
+
 def test_a_case_of_the_table_opens_in_the_viewer(opened: Chrome) -> None:
     buttons = opened.find_elements(By.CSS_SELECTOR, "#cases button.link")
     name = next(name for name in reversed(texts(buttons)) if name in HOSTILE)
