@@ -6,7 +6,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from dicom_frames_phantom import write_enhanced
+from dicom_frames_phantom import write_in_two_files
 from dicom_phantom import write_series
 
 from .conftest import Command, assert_lies_on_its_image
@@ -128,7 +128,7 @@ def test_a_mask_stays_where_its_dicom_segmentation_cannot_be_written(
 ) -> None:
     write_series(tmp_path / "in" / "series")
     (tmp_path / "in" / "frames").mkdir()
-    frames = write_enhanced(tmp_path / "in" / "frames" / "all.dcm").parent
+    frames = write_in_two_files(tmp_path / "in" / "frames" / "a.dcm").parent
     options = {"input": tmp_path / "in", "checkpoint": trained / "model.pt", "output_dir": tmp_path / "out"}
     for _ in range(2):  # the second time beside what the first one wrote
         result = bundle_run("inference", ["inference.json", "overlays/dicom_seg.yaml"], fails=True, **options)
