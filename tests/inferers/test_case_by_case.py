@@ -15,6 +15,7 @@ from torch import nn
 
 from scripts.data import CaseReport, MaskRecords, ReadAhead, ReadCased, SaveMaskd, TriedCases
 from scripts.data.cases.open_case import open_case
+from scripts.files.checkpoint_file import write_checkpoint
 from scripts.inferers import run_case_by_case
 
 GOOD, UNREADABLE, TOO_BRIGHT, UNWRITABLE, DARK, FULL = "good", "unreadable", "too bright", "unwritable", "dark", "full"
@@ -44,7 +45,7 @@ def write_cases(folder: Path, kinds: list[str]) -> list[dict[str, str]]:
 
 
 def segment(folder: Path, kinds: list[str], num_workers: int = 1, **options: Any) -> CaseReport:
-    (folder / "model.pt").touch()
+    write_checkpoint(folder / "model.pt", {})
     settings = {"labels": LABELS}
     records = MaskRecords(folder / "masks", folder / "model.pt", "random", 0, torch.device("cpu"), settings=settings)
     cases = [{**case, "opened": open_case(case)} for case in write_cases(folder, kinds)]

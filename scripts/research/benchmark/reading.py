@@ -15,6 +15,7 @@ from monai.transforms import AsDiscreted, Compose, Invertd, ScaleIntensityd, Tra
 from ...basics.case import Listed
 from ...data import CaseReport, MaskRecords, ReadAhead, ReadCased, SaveMaskd, TriedCases, check_headers, find_images
 from ...data.phantoms import write_phantoms
+from ...files.checkpoint_file import write_checkpoint
 from ...inferers import VolumeInferer, run_case_by_case
 from ..measure import markdown_section
 from .setting import QUICK, Setting
@@ -56,7 +57,7 @@ def reading(setting: Setting) -> str:
 
 def _seconds(setting: Setting, output: Path, listed: Listed, threads: int, first: list[Transform]) -> float:
     network, checkpoint = setting.network(), output.parent / "model.pt"
-    checkpoint.touch()
+    write_checkpoint(checkpoint, network.state_dict())
     report = CaseReport(output)
     records = MaskRecords(output, checkpoint, "random", 0, setting.device, network, reuse=False)
     labels = {str(value): f"class {value}" for value in range(setting.classes)}

@@ -13,6 +13,7 @@ from raw_nifti import write_nifti
 from scripts.basics.case import Case, Listed, Refused
 from scripts.data import CaseError, CaseReport, MaskRecords, check_headers, find_images
 from scripts.data.cases.open_case import open_case
+from scripts.files.checkpoint_file import write_checkpoint
 
 LISTED = CaseError("dataset.json", "a case must name its image", "found None", "correct it")
 
@@ -65,7 +66,7 @@ def test_nothing_is_reported_of_cases_in_order(tmp_path: Path, count: int) -> No
 
 
 def test_the_mask_of_a_case_that_is_refused_now_is_discarded_and_no_other(tmp_path: Path) -> None:
-    (tmp_path / "model.pt").touch()
+    write_checkpoint(tmp_path / "model.pt", {})
     masks = MaskRecords(tmp_path / "out", tmp_path / "model.pt", "random", 0, torch.device("cpu"))
     cases = [good(tmp_path / f"{name}.nii") for name in ("stays", "spoiled", "unlisted", "foreign")]
     (tmp_path / "out").mkdir()
@@ -83,7 +84,7 @@ def test_the_mask_of_a_case_that_is_refused_now_is_discarded_and_no_other(tmp_pa
 
 
 def test_a_wrong_entry_of_a_list_costs_no_mask_of_the_good_one_that_it_repeats(tmp_path: Path) -> None:
-    (tmp_path / "model.pt").touch()
+    write_checkpoint(tmp_path / "model.pt", {})
     image = write_nifti(tmp_path / "scan.nii")
     (tmp_path / "dataset.json").write_text(json.dumps({"test": [image, image, "lost.nii"]}))
     masks = MaskRecords(tmp_path / "out", tmp_path / "model.pt", "random", 0, "cpu", settings={"roi_depth": 32})

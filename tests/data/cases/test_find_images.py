@@ -22,6 +22,7 @@ from scripts.basics.case import Case, Listed, file_of
 from scripts.data import CaseError, MaskRecords, find_images, read_references
 from scripts.data.cases.open_case import open_case
 from scripts.data.formats.dicom_series import open_series
+from scripts.files.checkpoint_file import write_checkpoint
 
 Item = dict[str, Any] | str
 
@@ -173,7 +174,8 @@ def test_an_output_folder_that_is_the_input_hides_nothing_but_its_own_masks(
 ) -> None:
     """A mask is known by its record: another tool's segmentation is an image like any other."""
     image = write_nifti(tmp_path / "a.nii.gz")
-    touch(tmp_path, "theirs_seg.nii.gz", "model.pt")
+    touch(tmp_path, "theirs_seg.nii.gz")
+    write_checkpoint(tmp_path / "model.pt", {})
     records = MaskRecords(tmp_path, tmp_path / "model.pt", "random", 0, torch.device("cpu"))
     case: Case = {"image": image, "name": "a_seg", "opened": open_case({"image": image})}
     record = records.begin(case)

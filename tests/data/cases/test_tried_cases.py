@@ -31,6 +31,7 @@ from scripts.data import (
 )
 from scripts.data.cases import open_case
 from scripts.data.cases.case_error import cause_of
+from scripts.files.checkpoint_file import write_checkpoint
 
 each_number = pytest.mark.parametrize("num_workers", [0, 1, 2, 5])
 ENOUGH = 60  # seconds, after which what never comes is given up
@@ -266,7 +267,7 @@ def test_a_file_is_opened_once_from_its_header_to_its_mask(
         return open_image(path)
 
     monkeypatch.setattr(open_case, "open_image", counting)
-    (tmp_path / "model.pt").touch()
+    write_checkpoint(tmp_path / "model.pt", {})
     listed = Listed([write(tmp_path, number, labelled) for number in range(3)], [])
     records = MaskRecords(tmp_path / "out", tmp_path / "model.pt", "random", 0, "cpu", settings={"roi_depth": 32})
     good = check_headers(listed, 1, CaseReport(tmp_path / "out"), records)

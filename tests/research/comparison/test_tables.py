@@ -10,6 +10,7 @@ import pytest
 from markdown_tables import read_tables
 
 from scripts.evaluation.case_metrics import means_of, write_rows
+from scripts.files.checkpoint_file import write_checkpoint
 from scripts.research.comparison import Budget, ComparedNetwork, Setting
 from scripts.research.comparison.compare_cases import CaseValues, difference_interval, mean_interval
 from scripts.research.comparison.result import MEASURES, NetworkResult, read_result
@@ -145,7 +146,11 @@ def test_folds_are_one_row_whose_costs_are_sums_and_whose_cases_are_all(tmp_path
             for case, value in zip("ab", dice, strict=False)
         ]
         write_rows(run.evaluation / "metrics.csv", rows)
-        (run.evaluation / "metrics.json").write_text(json.dumps(means_of(rows, ["liver"])))
+        (run.evaluation / "report.json").write_text("[]")
+        write_checkpoint(run.training / "model.pt", {}, {"labels": {"0": "background", "1": "liver"}})
+        confusion = {name: {"background": 1, "liver": 1} for name in ("background", "liver")}
+        means = {**means_of(rows, ["liver"]), "nsd_tolerance": 1.0, "nsd_unit": "mm", "confusion": confusion}
+        (run.evaluation / "metrics.json").write_text(json.dumps(means))
         cost = {"steps": 10 * number, "seconds": 60 * number, "preparation_seconds": 30 * number, "median_step_seconds": number}
         network_of_all = {"macs": 1e9, "parameters": 2e6, "trained_parameters": 1e6}
         peak = {"peak_memory_bytes": 1e9 * number}
