@@ -13,7 +13,10 @@ from runs.conftest import NARROW_CONFIG
 pytestmark = pytest.mark.slow
 
 FOLDERS = ("configs", "scripts", "tests", "docs")
-FILES = ("pyproject.toml", "requirements.txt", "requirements-dev.txt", "README.md", "AGENTS.md", "LICENSE", "large_files.yml")
+FILES = (
+    *("pyproject.toml", "requirements.txt", "requirements-dev.txt", "README.md", "AGENTS.md", "LICENSE", "large_files.yml"),
+    *("models/README.md", "models/hippocampus.pt"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -22,8 +25,9 @@ def product(tmp_path_factory: pytest.TempPathFactory) -> Path:
     bundle.mkdir()
     for name in FOLDERS:
         shutil.copytree(ROOT / name, bundle / name, ignore=shutil.ignore_patterns("research", "__pycache__", ".*cache"))
+    (bundle / "models").mkdir()
     for name in FILES:
-        shutil.copy(ROOT / name, bundle)
+        shutil.copy(ROOT / name, bundle / name)
     assert not list(bundle.rglob("research"))
     return bundle
 
