@@ -26,22 +26,27 @@ def ensemble_file(checkpoints: Sequence[Path]) -> Path | None:
 
 def read_ensemble(path: Path, checkpoints: Sequence[Path]) -> dict[str, Any] | None:
     """What was learnt of these together; None if it was learnt of other weights. Raises ValueError for another file."""
-    if not is_ensemble_file(path):
+    content = _content(path)
+    if content is None:
         remedy = "evaluate and calibrate the ensemble again, or remove it"
         raise ValueError(f"{path} is not what `sam3d calibrate` writes of an ensemble; {remedy}")
-    content = json.loads(path.read_text(encoding="utf-8"))
     if content[MEMBERS] != _members(checkpoints):
         return None
     return {key: content[key] for key in CALIBRATED}
 
 
-def _members(checkpoints: Sequence[Path]) -> list[str]:
-    return [weights_digest(checkpoint) for checkpoint in checkpoints]
-
-
 def is_ensemble_file(path: Path) -> bool:
+    return _content(path) is not None
+
+
+def _content(path: Path) -> dict[str, Any] | None:
+    """None of another file."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError):
-        return False
-    return isinstance(content, dict) and content.keys() == {MEMBERS, *CALIBRATED}
+        return None
+    return content if isinstance(content, dict) and content.keys() == {MEMBERS, *CALIBRATED} else None
+
+
+def _members(checkpoints: Sequence[Path]) -> list[str]:
+    return [weights_digest(checkpoint) for checkpoint in checkpoints]

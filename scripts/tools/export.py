@@ -18,7 +18,7 @@ def export(
         list[Path],
         typer.Argument(
             parser=options.checkpoints,
-            callback=lambda given: [path for paths in given for path in paths],
+            callback=options.all_checkpoints,
             metavar="CHECKPOINT",
             help="model.pt of a training run. Several are averaged, as is the folder of --folds.",
         ),

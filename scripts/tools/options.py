@@ -94,6 +94,11 @@ def checkpoints(text: str | Path) -> list[Path]:
         raise typer.BadParameter(str(error)) from error
 
 
+def all_checkpoints(given: list[list[Path]]) -> list[Path]:
+    """Of an option or argument that is repeated, each time with what `checkpoints` made of it."""
+    return [path for paths in given for path in paths]
+
+
 class Command(TyperCommand):
     """Where it averages networks, its --checkpoint takes what a shell makes of `--checkpoint runs/*.pt`, up to the last .pt."""
 
@@ -134,7 +139,7 @@ Checkpoints = Annotated[
     typer.Option(
         CHECKPOINT,
         parser=checkpoints,
-        callback=lambda given: [path for paths in given for path in paths],
+        callback=all_checkpoints,
         metavar="FILE|FOLDER",
         help="model.pt of a training run, or the folder of a package; it knows its preset and network. Several are averaged, "
         "as is the folder of --folds.",
